@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Distribution of queue pairs over CPUs.
+//!
+//! CPUs are counted by *rank*: the position in the ascending list of online CPUs. Gaps in the
+//! online mask are thereby out of the way of the arithmetic.
+//!
+//! The virtio specification (5.1.6.5.6, automatic receive steering) leaves the choice of the
+//! transmit queue to the driver; nothing here is visible to the device.
+
+#![forbid(unsafe_code)]
+
+use core::ops::Range;
+
+/// Returns the ranks that queue pair `pair` (from 0) out of `pairs` is bound to, among `cpus`
+/// online CPUs.
+///
+/// With at least as many pairs as CPUs, each pair gets one CPU, wrapping around. With fewer pairs
+/// than CPUs, the pairs get contiguous slices that cover all CPUs and differ in size by at most
+/// one, the larger ones first.
+///
+/// The range is empty if `cpus` or `pairs` is 0 or if `pair` is not below `pairs`.
+pub(crate) fn pair_cpus(pair: u32, pairs: u32, cpus: u32) -> Range<u32> {
+    let (Some(base), Some(extra)) = (cpus.checked_div(pairs), cpus.checked_rem(pairs)) else {
+        return 0..0;
+    };
+    if pair >= pairs {
+        return 0..0;
+    }
+    if pairs >= cpus {
+        return match pair.checked_rem(cpus) {
+            // The remainder is below `cpus`, so that adding 1 cannot overflow.
+            Some(rank) => rank..rank + 1,
+            None => 0..0,
+        };
+    }
+    // `pairs * base + extra == cpus` and `pair < pairs`: neither the start nor the end of the
+    // slice can be above `cpus`, so that nothing here overflows.
+    let start = pair * base + pair.min(extra);
+    start..start + base + u32::from(pair < extra)
+}
+
+/// Returns the lowest queue pair out of `pairs` whose [`pair_cpus`] range holds `rank`, among
+/// `cpus` online CPUs.
+///
+/// `None` if `pairs` is 0 or if `rank` is not below `cpus`.
+pub(crate) fn pair_of_rank(rank: u32, pairs: u32, cpus: u32) -> Option<u32> {
+    let base = cpus.checked_div(pairs)?;
+    let extra = cpus.checked_rem(pairs)?;
+    if rank >= cpus {
+        return None;
+    }
+    if pairs >= cpus {
+        return Some(rank);
+    }
+    // The first `extra` slices have one CPU more than the others. The increment saturates only for
+    // a single pair, for which `extra` is 0; otherwise `extra * (base + 1) <= cpus`.
+    let larger = base.saturating_add(1);
+    let boundary = extra * larger;
+    match rank.checked_sub(boundary) {
+        None => rank.checked_div(larger),
+        // `rank - boundary < (pairs - extra) * base`: the sum is below `pairs`.
+        Some(rest) => Some(extra + rest.checked_div(base)?),
+    }
+}

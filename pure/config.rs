@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Values of the device configuration (virtio 1.3, 5.1.4) and what the driver makes of them.
+
+#![forbid(unsafe_code)]
+
+use super::features::{bit, Features};
+
+/// The greatest legal `max_virtqueue_pairs` (5.1.4.1, 5.1.6.5.6).
+const MAX_PAIRS: u16 = 0x8000;
+
+/// The least MTU in bytes that the specification allows a device to report (5.1.4.1).
+const MIN_MTU: u16 = 68;
+
+/// Returns the number of queue pairs that the device has.
+///
+/// `config` is its `max_virtqueue_pairs` (5.1.4), which counts if it is legal and if there is both
+/// a feature that defines it and the control virtqueue to make use of it. Otherwise there is 1.
+pub(crate) fn max_queue_pairs(f: Features, config: u16) -> u16 {
+    let multiqueue = f.has(bit::MQ) || f.has(bit::RSS);
+    if multiqueue && f.has(bit::CTRL_VQ) && (1..=MAX_PAIRS).contains(&config) {
+        config
+    } else {
+        1
+    }
+}
+
+/// Returns the number of queue pairs to use at first, at least 1.
+///
+/// `max` is what the device has, `param` what the administrator asked for: 0 for one pair for each
+/// online CPU, otherwise a number, which is limited to `max`.
+pub(crate) fn default_pairs(max: u16, online_cpus: u32, param: u32) -> u16 {
+    let wanted = if param == 0 { online_cpus } else { param };
+    let wanted = u16::try_from(wanted).unwrap_or(u16::MAX);
+    wanted.min(max).max(1)
+}
+
+/// Returns the device's MTU in bytes (5.1.4), `None` if it is below the legal minimum of 68
+/// (5.1.4.1).
+pub(crate) fn check_mtu(mtu: u16) -> Option<u16> {
+    (mtu >= MIN_MTU).then_some(mtu)
+}
+
+/// Speed and duplex of the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LinkSettings {
+    /// Speed in units of 1 Mbit/s, `None` if unknown.
+    pub(crate) speed: Option<u32>,
+    /// Whether the link is full duplex, `None` if unknown.
+    pub(crate) duplex: Option<bool>,
+}
+
+/// Interprets the `speed` and `duplex` of the configuration (5.1.4).
+///
+/// A speed above 0x7fffffff and a duplex other than 0 (half) and 1 (full) are unknown (5.1.4.2).
+pub(crate) fn link_settings(speed: u32, duplex: u8) -> LinkSettings {
+    LinkSettings {
+        speed: (speed <= 0x7fff_ffff).then_some(speed),
+        duplex: match duplex {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
+    }
+}
+
+/// Returns whether the device's `mac` (5.1.4) can be the address of an interface: neither all
+/// zeroes nor a multicast address.
+pub(crate) fn mac_usable(mac: [u8; 6]) -> bool {
+    let [first, ..] = mac;
+    first & 1 == 0 && mac != [0; 6]
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The control virtqueue (virtio 1.3, 5.1.6.5): numbers, answers, and how long to wait for them.
+
+#![forbid(unsafe_code)]
+
+/// Classes of commands (5.1.6.5).
+pub(crate) mod class {
+    /// Receive mode (5.1.6.5.1).
+    pub(crate) const RX: u8 = 0;
+    /// MAC address and filter (5.1.6.5.2).
+    pub(crate) const MAC: u8 = 1;
+    /// VLAN filter (5.1.6.5.3).
+    pub(crate) const VLAN: u8 = 2;
+    /// Gratuitous packets (5.1.6.5.4).
+    pub(crate) const ANNOUNCE: u8 = 3;
+    /// Queue pairs and steering (5.1.6.5.5).
+    pub(crate) const MQ: u8 = 4;
+    /// Receive offloads (5.1.6.5.8).
+    pub(crate) const GUEST_OFFLOADS: u8 = 5;
+    /// Notification coalescing (5.1.6.5.9).
+    pub(crate) const NOTF_COAL: u8 = 6;
+    /// Device statistics (virtio 1.4, 5.1.9.5.11).
+    pub(crate) const STATS: u8 = 8;
+}
+
+/// Class RX: promiscuous mode; data: u8, 0 or 1 (5.1.6.5.1).
+pub(crate) const RX_PROMISC: u8 = 0;
+/// Class RX: all multicast packets; data: u8, 0 or 1 (5.1.6.5.1).
+pub(crate) const RX_ALLMULTI: u8 = 1;
+/// Class MAC: address filter; data: two tables, each a le32 count and that many addresses
+/// (5.1.6.5.2).
+pub(crate) const MAC_TABLE_SET: u8 = 0;
+/// Class MAC: the device's address; data: six bytes (5.1.6.5.2).
+pub(crate) const MAC_ADDR_SET: u8 = 1;
+/// Class VLAN: let a VLAN through; data: le16 (5.1.6.5.3).
+pub(crate) const VLAN_ADD: u8 = 0;
+/// Class VLAN: no longer let a VLAN through; data: le16 (5.1.6.5.3).
+pub(crate) const VLAN_DEL: u8 = 1;
+/// Class ANNOUNCE: gratuitous packets were sent; no data (5.1.6.5.4).
+pub(crate) const ANNOUNCE_ACK: u8 = 0;
+/// Class MQ: number of queue pairs in use; data: le16 (5.1.6.5.6).
+pub(crate) const MQ_VQ_PAIRS_SET: u8 = 0;
+/// Class GUEST_OFFLOADS: receive offloads in use; data: le64 (5.1.6.5.8).
+pub(crate) const GUEST_OFFLOADS_SET: u8 = 0;
+
+/// Answer: the command was carried out (5.1.6.5).
+pub(crate) const ACK_OK: u8 = 0;
+/// Answer: the command was refused (5.1.6.5).
+pub(crate) const ACK_ERR: u8 = 1;
+
+/// The outcome of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ack {
+    /// It was carried out.
+    Ok,
+    /// It was refused.
+    Refused,
+    /// The device did not write an answer, or claims to have written more than it can have.
+    Malformed,
+}
+
+/// Interprets the answer to a command (5.1.6.5).
+///
+/// `byte` is what is in the place of the answer, `used_len` how many bytes the device claims to
+/// have written, `reply_len` how many bytes of a command-specific reply there was room for besides
+/// the answer. Anything but [`ACK_OK`] is a refusal.
+pub(crate) fn ack(byte: u8, used_len: u32, reply_len: u32) -> Ack {
+    // Compared without the answer's byte, as `reply_len + 1` can overflow.
+    match used_len.checked_sub(1) {
+        None => Ack::Malformed,
+        Some(reply) if reply > reply_len => Ack::Malformed,
+        Some(_) if byte == ACK_OK => Ack::Ok,
+        Some(_) => Ack::Refused,
+    }
+}
+
+/// How long to sleep between looks at the control virtqueue: 20 µs at first, doubling up to
+/// 1000 µs, until a deadline.
+///
+/// An iterator over the sleeps in µs. Their sum is exactly the deadline: the last one is cut short.
+#[derive(Clone, Debug)]
+pub(crate) struct Backoff {
+    /// What is left until the deadline, in µs.
+    left: u64,
+    /// The next sleep in µs, unless the deadline comes first.
+    step: u32,
+}
+
+impl Backoff {
+    /// The first sleep in µs.
+    const FIRST: u32 = 20;
+    /// The longest sleep in µs.
+    const LONGEST: u32 = 1000;
+
+    /// Makes a sequence of sleeps of `deadline_us` µs in total.
+    pub(crate) fn new(deadline_us: u64) -> Self {
+        Self {
+            left: deadline_us,
+            step: Self::FIRST,
+        }
+    }
+}
+
+impl Iterator for Backoff {
+    type Item = u32;
+
+    /// Returns how long to sleep next in µs, at least 1; `None` once the deadline has come.
+    fn next(&mut self) -> Option<u32> {
+        if self.left == 0 {
+            return None;
+        }
+        let sleep = match u32::try_from(self.left) {
+            Ok(left) => left.min(self.step),
+            Err(_) => self.step,
+        };
+        self.left = self.left.saturating_sub(u64::from(sleep));
+        self.step = self.step.saturating_mul(2).min(Self::LONGEST);
+        Some(sleep)
+    }
+}

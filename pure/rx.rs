@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive buffers: their sizes, and the lengths that the device claims to have written.
+//!
+//! All lengths are in bytes. The length in a used ring entry comes from the device and is not
+//! checked by the virtio core (virtio 1.3, 2.7.8).
+
+#![forbid(unsafe_code)]
+
+/// Length of an Ethernet header.
+const ETH_HLEN: u32 = 14;
+
+/// Why a used length cannot be true.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LenError {
+    /// Less than what every packet has at least.
+    Short,
+    /// More than the buffer holds.
+    Long,
+}
+
+/// Returns the length of the packet data in the first (or only) buffer of a packet.
+///
+/// `used` is what the device claims to have written into a buffer of `posted` bytes: the header of
+/// `hdr_len` bytes (5.1.6) and at least an Ethernet header. Otherwise the result is
+/// [`LenError::Short`], and [`LenError::Long`] if it claims more than there was room for.
+pub(crate) fn payload_len(used: u32, posted: u32, hdr_len: u32) -> Result<u32, LenError> {
+    match used.checked_sub(hdr_len) {
+        None => Err(LenError::Short),
+        Some(len) if len < ETH_HLEN => Err(LenError::Short),
+        Some(_) if used > posted => Err(LenError::Long),
+        Some(len) => Ok(len),
+    }
+}
+
+/// Returns the length of the packet data in the second or a later buffer of a merged packet
+/// (5.1.6.4), which has no header.
+///
+/// [`LenError::Short`] if `used` is 0, [`LenError::Long`] if it is above `posted`.
+pub(crate) fn cont_len(used: u32, posted: u32) -> Result<u32, LenError> {
+    match used {
+        0 => Err(LenError::Short),
+        _ if used > posted => Err(LenError::Long),
+        _ => Ok(used),
+    }
+}
+
+/// The greatest number of buffers that a packet may be merged from.
+///
+/// The largest packet has 65535 bytes of IP and 18 of Ethernet with a VLAN tag; with a header of
+/// 12 bytes that makes 65565. [`min_buf_len`] never lets buffers for it get smaller than
+/// ceil(65565 / 64) = 1025 bytes, so that 64 of them always hold it.
+pub(crate) const MAX_MERGED: u16 = 64;
+
+/// Checks the number of buffers `n` of a received packet (`num_buffers`, 5.1.6.4) on a queue of
+/// `ring_size` entries: `None` unless it is 1 to `ring_size` and at most [`MAX_MERGED`].
+pub(crate) fn num_buffers(n: u16, ring_size: u32) -> Option<u16> {
+    ((1..=MAX_MERGED).contains(&n) && u32::from(n) <= ring_size).then_some(n)
+}
+
+/// Exponentially weighted moving average of packet lengths.
+///
+/// A new length counts for 1/64. Once lengths stay the same the average becomes exactly that
+/// length, whichever side it comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ewma {
+    /// 64 times the average: at most 38 bits.
+    scaled: u64,
+}
+
+impl Ewma {
+    /// Binary logarithm of the inverse weight.
+    const SHIFT: u32 = 6;
+
+    /// Makes an average that is `initial` at first.
+    pub(crate) const fn new(initial: u32) -> Self {
+        Self {
+            // CAST: widening, `From` is not usable in a constant function.
+            scaled: (initial as u64) << Self::SHIFT,
+        }
+    }
+
+    /// Takes another packet of `len` bytes into account.
+    pub(crate) fn add(&mut self, len: u32) {
+        // With `scaled` below 2^38 the difference is not negative and the sum is below 2^38 again:
+        // at most 2^38 - 1 - (2^32 - 1) + (2^32 - 1).
+        let decay = self.scaled >> Self::SHIFT;
+        self.scaled = self
+            .scaled
+            .saturating_sub(decay)
+            .saturating_add(u64::from(len));
+    }
+
+    /// Returns the average, rounded down.
+    pub(crate) fn read(&self) -> u32 {
+        u32::try_from(self.scaled >> Self::SHIFT).unwrap_or(u32::MAX)
+    }
+}
+
+/// How a receive buffer is cut out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BufShape {
+    /// What is offered to the device, header included.
+    pub(crate) posted: u32,
+    /// What the buffer takes up, at least `posted`.
+    pub(crate) truesize: u32,
+}
+
+/// Returns the shape of the next mergeable buffer (5.1.6.3).
+///
+/// `avg` is the average length of late packets, `min` (see [`min_buf_len`]) the least that a buffer
+/// is to hold besides a header of `hdr_len` bytes, `shinfo` the room needed behind the data to
+/// build an skb around it. Buffers are multiples of `cacheline` and never larger than `page`, which
+/// also wins over `min`.
+///
+/// As long as two of them with that room fit into a page, buffers are made for a packet of average
+/// length. Larger ones are whole pages without that room, whose contents become fragments.
+pub(crate) fn mergeable_shape(
+    avg: u32,
+    min: u32,
+    hdr_len: u32,
+    shinfo: u32,
+    page: u32,
+    cacheline: u32,
+) -> BufShape {
+    let payload = avg.max(min).min(page.saturating_sub(hdr_len));
+    let room = hdr_len
+        .checked_add(payload)
+        .and_then(|len| len.checked_next_multiple_of(cacheline))
+        .and_then(|posted| Some((posted, posted.checked_add(shinfo)?)));
+    match room {
+        Some((posted, truesize)) if truesize <= page / 2 => BufShape { posted, truesize },
+        _ => BufShape {
+            posted: page,
+            truesize: page,
+        },
+    }
+}
+
+/// Returns the least that a mergeable buffer has to hold so that any packet can be received.
+///
+/// A full ring of `ring_size` buffers, or [`MAX_MERGED`] of them on a larger ring, holds a packet
+/// of `max_packet` bytes and its header of `hdr_len` bytes (5.1.6.3.1). At least 128; a ring of
+/// size 0 counts as 1.
+pub(crate) fn min_buf_len(ring_size: u32, max_packet: u32, hdr_len: u32) -> u32 {
+    let buffers = ring_size.clamp(1, u32::from(MAX_MERGED));
+    max_packet
+        .saturating_add(hdr_len)
+        .div_ceil(buffers)
+        .max(128)
+}
+
+/// The shape of a posted buffer, packed into the context word that the virtqueue keeps with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BufCtx {
+    /// See [`BufShape::posted`].
+    posted: u32,
+    /// See [`BufShape::truesize`].
+    truesize: u32,
+}
+
+// The context word holds two lengths.
+const _: () = assert!(usize::BITS == 64);
+
+impl BufCtx {
+    /// The greatest length that is accepted.
+    const MAX: u32 = 1 << 24;
+
+    /// Makes a context; `None` if `posted` is 0 (so that the word is never 0, which a virtqueue
+    /// takes for no context) or if either is above 2^24.
+    pub(crate) fn new(posted: u32, truesize: u32) -> Option<Self> {
+        (posted != 0 && posted <= Self::MAX && truesize <= Self::MAX)
+            .then_some(Self { posted, truesize })
+    }
+
+    /// Packs the context.
+    pub(crate) fn into_usize(self) -> usize {
+        // CAST: `usize` has 64 bits, asserted above.
+        (u64::from(self.truesize) << 32 | u64::from(self.posted)) as usize
+    }
+
+    /// Unpacks what [`Self::into_usize`] packed.
+    pub(crate) fn from_usize(v: usize) -> Self {
+        Self {
+            // CAST: the low half is wanted.
+            posted: v as u32,
+            // CAST: what is left has 32 bits.
+            truesize: (v >> 32) as u32,
+        }
+    }
+
+    /// Returns what was offered to the device, header included.
+    pub(crate) fn posted(self) -> u32 {
+        self.posted
+    }
+
+    /// Returns what the buffer takes up.
+    pub(crate) fn truesize(self) -> u32 {
+        self.truesize
+    }
+}
