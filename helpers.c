@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What Rust can't call: inline functions and macros of the kernel's headers,
+ * module parameters, module information.  No policy lives here.  Rust calls
+ * vnm_helper_NAME as bindings::NAME.
+ */
+
+#include <linux/cpuhotplug.h>
+#include <linux/cpumask.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/module.h>
+#include <linux/netdevice.h>
+#include <linux/pci.h>
+#include <linux/rtnetlink.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/workqueue.h>
+#include <net/netdev_queues.h>
+#include <net/page_pool/helpers.h>
+
+MODULE_VERSION("0.1.0");
+
+/* --- module parameters (the kernel crate has integers without sysfs only) --- */
+
+static unsigned int queue_pairs;
+module_param(queue_pairs, uint, 0444);
+MODULE_PARM_DESC(queue_pairs,
+	"Active queue pairs of a new interface (0 = one per online CPU, at most the device's)");
+
+static unsigned int ctrl_timeout_ms = 10000;
+module_param(ctrl_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(ctrl_timeout_ms,
+	"Milliseconds that a control virtqueue command may take (default 10000)");
+
+unsigned int vnm_helper_param_queue_pairs(void)
+{
+	return queue_pairs;
+}
+
+unsigned int vnm_helper_param_ctrl_timeout_ms(void)
+{
+	return READ_ONCE(ctrl_timeout_ms);
+}
+
+/* --- virtio --- */
+
+void vnm_helper_virtio_device_ready(struct virtio_device *vdev)
+{
+	virtio_device_ready(vdev);
+}
+
+int vnm_helper_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
+			       struct virtqueue **vqs, struct virtqueue_info *info)
+{
+	return virtio_find_vqs(vdev, nvqs, vqs, info, NULL);
+}
+
+void vnm_helper_virtio_del_vqs(struct virtio_device *vdev)
+{
+	vdev->config->del_vqs(vdev);
+}
+
+void vnm_helper_virtio_synchronize_cbs(struct virtio_device *vdev)
+{
+	virtio_synchronize_cbs(vdev);
+}
+
+/* @count fields of @bytes each, read again until the generation holds still */
+void vnm_helper_virtio_cread_many(struct virtio_device *vdev, unsigned int offset,
+				  void *buf, size_t count, size_t bytes)
+{
+	__virtio_cread_many(vdev, offset, buf, count, bytes);
+}
+
+void vnm_helper_virtio_cwrite8(struct virtio_device *vdev, unsigned int offset, u8 val)
+{
+	virtio_cwrite8(vdev, offset, val);
+}
+
+int vnm_helper_virtqueue_set_affinity(struct virtqueue *vq, const struct cpumask *mask)
+{
+	return virtqueue_set_affinity(vq, mask);
+}
+
+/* Interrupt of MSI-X entry @nr of the PCI function @dev, or negative */
+int vnm_helper_pci_irq_of(struct device *dev, unsigned int nr)
+{
+	return dev && dev_is_pci(dev) ? pci_irq_vector(to_pci_dev(dev), nr) : -ENODEV;
+}
+
+bool vnm_helper_pci_msix_enabled(struct device *dev)
+{
+	return dev && dev_is_pci(dev) && to_pci_dev(dev)->msix_enabled;
+}
+
+/* One contiguous buffer for the device to write to */
+int vnm_helper_virtqueue_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len,
+				       void *data, void *ctx, gfp_t gfp)
+{
+	struct scatterlist sg;
+
+	sg_init_one(&sg, va, len);
+	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
+}
+
+void vnm_helper_sg_init_table(struct scatterlist *sg, unsigned int nents)
+{
+	sg_init_table(sg, nents);
+}
+
+void vnm_helper_sg_set_buf(struct scatterlist *sg, const void *va, unsigned int len)
+{
+	sg_set_buf(sg, va, len);
+}
+
+void vnm_helper_sg_mark_end(struct scatterlist *sg)
+{
+	sg_mark_end(sg);
+}
+
+void vnm_helper_sg_unmark_end(struct scatterlist *sg)
+{
+	sg_unmark_end(sg);
+}
+
+/* --- sk_buff --- */
+
+/* Maps a whole skb, and @hdr before it if that is not NULL; entries used or -errno */
+int vnm_helper_skb_map(struct sk_buff *skb, struct scatterlist *sg, unsigned int nents,
+		       void *hdr, unsigned int hdr_len)
+{
+	int n;
+
+	sg_init_table(sg, nents);
+	if (hdr) {
+		sg_set_buf(sg, hdr, hdr_len);
+		n = skb_to_sgvec(skb, sg + 1, 0, skb->len);
+		return n < 0 ? n : n + 1;
+	}
+	__skb_push(skb, hdr_len);
+	n = skb_to_sgvec(skb, sg, 0, skb->len);
+	__skb_pull(skb, hdr_len);
+	return n;
+}
+
+/* May @hdr_len bytes before skb->data be written? */
+bool vnm_helper_skb_can_push_hdr(const struct sk_buff *skb, unsigned int hdr_len)
+{
+	return !((unsigned long)skb->data & (__alignof__(struct virtio_net_hdr_mrg_rxbuf) - 1)) &&
+	       !skb_header_cloned(skb) && skb_headroom(skb) >= hdr_len;
+}
+
+int vnm_helper_virtio_net_hdr_from_skb(const struct sk_buff *skb, struct virtio_net_hdr *hdr)
+{
+	return virtio_net_hdr_from_skb(skb, hdr, true, false, 0);
+}
+
+unsigned int vnm_helper_skb_gso_hdr_len(const struct sk_buff *skb)
+{
+	if (!skb_is_gso(skb))
+		return 0;
+	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)
+		return skb_transport_offset(skb) + sizeof(struct udphdr);
+	return skb_tcp_all_headers(skb);
+}
+
+void vnm_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
+unsigned int vnm_helper_skb_gso_segs(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->gso_segs;
+}
+
+/* Header checks and protocol of a received frame; 0 or -EINVAL, skb untouched then */
+int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
+			      struct virtio_net_hdr *hdr, u16 rxq)
+{
+	if (virtio_net_handle_csum_offload(skb, hdr, false))
+		return -EINVAL;
+	skb->dev = dev;
+	skb_set_network_header(skb, ETH_HLEN);
+	if (virtio_net_hdr_to_skb(skb, hdr, true))
+		return -EINVAL;
+	skb_record_rx_queue(skb, rxq);
+	skb->protocol = eth_type_trans(skb, dev);
+	return 0;
+}
+
+void vnm_helper_skb_reserve_put(struct sk_buff *skb, unsigned int headroom, unsigned int len)
+{
+	skb_reserve(skb, headroom);
+	skb_put(skb, len);
+}
+
+void vnm_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len)
+{
+	skb_put_data(skb, data, len);
+}
+
+unsigned int vnm_helper_skb_tailroom(const struct sk_buff *skb)
+{
+	return skb_tailroom(skb);
+}
+
+void vnm_helper_skb_mark_for_recycle(struct sk_buff *skb)
+{
+	skb_mark_for_recycle(skb);
+}
+
+unsigned int vnm_helper_skb_nr_frags(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->nr_frags;
+}
+
+void vnm_helper_skb_add_rx_frag_va(struct sk_buff *skb, void *va, unsigned int len,
+				   unsigned int truesize)
+{
+	struct page *page = virt_to_head_page(va);
+
+	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, va - page_address(page), len,
+			truesize);
+}
+
+/* Tries to lengthen the last fragment instead of taking a new one */
+bool vnm_helper_skb_coalesce_rx_va(struct sk_buff *skb, void *va, unsigned int len,
+				   unsigned int truesize)
+{
+	struct page *page = virt_to_head_page(va);
+	int n = skb_shinfo(skb)->nr_frags;
+
+	if (!n || !skb_can_coalesce(skb, n, page, va - page_address(page)))
+		return false;
+	skb_coalesce_rx_frag(skb, n - 1, len, truesize);
+	return true;
+}
+
+/* Appends @tail to @head's frag_list; @last is the list's end or NULL */
+void vnm_helper_skb_append_frag_list(struct sk_buff *head, struct sk_buff *last,
+				     struct sk_buff *tail)
+{
+	if (last)
+		last->next = tail;
+	else
+		skb_shinfo(head)->frag_list = tail;
+	head->data_len += tail->len;
+	head->len += tail->len;
+	head->truesize += tail->truesize;
+}
+
+/* --- page pool --- */
+
+void *vnm_helper_page_pool_alloc_va(struct page_pool *pool, unsigned int *size, gfp_t gfp)
+{
+	return page_pool_alloc_va(pool, size, gfp);
+}
+
+void vnm_helper_page_pool_put_va(struct page_pool *pool, void *va, bool direct)
+{
+	page_pool_put_page(pool, virt_to_head_page(va), -1, direct);
+}
+
+/* Gives a fragment back to the pool that its page says it came from */
+void vnm_helper_page_pool_put_va_own(void *va)
+{
+	struct page *page = virt_to_head_page(va);
+
+	page_pool_put_page(pp_page_to_nmdesc(page)->pp, page, -1, false);
+}
+
+/* --- queues and NAPI --- */
+
+bool vnm_helper_netdev_xmit_more(void)
+{
+	return netdev_xmit_more();
+}
+
+bool vnm_helper_netdev_tx_sent_queue(struct netdev_queue *txq, unsigned int bytes, bool more)
+{
+	return __netdev_tx_sent_queue(txq, bytes, more);
+}
+
+void vnm_helper_netdev_tx_completed_queue(struct netdev_queue *txq, unsigned int pkts,
+					  unsigned int bytes)
+{
+	netdev_tx_completed_queue(txq, pkts, bytes);
+}
+
+void vnm_helper_netdev_tx_reset_queue(struct netdev_queue *txq)
+{
+	netdev_tx_reset_queue(txq);
+}
+
+void vnm_helper_netif_tx_stop_queue(struct netdev_queue *txq)
+{
+	netif_tx_stop_queue(txq);
+}
+
+void vnm_helper_netif_tx_start_queue(struct netdev_queue *txq)
+{
+	netif_tx_start_queue(txq);
+}
+
+bool vnm_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
+{
+	return netif_tx_queue_stopped(txq);
+}
+
+bool vnm_helper_netif_xmit_stopped(const struct netdev_queue *txq)
+{
+	return netif_xmit_stopped(txq);
+}
+
+/* Packets that wait in the qdisc of @txq */
+unsigned int vnm_helper_netdev_queue_backlog(const struct netdev_queue *txq)
+{
+	const struct Qdisc *q;
+	unsigned int n;
+
+	rcu_read_lock();
+	q = rcu_dereference(txq->qdisc);
+	n = q ? qdisc_qlen_sum(q) : 0;
+	rcu_read_unlock();
+	return n;
+}
+
+void vnm_helper_netif_tx_lock_bh(struct netdev_queue *txq)
+{
+	__netif_tx_lock_bh(txq);
+}
+
+void vnm_helper_netif_tx_unlock_bh(struct netdev_queue *txq)
+{
+	__netif_tx_unlock_bh(txq);
+}
+
+void vnm_helper_netif_tx_lock(struct netdev_queue *txq)
+{
+	__netif_tx_lock(txq, raw_smp_processor_id());
+}
+
+bool vnm_helper_netif_tx_trylock(struct netdev_queue *txq)
+{
+	return __netif_tx_trylock(txq);
+}
+
+void vnm_helper_netif_tx_unlock(struct netdev_queue *txq)
+{
+	__netif_tx_unlock(txq);
+}
+
+struct netdev_queue *vnm_helper_netdev_get_tx_queue(struct net_device *dev, unsigned int i)
+{
+	return netdev_get_tx_queue(dev, i);
+}
+
+void vnm_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
+				      int (*poll)(struct napi_struct *, int), int index)
+{
+	netif_napi_add_config(dev, napi, poll, index);
+}
+
+void vnm_helper_netif_napi_add_tx(struct net_device *dev, struct napi_struct *napi,
+				  int (*poll)(struct napi_struct *, int))
+{
+	netif_napi_add_tx(dev, napi, poll);
+}
+
+void vnm_helper_netif_napi_del_async(struct napi_struct *napi)
+{
+	__netif_napi_del(napi);
+}
+
+void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
+{
+	netif_napi_set_irq(napi, irq);
+}
+
+/* From process context: BH off, so that the softirq runs on the way out */
+void vnm_helper_napi_kick(struct napi_struct *napi)
+{
+	local_bh_disable();
+	napi_schedule(napi);
+	local_bh_enable();
+}
+
+/* --- net_device --- */
+
+void *vnm_helper_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+void vnm_helper_SET_NETDEV_DEV(struct net_device *dev, struct device *parent)
+{
+	SET_NETDEV_DEV(dev, parent);
+}
+
+void vnm_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr)
+{
+	eth_hw_addr_set(dev, addr);
+}
+
+void vnm_helper_eth_hw_addr_random(struct net_device *dev)
+{
+	eth_hw_addr_random(dev);
+}
+
+bool vnm_helper_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
+}
+
+void vnm_helper_netif_tx_lock_all_bh(struct net_device *dev)
+{
+	netif_tx_lock_bh(dev);
+}
+
+void vnm_helper_netif_tx_unlock_all_bh(struct net_device *dev)
+{
+	netif_tx_unlock_bh(dev);
+}
+
+void vnm_helper_net_device_set_iff(struct net_device *dev, bool live_addr_change,
+				   bool tx_skb_no_linear, bool unicast_flt)
+{
+	if (live_addr_change)
+		dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
+	if (tx_skb_no_linear)
+		dev->priv_flags |= IFF_TX_SKB_NO_LINEAR;
+	if (unicast_flt)
+		dev->priv_flags |= IFF_UNICAST_FLT;
+}
+
+/* Address of entry @ha of an address list, and the entry after it; NULL ends the list */
+const struct netdev_hw_addr *
+vnm_helper_netdev_hw_addr_next(const struct netdev_hw_addr_list *list,
+			       const struct netdev_hw_addr *ha)
+{
+	const struct list_head *next = ha ? ha->list.next : list->list.next;
+
+	return next == &list->list ? NULL : container_of(next, struct netdev_hw_addr, list);
+}
+
+/* --- CPUs and work --- */
+
+unsigned int vnm_helper_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+/* The online CPU after @cpu (-1 to start), at least nr_cpu_ids at the end */
+unsigned int vnm_helper_cpumask_next_online(int cpu)
+{
+	return cpumask_next(cpu, cpu_online_mask);
+}
+
+unsigned int vnm_helper_nr_cpu_ids(void)
+{
+	return nr_cpu_ids;
+}
+
+int vnm_helper_cpuhp_setup_state_multi(const char *name,
+				       int (*startup)(unsigned int, struct hlist_node *),
+				       int (*teardown)(unsigned int, struct hlist_node *))
+{
+	return cpuhp_setup_state_multi(CPUHP_AP_ONLINE_DYN, name, startup, teardown);
+}
+
+void vnm_helper_cpuhp_remove_multi_state(int state)
+{
+	cpuhp_remove_multi_state(state);
+}
+
+int vnm_helper_cpuhp_state_add_instance_nocalls(int state, struct hlist_node *node)
+{
+	return cpuhp_state_add_instance_nocalls(state, node);
+}
+
+int vnm_helper_cpuhp_state_remove_instance_nocalls(int state, struct hlist_node *node)
+{
+	return cpuhp_state_remove_instance_nocalls(state, node);
+}
+
+void vnm_helper_INIT_WORK(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+bool vnm_helper_schedule_work(struct work_struct *work)
+{
+	return schedule_work(work);
+}
