@@ -214,7 +214,7 @@ pub(crate) const SUPPORTED_LEGACY: [u32; 20] = [
 /// `HASH_REPORT` (5.1.4.2: not to be negotiated without `CTRL_VQ`), `CTRL_RX_EXTRA` (the same),
 /// `CTRL_GUEST_OFFLOADS` and `DEVICE_STATS` are listed because they are useless without the
 /// queue that their commands travel on. `STANDBY` names its primary by MAC address.
-const REQUIREMENTS: [(u32, &[u32]); 38] = [
+const REQUIREMENTS: &[(u32, &[u32])] = &[
     (bit::GUEST_TSO4, &[bit::GUEST_CSUM]),
     (bit::GUEST_TSO6, &[bit::GUEST_CSUM]),
     (bit::GUEST_UFO, &[bit::GUEST_CSUM]),
@@ -266,7 +266,7 @@ pub(crate) fn resolve(negotiated: Features) -> (Features, Features) {
         let before = accepted;
         for (bit, any_of) in REQUIREMENTS {
             if !any_of.iter().any(|needed| accepted.has(*needed)) {
-                accepted = accepted.without(bit);
+                accepted = accepted.without(*bit);
             }
         }
         // Each further round has removed at least one bit.

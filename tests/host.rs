@@ -1,8 +1,1381 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of `pure/` on the build host: `rustc --edition=2021 --test tests/host.rs`.
+//! Tests of `pure/` on the build host:
+//!
+//! ```sh
+//! rustc --edition=2021 --test tests/host.rs -o host && ./host
+//! ```
+//!
+//! Expected values come from tables and models that are written down here independently of the code
+//! under test.
 
 #![allow(dead_code)]
 
 #[path = "../pure/mod.rs"]
 mod pure;
+
+/// A small generator of pseudo-random numbers (xorshift64), the same on each run.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn u64(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn u32(&mut self) -> u32 {
+        (self.u64() >> 32) as u32
+    }
+
+    fn u16(&mut self) -> u16 {
+        (self.u64() >> 48) as u16
+    }
+
+    fn u8(&mut self) -> u8 {
+        (self.u64() >> 56) as u8
+    }
+
+    /// Any magnitude is as likely as any other.
+    fn magnitude(&mut self) -> u32 {
+        let bits = self.u32() % 33;
+        if bits == 0 {
+            0
+        } else {
+            self.u32() >> (32 - bits)
+        }
+    }
+}
+
+/// Values at which 32-bit arithmetic tends to break.
+const EDGES: [u32; 22] = [
+    0,
+    1,
+    2,
+    3,
+    13,
+    14,
+    15,
+    63,
+    64,
+    65,
+    127,
+    128,
+    4095,
+    4096,
+    65535,
+    65536,
+    1 << 24,
+    i32::MAX as u32,
+    1 << 31,
+    (1 << 31) + 1,
+    u32::MAX - 1,
+    u32::MAX,
+];
+
+mod affinity {
+    use super::pure::affinity::{pair_cpus, pair_of_rank};
+    use super::{Random, EDGES};
+
+    /// The numbers of the online CPUs, ascending: what gives a rank its CPU.
+    fn online(mask: u128) -> Vec<u32> {
+        (0..128).filter(|cpu| mask >> cpu & 1 != 0).collect()
+    }
+
+    /// What each pair is bound to, as a mask of CPU numbers, through the code under test.
+    fn bound(mask: u128, pairs: u32) -> Vec<u128> {
+        let cpus = online(mask);
+        (0..pairs)
+            .map(|pair| {
+                pair_cpus(pair, pairs, cpus.len() as u32)
+                    .map(|rank| 1 << cpus[rank as usize])
+                    .fold(0, |set: u128, cpu: u128| {
+                        assert_eq!(set & cpu, 0);
+                        set | cpu
+                    })
+            })
+            .collect()
+    }
+
+    /// The same by dealing out.
+    fn model(mask: u128, pairs: u32) -> Vec<u128> {
+        let mut sets = vec![0; pairs as usize];
+        if mask == 0 || pairs == 0 {
+            return sets;
+        }
+        if pairs >= mask.count_ones() {
+            // Walk round and round the mask.
+            let mut rest = mask;
+            for set in &mut sets {
+                if rest == 0 {
+                    rest = mask;
+                }
+                *set = rest & rest.wrapping_neg();
+                rest &= rest - 1;
+            }
+            return sets;
+        }
+        // Deal the number of CPUs out one by one, then hand out that many in order.
+        let mut sizes = vec![0; pairs as usize];
+        for card in 0..mask.count_ones() {
+            sizes[(card % pairs) as usize] += 1;
+        }
+        let mut rest = mask;
+        for (set, size) in sets.iter_mut().zip(sizes) {
+            for _ in 0..size {
+                *set |= rest & rest.wrapping_neg();
+                rest &= rest - 1;
+            }
+        }
+        sets
+    }
+
+    #[test]
+    fn all_small_cases() {
+        for cpus in 1..=64u32 {
+            for pairs in 1..=64u32 {
+                let ranges: Vec<_> = (0..pairs).map(|p| pair_cpus(p, pairs, cpus)).collect();
+
+                let mut holders = vec![0u32; cpus as usize];
+                let mut lowest = vec![None; cpus as usize];
+                for (pair, range) in (0..).zip(&ranges) {
+                    assert!(range.start < range.end && range.end <= cpus);
+                    for rank in range.clone() {
+                        holders[rank as usize] += 1;
+                        lowest[rank as usize].get_or_insert(pair);
+                    }
+                }
+                assert!(holders.iter().all(|n| *n > 0), "{pairs} pairs, {cpus} CPUs");
+
+                let sizes: Vec<u32> = ranges.iter().map(|r| r.end - r.start).collect();
+                let (min, max) = (*sizes.iter().min().unwrap(), *sizes.iter().max().unwrap());
+                assert!(max - min <= 1);
+                assert!(sizes.windows(2).all(|w| w[0] >= w[1]));
+                if pairs <= cpus {
+                    assert!(holders.iter().all(|n| *n == 1));
+                    assert_eq!(ranges[0].start, 0);
+                    assert!(ranges.windows(2).all(|w| w[0].end == w[1].start));
+                    assert_eq!(ranges[pairs as usize - 1].end, cpus);
+                } else {
+                    assert_eq!(max, 1);
+                    let (least, most) = (
+                        *holders.iter().min().unwrap(),
+                        *holders.iter().max().unwrap(),
+                    );
+                    assert!(most - least <= 1);
+                }
+
+                for rank in 0..cpus {
+                    assert_eq!(pair_of_rank(rank, pairs, cpus), lowest[rank as usize]);
+                }
+                assert_eq!(pair_of_rank(cpus, pairs, cpus), None);
+                assert_eq!(pair_of_rank(u32::MAX, pairs, cpus), None);
+                assert!(pair_cpus(pairs, pairs, cpus).is_empty());
+                assert!(pair_cpus(u32::MAX, pairs, cpus).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn examples() {
+        let table: [(u32, u32, &[core::ops::Range<u32>]); 6] = [
+            (6, 4, &[0..1, 1..2, 2..3, 3..4, 0..1, 1..2]),
+            (3, 8, &[0..3, 3..6, 6..8]),
+            (4, 4, &[0..1, 1..2, 2..3, 3..4]),
+            (5, 3, &[0..1, 1..2, 2..3, 0..1, 1..2]),
+            (2, 3, &[0..2, 2..3]),
+            (3, 1, &[0..1, 0..1, 0..1]),
+        ];
+        for (pairs, cpus, expected) in table {
+            let got: Vec<_> = (0..pairs).map(|p| pair_cpus(p, pairs, cpus)).collect();
+            assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn all_masks_of_11_cpus() {
+        for mask in 0..1 << 11 {
+            for pairs in 0..=13 {
+                assert_eq!(bound(mask, pairs), model(mask, pairs), "{mask:#b}, {pairs}");
+            }
+        }
+    }
+
+    #[test]
+    fn wide_masks() {
+        let mut masks = vec![
+            // Odd CPUs only, even ones only, every third.
+            0xaaaa_aaaa_aaaa_aaaa,
+            0x5555_5555_5555_5555,
+            0x9249_2492_4924_9249,
+            // A hole, the first and the last one missing.
+            0xffff_0000_ffff,
+            0xffff_ffff_ffff_fffe,
+            0x7fff_ffff_ffff_ffff,
+            // Far ones, all.
+            1 << 127 | 1,
+            u128::MAX << 64,
+            u128::MAX,
+        ];
+        masks.extend((0..128).map(|cpu| 1 << cpu));
+        masks.extend((0..128).map(|cpu| !(1 << cpu)));
+        let mut random = Random::new();
+        for _ in 0..50 {
+            let mask = u128::from(random.u64()) << 64 | u128::from(random.u64());
+            masks.extend([mask, mask & mask >> 7]);
+        }
+        for mask in masks {
+            for pairs in [1, 2, 3, 7, 8, 63, 64, 127, 128, 129, 200] {
+                assert_eq!(bound(mask, pairs), model(mask, pairs), "{mask:#b}, {pairs}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_bind() {
+        for value in EDGES {
+            assert!(pair_cpus(0, 0, value).is_empty());
+            assert!(pair_cpus(value, 0, value).is_empty());
+            assert!(pair_cpus(0, value, 0).is_empty());
+            assert!(pair_cpus(value, value, 5).is_empty());
+            assert_eq!(pair_of_rank(value, 0, value), None);
+            assert_eq!(pair_of_rank(value, value, 0), None);
+            assert_eq!(pair_of_rank(value, 5, value), None);
+        }
+    }
+
+    /// Each pair's range holds the CPUs that map back to it, anywhere in 32 bits.
+    #[test]
+    fn extremes() {
+        let check = |pair: u32, pairs: u32, cpus: u32| {
+            let range = pair_cpus(pair, pairs, cpus);
+            if pair >= pairs || cpus == 0 {
+                assert!(range.is_empty());
+                return;
+            }
+            assert!(range.start < range.end && range.end <= cpus);
+            let size = u64::from(range.end - range.start);
+            let (cpus64, pairs64) = (u64::from(cpus), u64::from(pairs));
+            if pairs >= cpus {
+                assert_eq!((size, range.start), (1, pair % cpus));
+                assert_eq!(pair_of_rank(range.start, pairs, cpus), Some(pair % cpus));
+            } else {
+                assert!(size == cpus64 / pairs64 || size == cpus64.div_ceil(pairs64));
+                assert_eq!(pair_of_rank(range.start, pairs, cpus), Some(pair));
+                assert_eq!(pair_of_rank(range.end - 1, pairs, cpus), Some(pair));
+                if pair + 1 == pairs {
+                    assert_eq!(range.end, cpus);
+                } else {
+                    assert_eq!(range.end, pair_cpus(pair + 1, pairs, cpus).start);
+                }
+            }
+        };
+        for pair in EDGES {
+            for pairs in EDGES {
+                for cpus in EDGES {
+                    check(pair, pairs, cpus);
+                    check(pairs.saturating_sub(1), pairs, cpus);
+                }
+            }
+        }
+        let mut random = Random::new();
+        for _ in 0..100_000 {
+            let pairs = random.magnitude();
+            let cpus = random.magnitude();
+            check(random.u32() % pairs.max(1), pairs, cpus);
+        }
+    }
+}
+
+mod features {
+    use super::pure::features::{
+        bit, hdr_len, name, resolve, Features, SUPPORTED, SUPPORTED_LEGACY,
+    };
+    use super::Random;
+
+    fn set(bits: &[u32]) -> Features {
+        bits.iter().fold(Features::EMPTY, |f, bit| f.with(*bit))
+    }
+
+    /// Numbers and names, from the specification.
+    const NAMES: [(u32, u32, &str); 43] = [
+        (0, bit::CSUM, "CSUM"),
+        (1, bit::GUEST_CSUM, "GUEST_CSUM"),
+        (2, bit::CTRL_GUEST_OFFLOADS, "CTRL_GUEST_OFFLOADS"),
+        (3, bit::MTU, "MTU"),
+        (5, bit::MAC, "MAC"),
+        (7, bit::GUEST_TSO4, "GUEST_TSO4"),
+        (8, bit::GUEST_TSO6, "GUEST_TSO6"),
+        (9, bit::GUEST_ECN, "GUEST_ECN"),
+        (10, bit::GUEST_UFO, "GUEST_UFO"),
+        (11, bit::HOST_TSO4, "HOST_TSO4"),
+        (12, bit::HOST_TSO6, "HOST_TSO6"),
+        (13, bit::HOST_ECN, "HOST_ECN"),
+        (14, bit::HOST_UFO, "HOST_UFO"),
+        (15, bit::MRG_RXBUF, "MRG_RXBUF"),
+        (16, bit::STATUS, "STATUS"),
+        (17, bit::CTRL_VQ, "CTRL_VQ"),
+        (18, bit::CTRL_RX, "CTRL_RX"),
+        (19, bit::CTRL_VLAN, "CTRL_VLAN"),
+        (20, bit::CTRL_RX_EXTRA, "CTRL_RX_EXTRA"),
+        (21, bit::GUEST_ANNOUNCE, "GUEST_ANNOUNCE"),
+        (22, bit::MQ, "MQ"),
+        (23, bit::CTRL_MAC_ADDR, "CTRL_MAC_ADDR"),
+        (27, bit::ANY_LAYOUT, "ANY_LAYOUT"),
+        (32, bit::VERSION_1, "VERSION_1"),
+        (40, bit::RING_RESET, "RING_RESET"),
+        (50, bit::DEVICE_STATS, "DEVICE_STATS"),
+        (51, bit::HASH_TUNNEL, "HASH_TUNNEL"),
+        (52, bit::VQ_NOTF_COAL, "VQ_NOTF_COAL"),
+        (53, bit::NOTF_COAL, "NOTF_COAL"),
+        (54, bit::GUEST_USO4, "GUEST_USO4"),
+        (55, bit::GUEST_USO6, "GUEST_USO6"),
+        (56, bit::HOST_USO, "HOST_USO"),
+        (57, bit::HASH_REPORT, "HASH_REPORT"),
+        (59, bit::GUEST_HDRLEN, "GUEST_HDRLEN"),
+        (60, bit::RSS, "RSS"),
+        (61, bit::RSC_EXT, "RSC_EXT"),
+        (62, bit::STANDBY, "STANDBY"),
+        (63, bit::SPEED_DUPLEX, "SPEED_DUPLEX"),
+        (64, bit::RSS_CONTEXT, "RSS_CONTEXT"),
+        (65, bit::GUEST_UDP_TUNNEL_GSO, "GUEST_UDP_TUNNEL_GSO"),
+        (
+            66,
+            bit::GUEST_UDP_TUNNEL_GSO_CSUM,
+            "GUEST_UDP_TUNNEL_GSO_CSUM",
+        ),
+        (67, bit::HOST_UDP_TUNNEL_GSO, "HOST_UDP_TUNNEL_GSO"),
+        (
+            68,
+            bit::HOST_UDP_TUNNEL_GSO_CSUM,
+            "HOST_UDP_TUNNEL_GSO_CSUM",
+        ),
+    ];
+
+    #[test]
+    fn names() {
+        for number in (0..200).chain([u32::MAX - 1, u32::MAX]) {
+            let known = NAMES.iter().find(|row| row.0 == number);
+            assert_eq!(name(number), known.map_or("?", |row| row.2));
+        }
+        for (number, constant, _) in NAMES {
+            assert_eq!(number, constant);
+        }
+    }
+
+    #[test]
+    fn single_bits() {
+        for bit in 0..128 {
+            let f = Features::EMPTY.with(bit);
+            let (lo, hi) = f.words();
+            assert_eq!(u128::from(hi) << 64 | u128::from(lo), 1 << bit);
+            assert_eq!(Features::from_words(lo, hi), f);
+            for other in 0..200 {
+                assert_eq!(f.has(other), other == bit);
+            }
+            assert_eq!(f.with(bit), f);
+            assert_eq!(f.without(bit), Features::EMPTY);
+            assert_eq!(f.without((bit + 64) % 128), f);
+            let all = Features::from_words(u64::MAX, u64::MAX);
+            assert!(all.has(bit) && !all.without(bit).has(bit));
+            assert_eq!(all.without(bit).with(bit), all);
+        }
+    }
+
+    #[test]
+    fn bits_that_do_not_exist() {
+        let some = Features::from_words(0x1234, 0x5678);
+        for bit in [128, 129, 191, 192, 255, 256, 1 << 31, u32::MAX] {
+            assert!(!Features::from_words(u64::MAX, u64::MAX).has(bit));
+            assert_eq!(some.with(bit), some);
+            assert_eq!(some.without(bit), some);
+        }
+    }
+
+    #[test]
+    fn usable_in_constants() {
+        const F: Features = Features::from_words(1, 0).with(64).with(2).without(0);
+        const WORDS: (u64, u64) = F.words();
+        const HAS: bool = F.has(64);
+        const NAME: &str = name(22);
+        assert_eq!((WORDS, HAS, NAME), ((4, 1), true, "MQ"));
+    }
+
+    #[test]
+    fn supported() {
+        let mut sorted = SUPPORTED.to_vec();
+        sorted.sort_unstable();
+        let modern = [
+            0, 1, 2, 3, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 19, 21, 22, 23, 54, 55, 56, 59, 63,
+        ];
+        assert_eq!(sorted, modern);
+
+        let mut legacy: Vec<u32> = sorted.into_iter().filter(|bit| *bit < 32).collect();
+        legacy.push(27);
+        let mut sorted = SUPPORTED_LEGACY.to_vec();
+        sorted.sort_unstable();
+        assert_eq!(sorted, legacy);
+
+        // All that is asked for is named and, all together, complete.
+        for bits in [&SUPPORTED[..], &SUPPORTED_LEGACY[..]] {
+            assert!(bits.iter().all(|bit| name(*bit) != "?"));
+            assert_eq!(resolve(set(bits)), (set(bits), Features::EMPTY));
+        }
+    }
+
+    /// The requirements again, as conditions on bit numbers.
+    fn complete(bit: u32, has: impl Fn(u32) -> bool) -> bool {
+        match bit {
+            7 | 8 | 10 | 54 | 55 => has(1),
+            9 => has(7) || has(8),
+            11 | 12 | 14 | 56 => has(0),
+            13 | 61 => has(11) || has(12),
+            2 | 18 | 19 | 20 | 21 | 22 | 23 | 50 | 52 | 53 | 57 | 60 => has(17),
+            51 => has(17) && (has(60) || has(57)),
+            62 => has(5),
+            64 => has(17) && has(60),
+            65 => has(7) && has(8) && has(54) && has(55),
+            66 => has(65),
+            67 => has(11) && has(12) && has(56),
+            68 => has(67),
+            _ => true,
+        }
+    }
+
+    /// The greatest complete subset, one feature at a time.
+    fn model(negotiated: u128) -> u128 {
+        let mut accepted = negotiated;
+        'again: loop {
+            for bit in 0..128 {
+                if accepted >> bit & 1 != 0 && !complete(bit, |b| accepted >> b & 1 != 0) {
+                    accepted &= !(1 << bit);
+                    continue 'again;
+                }
+            }
+            return accepted;
+        }
+    }
+
+    fn check(negotiated: u128) {
+        let (accepted, refused) = resolve(Features::from_words(
+            negotiated as u64,
+            (negotiated >> 64) as u64,
+        ));
+        let number = |f: Features| u128::from(f.words().1) << 64 | u128::from(f.words().0);
+        assert_eq!(number(accepted), model(negotiated), "{negotiated:#x}");
+        assert_eq!(number(accepted) | number(refused), negotiated);
+        assert_eq!(number(accepted) & number(refused), 0);
+        // Doing it again changes nothing.
+        assert_eq!(resolve(accepted), (accepted, Features::EMPTY));
+    }
+
+    #[test]
+    fn requirements_against_the_model() {
+        check(0);
+        check(u128::MAX);
+        for a in 0..128 {
+            check(1 << a);
+            check(!(1 << a));
+            for b in 0..a {
+                check(1 << a | 1 << b);
+                check(!(1 << a | 1 << b));
+            }
+        }
+        let mut random = Random::new();
+        for round in 0..8_000 {
+            let mut word = || u128::from(random.u64()) << 64 | u128::from(random.u64());
+            let (a, b, c) = (word(), word(), word());
+            check([a, a & b, a | b, a | b | c][round % 4]);
+        }
+    }
+
+    #[test]
+    fn requirements_by_example() {
+        let table: [(&[u32], &[u32]); 9] = [
+            // Chains go down to the end.
+            (&[bit::GUEST_TSO4, bit::GUEST_ECN], &[]),
+            (&[bit::HOST_TSO6, bit::HOST_ECN, bit::RSC_EXT], &[]),
+            (
+                &[bit::CSUM, bit::HOST_TSO6, bit::HOST_ECN],
+                &[bit::CSUM, bit::HOST_TSO6, bit::HOST_ECN],
+            ),
+            // The other direction does not help.
+            (&[bit::CSUM, bit::GUEST_TSO4], &[bit::CSUM]),
+            (&[bit::GUEST_CSUM, bit::HOST_USO], &[bit::GUEST_CSUM]),
+            (
+                &[bit::MQ, bit::RSS, bit::CTRL_GUEST_OFFLOADS, bit::MAC],
+                &[bit::MAC],
+            ),
+            (&[bit::STANDBY], &[]),
+            (
+                &[
+                    bit::GUEST_CSUM,
+                    bit::GUEST_TSO4,
+                    bit::GUEST_TSO6,
+                    bit::GUEST_USO4,
+                    bit::GUEST_UDP_TUNNEL_GSO,
+                    bit::GUEST_UDP_TUNNEL_GSO_CSUM,
+                ],
+                &[
+                    bit::GUEST_CSUM,
+                    bit::GUEST_TSO4,
+                    bit::GUEST_TSO6,
+                    bit::GUEST_USO4,
+                ],
+            ),
+            // Those without a requirement stay, known or not.
+            (
+                &[bit::MTU, bit::VERSION_1, bit::RING_RESET, 29, 127],
+                &[bit::MTU, bit::VERSION_1, bit::RING_RESET, 29, 127],
+            ),
+        ];
+        for (negotiated, accepted) in table {
+            assert_eq!(resolve(set(negotiated)).0, set(accepted), "{negotiated:?}");
+        }
+    }
+
+    #[test]
+    fn header_length() {
+        assert_eq!(hdr_len(Features::EMPTY), 10);
+        assert_eq!(hdr_len(set(&[bit::MRG_RXBUF])), 12);
+        assert_eq!(hdr_len(set(&[bit::VERSION_1])), 12);
+        assert_eq!(hdr_len(set(&[bit::MRG_RXBUF, bit::VERSION_1])), 12);
+        let others = Features::from_words(u64::MAX, u64::MAX);
+        let others = others.without(bit::MRG_RXBUF).without(bit::VERSION_1);
+        assert_eq!(hdr_len(others), 10);
+    }
+}
+
+mod config {
+    use super::pure::config::{
+        check_mtu, default_pairs, link_settings, mac_usable, max_queue_pairs, LinkSettings,
+    };
+    use super::pure::features::{bit, Features};
+    use super::EDGES;
+
+    #[test]
+    fn pairs_of_the_device() {
+        let f = |mq: bool, rss: bool, ctrl: bool| {
+            let mut f = Features::EMPTY;
+            for (there, bit) in [(mq, bit::MQ), (rss, bit::RSS), (ctrl, bit::CTRL_VQ)] {
+                if there {
+                    f = f.with(bit);
+                }
+            }
+            f
+        };
+        for config in 0..=u16::MAX {
+            let legal = match config {
+                0 | 0x8001..=u16::MAX => 1,
+                n => n,
+            };
+            assert_eq!(max_queue_pairs(f(true, false, true), config), legal);
+            assert_eq!(max_queue_pairs(f(false, true, true), config), legal);
+            assert_eq!(max_queue_pairs(f(true, true, true), config), legal);
+            assert_eq!(max_queue_pairs(f(true, true, false), config), 1);
+            assert_eq!(max_queue_pairs(f(false, false, true), config), 1);
+            assert_eq!(max_queue_pairs(f(false, false, false), config), 1);
+        }
+    }
+
+    #[test]
+    fn pairs_at_first() {
+        // Device, online CPUs, parameter, expected.
+        let table = [
+            (8, 4, 0, 4),
+            (4, 8, 0, 4),
+            (4, 4, 0, 4),
+            (1, 64, 0, 1),
+            (8, 0, 0, 1),
+            (0, 0, 0, 1),
+            (0, 4, 4, 1),
+            (8, 4, 1, 1),
+            (8, 4, 6, 6),
+            (8, 4, 8, 8),
+            (8, 4, 9, 8),
+            (8, 4, u32::MAX, 8),
+            (0x8000, u32::MAX, 0, 0x8000),
+            (0x8000, 65536, 0, 0x8000),
+            (0x8000, 4, 65536, 0x8000),
+            (0x8000, 4, 65537, 0x8000),
+            (u16::MAX, u32::MAX, u32::MAX, u16::MAX),
+        ];
+        for (max, online, param, expected) in table {
+            assert_eq!(
+                default_pairs(max, online, param),
+                expected,
+                "{max} {online} {param}"
+            );
+        }
+        for max in EDGES.map(|v| v.min(65535) as u16) {
+            for online in EDGES {
+                for param in EDGES {
+                    let wanted = if param == 0 { online } else { param };
+                    let expected = wanted.clamp(1, u32::from(max).max(1));
+                    assert_eq!(u32::from(default_pairs(max, online, param)), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn mtu() {
+        for mtu in 0..68 {
+            assert_eq!(check_mtu(mtu), None);
+        }
+        for mtu in 68..=u16::MAX {
+            assert_eq!(check_mtu(mtu), Some(mtu));
+        }
+    }
+
+    #[test]
+    fn link() {
+        let full = Some(true);
+        let table = [
+            (0, 0, Some(0), Some(false)),
+            (10_000, 1, Some(10_000), full),
+            (0x7fff_ffff, 1, Some(0x7fff_ffff), full),
+            (0x8000_0000, 1, None, full),
+            (u32::MAX, 0xff, None, None),
+        ];
+        for (speed, duplex, expected_speed, expected_duplex) in table {
+            let expected = LinkSettings {
+                speed: expected_speed,
+                duplex: expected_duplex,
+            };
+            assert_eq!(link_settings(speed, duplex), expected);
+        }
+        for duplex in 2..=u8::MAX {
+            assert_eq!(link_settings(1, duplex).duplex, None);
+        }
+    }
+
+    #[test]
+    fn mac() {
+        let table = [
+            ([0, 0, 0, 0, 0, 0], false),
+            ([0, 0, 0, 0, 0, 1], true),
+            ([0x52, 0x54, 0, 0x12, 0x34, 0x56], true),
+            ([0x02, 0, 0, 0, 0, 0], true),
+            ([0x01, 0, 0x5e, 0, 0, 1], false),
+            ([0x33, 0x33, 0, 0, 0, 1], false),
+            ([0xff; 6], false),
+            ([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff], true),
+        ];
+        for (mac, usable) in table {
+            assert_eq!(mac_usable(mac), usable, "{mac:x?}");
+        }
+        for first in 0..=u8::MAX {
+            assert_eq!(mac_usable([first, 1, 2, 3, 4, 5]), first % 2 == 0);
+        }
+    }
+}
+
+mod rx {
+    use super::pure::rx::{
+        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, BufCtx, BufShape, Ewma,
+        LenError, MAX_MERGED,
+    };
+    use super::{Random, EDGES};
+
+    #[test]
+    fn first_buffer() {
+        use LenError::{Long, Short};
+        // Used, posted, header, expected.
+        let table = [
+            (0, 1536, 12, Err(Short)),
+            (11, 1536, 12, Err(Short)),
+            (12, 1536, 12, Err(Short)),
+            (25, 1536, 12, Err(Short)),
+            (26, 1536, 12, Ok(14)),
+            (23, 1536, 10, Err(Short)),
+            (24, 1536, 10, Ok(14)),
+            (1535, 1536, 12, Ok(1523)),
+            (1536, 1536, 12, Ok(1524)),
+            (1537, 1536, 12, Err(Long)),
+            (u32::MAX, 1536, 12, Err(Long)),
+            (26, 26, 12, Ok(14)),
+            (27, 26, 12, Err(Long)),
+            (25, 0, 12, Err(Short)),
+            (26, 0, 12, Err(Long)),
+            (u32::MAX, u32::MAX, 12, Ok(u32::MAX - 12)),
+            (u32::MAX, u32::MAX, u32::MAX, Err(Short)),
+            (u32::MAX, u32::MAX, u32::MAX - 13, Err(Short)),
+            (u32::MAX, u32::MAX, u32::MAX - 14, Ok(14)),
+        ];
+        for (used, posted, hdr_len, expected) in table {
+            assert_eq!(
+                payload_len(used, posted, hdr_len),
+                expected,
+                "{used} {posted}"
+            );
+        }
+    }
+
+    /// Against 64-bit arithmetic.
+    fn check(used: u32, posted: u32, hdr_len: u32) {
+        let least = u64::from(hdr_len) + 14;
+        let expected = if u64::from(used) < least {
+            Err(LenError::Short)
+        } else if used > posted {
+            Err(LenError::Long)
+        } else {
+            Ok(used - hdr_len)
+        };
+        assert_eq!(payload_len(used, posted, hdr_len), expected);
+
+        let expected = if used == 0 {
+            Err(LenError::Short)
+        } else if used > posted {
+            Err(LenError::Long)
+        } else {
+            Ok(used)
+        };
+        assert_eq!(cont_len(used, posted), expected);
+    }
+
+    #[test]
+    fn lengths_against_the_model() {
+        for used in EDGES {
+            for posted in EDGES {
+                for hdr_len in EDGES {
+                    check(used, posted, hdr_len);
+                }
+            }
+        }
+        for used in 0..300 {
+            for posted in 0..300 {
+                check(used, posted, 10);
+                check(used, posted, 12);
+            }
+        }
+        let mut random = Random::new();
+        for _ in 0..100_000 {
+            check(random.magnitude(), random.magnitude(), random.magnitude());
+        }
+    }
+
+    #[test]
+    fn number_of_buffers() {
+        assert_eq!(MAX_MERGED, 64);
+        for ring_size in EDGES {
+            for n in 0..=u16::MAX {
+                let legal = n != 0 && u32::from(n) <= ring_size && n <= 64;
+                assert_eq!(num_buffers(n, ring_size), legal.then_some(n));
+            }
+        }
+        assert_eq!(num_buffers(64, 256), Some(64));
+        assert_eq!(num_buffers(65, 256), None);
+        assert_eq!(num_buffers(16, 16), Some(16));
+        assert_eq!(num_buffers(17, 16), None);
+    }
+
+    #[test]
+    fn average_settles_exactly() {
+        for initial in EDGES {
+            for len in EDGES {
+                let mut avg = Ewma::new(initial);
+                assert_eq!(avg.read(), initial);
+                let mut last = initial;
+                // The distance shrinks by 1/64 each time, from at most 2^32.
+                for _ in 0..2_300 {
+                    avg.add(len);
+                    let now = avg.read();
+                    // Towards the new length, never past it.
+                    let (low, high) = (last.min(len), last.max(len));
+                    assert!((low..=high).contains(&now));
+                    last = now;
+                }
+                assert_eq!(last, len, "from {initial}");
+            }
+        }
+    }
+
+    #[test]
+    fn average_stays_within_its_input() {
+        let mut random = Random::new();
+        for _ in 0..50 {
+            let initial = random.magnitude();
+            let (mut low, mut high) = (initial, initial);
+            let mut avg = Ewma::new(initial);
+            for _ in 0..1_000 {
+                let len = random.magnitude();
+                (low, high) = (low.min(len), high.max(len));
+                avg.add(len);
+                assert!((low..=high).contains(&avg.read()));
+            }
+        }
+    }
+
+    #[test]
+    fn average_weight() {
+        // One packet of 64 bytes more than the average adds one byte.
+        let mut avg = Ewma::new(1000);
+        avg.add(1064);
+        assert_eq!(avg.read(), 1001);
+        // Against floating point.
+        let mut random = Random::new();
+        let (mut avg, mut exact) = (Ewma::new(1500), 1500.0);
+        for _ in 0..10_000 {
+            let len = random.u32() % 65536;
+            avg.add(len);
+            exact += (f64::from(len) - exact) / 64.0;
+            assert!((f64::from(avg.read()) - exact).abs() <= 2.0);
+        }
+        const AVG: Ewma = Ewma::new(7);
+        assert_eq!(AVG.read(), 7);
+    }
+
+    fn shape(posted: u32, truesize: u32) -> BufShape {
+        BufShape { posted, truesize }
+    }
+
+    #[test]
+    fn shapes_by_example() {
+        // Average, minimum, expected; header 12, room 320, page 4096, cache line 64.
+        let table = [
+            (0, 128, shape(192, 512)),
+            (64, 128, shape(192, 512)),
+            (128, 128, shape(192, 512)),
+            (180, 128, shape(192, 512)),
+            (181, 128, shape(256, 576)),
+            (1500, 128, shape(1536, 1856)),
+            (64, 1500, shape(1536, 1856)),
+            (1652, 128, shape(1664, 1984)),
+            (1716, 128, shape(1728, 2048)),
+            (1717, 128, shape(4096, 4096)),
+            (4084, 128, shape(4096, 4096)),
+            (9000, 128, shape(4096, 4096)),
+            (u32::MAX, 128, shape(4096, 4096)),
+            (0, u32::MAX, shape(4096, 4096)),
+        ];
+        for (avg, min, expected) in table {
+            let got = mergeable_shape(avg, min, 12, 320, 4096, 64);
+            assert_eq!(got, expected, "{avg} {min}");
+        }
+        // A page of 64 KiB.
+        let got = mergeable_shape(9000, 1518, 12, 320, 65536, 128);
+        assert_eq!(got, shape(9088, 9408));
+        // Cache lines of 0 cannot be aligned to.
+        assert_eq!(mergeable_shape(64, 64, 12, 0, 4096, 0), shape(4096, 4096));
+        assert_eq!(mergeable_shape(64, 64, 12, 0, 4096, 1), shape(76, 76));
+    }
+
+    #[test]
+    fn shapes_keep_their_promises() {
+        for page in [4096, 16384, 65536] {
+            for hdr_len in [10, 12] {
+                for avg in (0..70_000).step_by(7) {
+                    let got = mergeable_shape(avg, 1025, hdr_len, 320, page, 64);
+                    assert!(got.posted >= hdr_len + 1025.max(avg).min(page - hdr_len));
+                    assert_eq!(got.posted % 64, 0);
+                    if got.posted != page {
+                        assert_eq!(got.truesize, got.posted + 320);
+                        assert!(got.truesize * 2 <= page);
+                    } else {
+                        assert_eq!(got.truesize, page);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_of_anything() {
+        let check = |v: [u32; 6]| {
+            let got = mergeable_shape(v[0], v[1], v[2], v[3], v[4], v[5]);
+            assert!(got.posted <= got.truesize && got.truesize <= v[4], "{v:?}");
+        };
+        const FEW: [u32; 8] = [0, 1, 12, 64, 4096, 1 << 31, u32::MAX - 1, u32::MAX];
+        for avg in FEW {
+            for min in FEW {
+                for hdr_len in FEW {
+                    for shinfo in FEW {
+                        for page in FEW {
+                            for cacheline in FEW {
+                                check([avg, min, hdr_len, shinfo, page, cacheline]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let mut random = Random::new();
+        for _ in 0..50_000 {
+            check([(); 6].map(|()| random.magnitude()));
+        }
+    }
+
+    #[test]
+    fn least_buffers() {
+        // Ring, packet, header, expected.
+        let table = [
+            (256, 1518, 12, 128),
+            (64, 65553, 12, 1025),
+            (256, 65553, 12, 1025),
+            (32768, 65553, 12, 1025),
+            (u32::MAX, 65553, 12, 1025),
+            (16, 65553, 12, 4098),
+            (1, 65553, 12, 65565),
+            (0, 65553, 12, 65565),
+            (4, 1518, 10, 382),
+            (0, 0, 0, 128),
+            (1, 127, 0, 128),
+            (1, 128, 0, 128),
+            (1, 129, 0, 129),
+            (0, u32::MAX, u32::MAX, u32::MAX),
+            (2, u32::MAX, 12, 1 << 31),
+        ];
+        for (ring_size, max_packet, hdr_len, expected) in table {
+            assert_eq!(
+                min_buf_len(ring_size, max_packet, hdr_len),
+                expected,
+                "{ring_size} {max_packet}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_ring_holds_the_largest_packet() {
+        for ring_size in (1..=300).chain([512, 1024, 32768]) {
+            for max_packet in [0, 68, 1518, 9018, 65553, 65562] {
+                for hdr_len in [10, 12] {
+                    let len = min_buf_len(ring_size, max_packet, hdr_len);
+                    let needed = (max_packet + hdr_len).div_ceil(len);
+                    assert!(needed <= ring_size);
+                    // So that a device that fills buffers up is never refused.
+                    assert_eq!(
+                        num_buffers(needed as u16, ring_size),
+                        Some(needed as u16),
+                        "{ring_size} {max_packet}"
+                    );
+                    // And no larger than needed.
+                    assert!(len == 128 || (len - 1) * ring_size.min(64) < max_packet + hdr_len);
+                }
+            }
+        }
+        for ring_size in EDGES {
+            for max_packet in EDGES {
+                for hdr_len in EDGES {
+                    assert!(min_buf_len(ring_size, max_packet, hdr_len) >= 128);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn context() {
+        const MAX: u32 = 1 << 24;
+        for posted in EDGES.into_iter().chain([MAX - 1, MAX + 1]) {
+            for truesize in EDGES.into_iter().chain([MAX - 1, MAX + 1]) {
+                let legal = posted != 0 && posted <= MAX && truesize <= MAX;
+                let ctx = BufCtx::new(posted, truesize);
+                assert_eq!(ctx.is_some(), legal, "{posted} {truesize}");
+                let Some(ctx) = ctx else { continue };
+                assert_eq!((ctx.posted(), ctx.truesize()), (posted, truesize));
+                assert_ne!(ctx.into_usize(), 0);
+                assert_eq!(BufCtx::from_usize(ctx.into_usize()), ctx);
+            }
+        }
+        // Any word is unpacked, and packed to the same word again.
+        let mut random = Random::new();
+        for word in (0..10_000)
+            .map(|_| random.u64() as usize)
+            .chain([0, usize::MAX])
+        {
+            assert_eq!(BufCtx::from_usize(word).into_usize(), word);
+        }
+    }
+}
+
+mod hdr {
+    use super::pure::features::{bit, Features};
+    use super::pure::hdr::{parse_rx, HdrError, RxCsum, RxMeta, RxOffloads, LEN};
+    use super::Random;
+
+    const ALL: RxOffloads = RxOffloads {
+        csum: true,
+        tso4: true,
+        tso6: true,
+        ecn: true,
+        uso4: true,
+        uso6: true,
+    };
+
+    const NONE: RxOffloads = RxOffloads {
+        csum: false,
+        tso4: false,
+        tso6: false,
+        ecn: false,
+        uso4: false,
+        uso6: false,
+    };
+
+    /// Puts a header together; the header length is a hint and made absurd.
+    fn header(flags: u8, gso_type: u8, gso_size: u16, start: u16, offset: u16) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        bytes[0] = flags;
+        bytes[1] = gso_type;
+        bytes[2..4].copy_from_slice(&0xffffu16.to_le_bytes());
+        bytes[4..6].copy_from_slice(&gso_size.to_le_bytes());
+        bytes[6..8].copy_from_slice(&start.to_le_bytes());
+        bytes[8..10].copy_from_slice(&offset.to_le_bytes());
+        bytes[10..12].copy_from_slice(&0x0102u16.to_le_bytes());
+        bytes
+    }
+
+    fn ok(csum: RxCsum, gso: bool) -> Result<RxMeta, HdrError> {
+        Ok(RxMeta {
+            csum,
+            gso,
+            num_buffers: 0x0102,
+        })
+    }
+
+    #[test]
+    fn offloads_of_features() {
+        assert_eq!(RxOffloads::from_features(Features::EMPTY), NONE);
+        let all = Features::from_words(u64::MAX, u64::MAX);
+        assert_eq!(RxOffloads::from_features(all), ALL);
+        for number in 0..128 {
+            let expected = RxOffloads {
+                csum: number == bit::GUEST_CSUM,
+                tso4: number == bit::GUEST_TSO4,
+                tso6: number == bit::GUEST_TSO6,
+                ecn: number == bit::GUEST_ECN,
+                uso4: number == bit::GUEST_USO4,
+                uso6: number == bit::GUEST_USO6,
+            };
+            let f = Features::EMPTY.with(number);
+            assert_eq!(RxOffloads::from_features(f), expected);
+        }
+    }
+
+    #[test]
+    fn fields_are_little_endian() {
+        let bytes = [
+            1, 1, 0xaa, 0xbb, 0xb4, 0x05, 0x22, 0x00, 0x10, 0x00, 0x03, 0x01,
+        ];
+        let expected = RxMeta {
+            csum: RxCsum::Partial {
+                start: 0x22,
+                offset: 0x10,
+            },
+            gso: true,
+            num_buffers: 0x0103,
+        };
+        assert_eq!(parse_rx(&bytes, &ALL, 60), Ok(expected));
+    }
+
+    #[test]
+    fn checksums() {
+        let partial = RxCsum::Partial {
+            start: 34,
+            offset: 16,
+        };
+        let plain = |flags| header(flags, 0, 0, 34, 16);
+        for flags in 0..=u8::MAX {
+            let with = parse_rx(&plain(flags), &ALL, 60);
+            let without = parse_rx(&plain(flags), &NONE, 60);
+            match flags & 3 {
+                0 => assert_eq!((with, without), (ok(RxCsum::None, false), with)),
+                2 => assert_eq!((with, without), (ok(RxCsum::Unnecessary, false), with)),
+                _ => {
+                    assert_eq!(with, ok(partial, false));
+                    assert_eq!(without, Err(HdrError::CsumNotNegotiated));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn checksum_range() {
+        // Start, offset, packet, whether it is inside.
+        let table = [
+            (0, 0, 2, true),
+            (0, 0, 1, false),
+            (0, 0, 0, false),
+            (34, 16, 52, true),
+            (34, 16, 51, false),
+            (0xffff, 0, 0x10001, true),
+            (0xffff, 0, 0x10000, false),
+            (0, 0xffff, 0x10001, true),
+            (0, 0xffff, 0x10000, false),
+            (0xffff, 0xffff, 0x20000, true),
+            (0xffff, 0xffff, 0x1ffff, false),
+            (0xffff, 0xffff, u32::MAX, true),
+            // What wraps around in 16 bits.
+            (0xffff, 1, 60, false),
+            (0xfffe, 0, 60, false),
+        ];
+        for (start, offset, packet, inside) in table {
+            let expected = if inside {
+                ok(RxCsum::Partial { start, offset }, false)
+            } else {
+                Err(HdrError::CsumRange)
+            };
+            let bytes = header(1, 0, 0, start, offset);
+            assert_eq!(parse_rx(&bytes, &ALL, packet), expected, "{start} {offset}");
+            // Of no interest without the flag.
+            for flags in [0, 2] {
+                assert!(parse_rx(&header(flags, 0, 0, start, offset), &ALL, packet).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn segmentation_types() {
+        let partial = RxCsum::Partial {
+            start: 34,
+            offset: 16,
+        };
+        for gso_type in 0..=u8::MAX {
+            let got = parse_rx(&header(1, gso_type, 1448, 34, 16), &ALL, 4000);
+            let expected = match gso_type {
+                0 => ok(partial, false),
+                1 | 4 | 5 | 0x81 | 0x84 => ok(partial, true),
+                3 => Err(HdrError::GsoNotNegotiated),
+                _ => Err(HdrError::GsoType),
+            };
+            assert_eq!(got, expected, "{gso_type:#x}");
+        }
+    }
+
+    #[test]
+    fn segmentation_needs_negotiation() {
+        // Type and which sets of tso4, tso6, ecn, uso4, uso6 (bits 0 to 4) allow it.
+        type Row = (u8, fn(u8) -> bool);
+        let table: [Row; 7] = [
+            (0, |_| true),
+            (1, |s| s & 1 != 0),
+            (4, |s| s & 2 != 0),
+            (0x81, |s| s & 5 == 5),
+            (0x84, |s| s & 6 == 6),
+            (5, |s| s & 24 != 0),
+            (3, |_| false),
+        ];
+        for set in 0..32u8 {
+            let offloads = RxOffloads {
+                csum: true,
+                tso4: set & 1 != 0,
+                tso6: set & 2 != 0,
+                ecn: set & 4 != 0,
+                uso4: set & 8 != 0,
+                uso6: set & 16 != 0,
+            };
+            for (gso_type, allowed) in table {
+                let got = parse_rx(&header(1, gso_type, 1, 0, 0), &offloads, 14);
+                if allowed(set) {
+                    assert!(got.is_ok(), "{gso_type:#x} {set:#b}");
+                } else {
+                    assert_eq!(got, Err(HdrError::GsoNotNegotiated), "{gso_type:#x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn segmentation_needs_size_and_checksum() {
+        for gso_type in [1, 4, 5, 0x81, 0x84] {
+            let size_0 = header(1, gso_type, 0, 0, 0);
+            assert_eq!(parse_rx(&size_0, &ALL, 60), Err(HdrError::GsoSize));
+            for flags in [0, 2, 4, 0xfe] {
+                let bytes = header(flags, gso_type, 1448, 0, 0);
+                assert_eq!(parse_rx(&bytes, &ALL, 60), Err(HdrError::GsoType));
+            }
+            for size in [1, 2, 0x00ff, 0x0100, 0xff00, 0xffff] {
+                assert!(parse_rx(&header(1, gso_type, size, 0, 0), &ALL, 60).is_ok());
+            }
+            let far = header(1, gso_type, 1448, 59, 0);
+            assert_eq!(parse_rx(&far, &ALL, 60), Err(HdrError::CsumRange));
+            let no_csum = RxOffloads { csum: false, ..ALL };
+            let bytes = header(1, gso_type, 1448, 0, 0);
+            let got = parse_rx(&bytes, &no_csum, 60);
+            assert_eq!(got, Err(HdrError::CsumNotNegotiated));
+        }
+        // Without segmentation the size is of no interest.
+        assert!(parse_rx(&header(0, 0, 0, 0, 0), &NONE, 60).is_ok());
+        assert!(parse_rx(&header(0, 0, 0xffff, 0, 0), &NONE, 60).is_ok());
+    }
+
+    /// Whatever comes, what is let through keeps to what was negotiated.
+    #[test]
+    fn anything_goes_in_and_only_sense_comes_out() {
+        let mut random = Random::new();
+        let mut passed = 0;
+        for _ in 0..200_000 {
+            let mut bytes = [(); LEN].map(|()| random.u8());
+            if random.u8() & 1 != 0 {
+                bytes[1] &= 0x87;
+                bytes[7] &= 0x01;
+                bytes[9] &= 0x01;
+            }
+            let set = random.u8();
+            let offloads = RxOffloads {
+                csum: set & 1 != 0,
+                tso4: set & 2 != 0,
+                tso6: set & 4 != 0,
+                ecn: set & 8 != 0,
+                uso4: set & 16 != 0,
+                uso6: set & 32 != 0,
+            };
+            let packet_len = random.magnitude();
+            let Ok(meta) = parse_rx(&bytes, &offloads, packet_len) else {
+                continue;
+            };
+            passed += 1;
+            assert_eq!(meta.num_buffers, u16::from_le_bytes([bytes[10], bytes[11]]));
+            assert_eq!(meta.gso, bytes[1] != 0);
+            match meta.csum {
+                RxCsum::Partial { start, offset } => {
+                    assert!(offloads.csum && bytes[0] & 1 != 0);
+                    let end = u64::from(start) + u64::from(offset) + 2;
+                    assert!(end <= u64::from(packet_len));
+                }
+                RxCsum::Unnecessary => assert_eq!((bytes[0] & 3, meta.gso), (2, false)),
+                RxCsum::None => assert_eq!((bytes[0] & 3, meta.gso), (0, false)),
+            }
+            if meta.gso {
+                assert!(bytes[4] != 0 || bytes[5] != 0);
+                assert!(matches!(meta.csum, RxCsum::Partial { .. }));
+                assert!(match bytes[1] & 0x7f {
+                    1 => offloads.tso4,
+                    4 => offloads.tso6,
+                    5 => (offloads.uso4 || offloads.uso6) && bytes[1] & 0x80 == 0,
+                    _ => false,
+                });
+                assert!(bytes[1] & 0x80 == 0 || offloads.ecn);
+            }
+        }
+        assert!(passed > 1_000);
+    }
+}
+
+mod ctrl {
+    use super::pure::ctrl::{self, ack, class, Ack, Backoff};
+    use super::{Random, EDGES};
+
+    #[test]
+    fn numbers() {
+        let classes = [
+            class::RX,
+            class::MAC,
+            class::VLAN,
+            class::ANNOUNCE,
+            class::MQ,
+            class::GUEST_OFFLOADS,
+            class::NOTF_COAL,
+            class::STATS,
+        ];
+        assert_eq!(classes, [0, 1, 2, 3, 4, 5, 6, 8]);
+        assert_eq!((ctrl::RX_PROMISC, ctrl::RX_ALLMULTI), (0, 1));
+        assert_eq!((ctrl::MAC_TABLE_SET, ctrl::MAC_ADDR_SET), (0, 1));
+        assert_eq!((ctrl::VLAN_ADD, ctrl::VLAN_DEL), (0, 1));
+        assert_eq!((ctrl::ANNOUNCE_ACK, ctrl::MQ_VQ_PAIRS_SET), (0, 0));
+        assert_eq!(ctrl::GUEST_OFFLOADS_SET, 0);
+        assert_eq!((ctrl::ACK_OK, ctrl::ACK_ERR), (0, 1));
+    }
+
+    #[test]
+    fn answers() {
+        for byte in 0..=u8::MAX {
+            let plain = if byte == 0 { Ack::Ok } else { Ack::Refused };
+            for used_len in EDGES {
+                for reply_len in EDGES {
+                    let room = u64::from(reply_len) + 1;
+                    let expected = if used_len == 0 || u64::from(used_len) > room {
+                        Ack::Malformed
+                    } else {
+                        plain
+                    };
+                    assert_eq!(ack(byte, used_len, reply_len), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sleeps() {
+        let steps = [20, 40, 80, 160, 320, 640, 1000, 1000, 1000];
+        let got: Vec<u32> = Backoff::new(u64::MAX).take(steps.len()).collect();
+        assert_eq!(got, steps);
+
+        let table: [(u64, &[u32]); 7] = [
+            (0, &[]),
+            (1, &[1]),
+            (19, &[19]),
+            (20, &[20]),
+            (21, &[20, 1]),
+            (1260, &[20, 40, 80, 160, 320, 640]),
+            (2261, &[20, 40, 80, 160, 320, 640, 1000, 1]),
+        ];
+        for (deadline, expected) in table {
+            let mut backoff = Backoff::new(deadline);
+            let mut got = Vec::new();
+            for sleep in backoff.by_ref() {
+                got.push(sleep);
+            }
+            assert_eq!(got, expected);
+            // Once over, it stays over.
+            assert_eq!((backoff.next(), backoff.next()), (None, None));
+        }
+    }
+
+    #[test]
+    fn sleeps_add_up_to_the_deadline() {
+        let mut random = Random::new();
+        let drawn = (0..200).map(|_| u64::from(random.u16()) * 31);
+        for deadline in (0..3_000).chain(drawn).chain([10_000_000]) {
+            let mut sum = 0;
+            for sleep in Backoff::new(deadline) {
+                assert!((1..=1000).contains(&sleep));
+                sum += u64::from(sleep);
+                assert!(sum <= deadline);
+            }
+            assert_eq!(sum, deadline);
+        }
+        // Beyond 32 bits, from where on it is just as long as it takes.
+        let long = u64::from(u32::MAX) + 1;
+        assert_eq!(Backoff::new(long).nth(100), Some(1000));
+        assert_eq!(Backoff::new(u64::MAX).nth(100_000), Some(1000));
+    }
+}
+
+mod tx {
+    use super::pure::tx::{max_sg, should_stop, should_wake};
+    use super::EDGES;
+
+    #[test]
+    fn descriptors() {
+        const MAX: usize = max_sg(17);
+        assert_eq!(MAX, 19);
+        assert_eq!(max_sg(0), 2);
+        assert_eq!(max_sg(usize::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn stop_and_wake() {
+        let table = [
+            (0, 19, true),
+            (18, 19, true),
+            (19, 19, false),
+            (20, 19, false),
+            (u32::MAX, 19, false),
+            (0, 0, false),
+        ];
+        for (num_free, max_sg, stop) in table {
+            assert_eq!(should_stop(num_free, max_sg), stop);
+        }
+        for num_free in EDGES {
+            for max_sg in EDGES {
+                // A queue that may wake need not stop at once, and one of the two always holds.
+                assert_ne!(should_stop(num_free, max_sg), should_wake(num_free, max_sg));
+            }
+        }
+    }
+}
