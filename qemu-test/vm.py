@@ -1,0 +1,364 @@
+#!/usr/bin/env python3
+"""Runs a test guest: QEMU with the tree's stock kernel, our initramfs, and a network to talk to.
+
+Usage: vm.py [--shell] [--driver rust|c] [--queues N] [--vcpus N] [--device OPTIONS] [--peer] [TEST…]
+
+Runs inside the tree, in a network namespace of its own: qemu-test/tree run --net -- python3 qemu-test/vm.py …
+As a library: HostNet (bridge, services), Guest (one guest from start to end).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import accel          # noqa: E402
+import initramfs      # noqa: E402
+from qmp import Qmp   # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPO = HERE.parent
+DUT_MAC = "52:54:00:12:34:56"
+PEER_MAC = "52:54:00:12:34:57"
+HOST4, HOST6 = "192.0.2.1", "2001:db8::1"
+
+DEFAULTS = {
+    "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
+    "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
+    "files": {}, "allow_log": [], "vectors": None, "peer_device": "",
+}
+
+
+def sh(*args, check=True):
+    return subprocess.run(args, check=check, capture_output=True, text=True)
+
+
+def options(text):
+    """'a=1,b=2' as a dict, so that a guest's options replace the defaults instead of coming twice."""
+    out = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        key, _, val = part.partition("=")
+        out[key] = val or "on"
+    return out
+
+
+class HostNet:
+    """The host's side: bridge br0 with the addresses that guests know as PEER, and servers on them."""
+
+    def __init__(self, out_dir):
+        self.procs = []
+        self.out = pathlib.Path(out_dir)
+        # In the machine's own namespace this would put a bridge into its network; so refuse there.
+        links = [link["ifname"] for link in json.loads(sh("ip", "-j", "link").stdout)]
+        if set(links) - {"lo", "br0", "tapA", "tapB"}:
+            sys.exit("vm: this must run in a network namespace of its own: qemu-test/tree run --net -- …")
+        if "br0" not in links:
+            sh("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
+            pathlib.Path("/proc/sys/net/ipv6/conf/br0/accept_dad").write_text("0")
+            sh("ip", "addr", "add", f"{HOST4}/24", "dev", "br0")
+            sh("ip", "-6", "addr", "add", f"{HOST6}/64", "dev", "br0", "nodad")
+            sh("ip", "link", "set", "br0", "up")
+
+    def serve(self):
+        log = open(self.out / "services.log", "ab")
+        cmds = [["iperf3", "-s", "-p", str(5201 + i)] for i in range(4)]
+        cmds += [["netserver", "-D", "-4"], [sys.executable, str(HERE / "peer.py")]]
+        for cmd in cmds:
+            self.procs.append(subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    def tap(self, name, queues, mtu):
+        sh("ip", "link", "del", name, check=False)
+        sh("ip", "tuntap", "add", name, "mode", "tap", "vnet_hdr", *(["multi_queue"] if queues > 1 else []))
+        pathlib.Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+        sh("ip", "link", "set", name, "mtu", str(mtu), "master", "br0", "up")
+
+    def close(self):
+        for p in self.procs:
+            p.kill()
+            p.wait()
+        self.procs = []
+
+
+class Guest:
+    """One guest. `on_event(kind, dict)` is called for what it reports: up, setup, begin, line, end, unload."""
+
+    def __init__(self, name, spec, out_dir, net, on_event=lambda kind, data: None, ko=None):
+        unknown = set(spec) - set(DEFAULTS) - {"name"}
+        if unknown:
+            sys.exit(f"vm: guest {name}: unknown setting {', '.join(sorted(unknown))}")
+        self.name = name
+        self.spec = {**DEFAULTS, **spec}
+        self.out = pathlib.Path(out_dir)
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.out.mkdir(parents=True)
+        self.net = net
+        self.on_event = on_event
+        self.ko = ko
+        self.qmp = None
+        self.proc = None
+        self.test = None
+        self.timed_out = False
+        self.console = self.out / "console.log"
+        self.kernel = initramfs.kernel_version()
+        # Sockets in /tmp: their names have a length limit.
+        self.run_dir = pathlib.Path("/tmp/vm")
+        self.run_dir.mkdir(exist_ok=True)
+
+    # --- what the guest gets ----------------------------------------------------------------------------------------
+
+    def dut_options(self):
+        s = self.spec
+        opts = {"driver": "virtio-net-pci", "id": "nic0", "bus": "rp0", "netdev": "net0", "mac": DUT_MAC}
+        if s["queues"] > 1:
+            opts["mq"] = "on"
+        # One vector each for configuration changes and the control queue, two for each pair.
+        opts["vectors"] = str(2 * s["queues"] + 2 if s["vectors"] is None else s["vectors"])
+        opts.update(options(s["device"]))
+        return opts
+
+    def env(self):
+        s = self.spec
+        e = {
+            "JOB": s["job"], "DRIVER": s["driver"], "KO": "/job/virtio_net_mq.ko", "PARAMS": s["params"],
+            "TESTS": " ".join(s["tests"]), "TESTDIR": "/job/tests", "TEST_TIMEOUT": s["test_timeout"],
+            "PEER": HOST4, "PEER6": HOST6, "DUT_IP": "192.0.2.2", "DUT_IP6": "2001:db8::2",
+            "PEER_NS": "peer" if s["peer"] else "", "PEER_NS_IP": "192.0.2.3", "PEER_NS_IP6": "2001:db8::3",
+            "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
+            "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
+            "KSFT_MACHINE_SLOW": "yes",
+        }
+        return "".join(f"{k}='{v}'\n" for k, v in e.items())
+
+    def files(self):
+        f = {"init": HERE / "guest/init"}
+        for p in (HERE / "guest").iterdir():
+            if p.name != "init":
+                f[f"job/{p.name}"] = p
+        f["job/env"] = self.env().encode()
+        if self.spec["driver"] != "c":
+            ko = pathlib.Path(self.ko or REPO / "virtio_net_mq.ko")
+            if not ko.exists():
+                sys.exit(f"vm: {ko} is missing; build it first: make demo, make check or make shell do")
+            f["job/virtio_net_mq.ko"] = ko
+        tests = REPO / "tests"
+        for p in sorted(tests.rglob("*")) if tests.is_dir() else []:
+            if p.is_file():
+                f[f"job/tests/{p.relative_to(tests)}"] = p
+        for name, content in self.spec["files"].items():
+            f[name] = content
+        return f
+
+    def initrd(self):
+        base = initramfs.ensure("python" if self.spec["python"] else "base")
+        job = initramfs.job_archive(self.run_dir / "job.cpio", self.files())
+        path = self.run_dir / "initrd"
+        with open(path, "wb") as out:
+            for part in (base, job):
+                with open(part, "rb") as f:
+                    shutil.copyfileobj(f, out, 1 << 20)
+        return path
+
+    def command(self):
+        s = self.spec
+        mtu = int(options(s["device"]).get("host_mtu", 1500))
+        sh("ip", "link", "set", "br0", "mtu", str(mtu), check=False)
+        self.net.tap("tapA", s["queues"], mtu)
+        # Few messages while booting: each character on the console costs an exit. /init turns them on.
+        cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
+                   "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])
+        console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"
+        cmd = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-machine", "q35", *accel.arguments(), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
+            "-kernel", str(initramfs.vmlinux()), "-initrd", str(self.initrd()), "-append", cmdline,
+            "-chardev", console, "-serial", "chardev:con",
+            "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off", "-serial", "chardev:ctl",
+            "-qmp", f"unix:{self.run_dir}/qmp,server=on,wait=off",
+            "-device", "pcie-root-port,id=rp0,chassis=1,slot=1",
+            "-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
+            + (f",queues={s['queues']}" if s["queues"] > 1 else ""),
+            "-device", ",".join(v if k == "driver" else f"{k}={v}" for k, v in self.dut_options().items()),
+        ]
+        if s["peer"]:
+            q = int(options(s["peer_device"]).pop("queues", 1))
+            self.net.tap("tapB", q, mtu)
+            extra = options(s["peer_device"])
+            extra.pop("queues", None)
+            if mtu != 1500:
+                extra.setdefault("host_mtu", str(mtu))
+            more = "".join(f",{k}={v}" for k, v in extra.items())
+            cmd += ["-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no" + (f",queues={q},mq=on" if q > 1 else ""),
+                    "-device", f"virtio-net-pci,id=nic1,netdev=net1,mac={PEER_MAC}{more}"]
+        return cmd + s["qemu"].split()
+
+    # --- its life -----------------------------------------------------------------------------------------------------
+
+    def start(self):
+        for name in ("ctl", "qmp"):
+            (self.run_dir / name).unlink(missing_ok=True)
+        cmd = self.command()
+        (self.out / "command").write_text(" \\\n  ".join(cmd) + "\n")
+        self.started = time.monotonic()
+        interactive = self.spec["job"] == "shell"
+        err = open(self.out / "qemu.log", "wb")
+        self.proc = subprocess.Popen(cmd, stdin=None if interactive else subprocess.DEVNULL,
+                                     stdout=None if interactive else err, stderr=err)
+        self.qmp = Qmp(self.run_dir / "qmp", self.proc)
+        self.ctl = self._connect(self.run_dir / "ctl")
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _connect(self, path):
+        for _ in range(200):
+            try:
+                s = socket.socket(socket.AF_UNIX)
+                s.connect(str(path))
+                return s
+            except OSError:
+                s.close()
+                if self.proc.poll() is not None:
+                    break
+                time.sleep(0.05)
+        sys.exit(f"vm: QEMU didn't start: {(self.out / 'qemu.log').read_text(errors='replace').strip()}")
+
+    def wait(self):
+        """Until the guest is gone; True if it ended by itself in time."""
+        left = self.spec["timeout"] - (time.monotonic() - self.started)
+        try:
+            self.proc.wait(max(left, 1) if self.spec["job"] != "shell" else None)
+        except subprocess.TimeoutExpired:
+            self.timed_out = True
+            self.stop()
+        self.thread.join(5)
+        self.seconds = time.monotonic() - self.started
+        return not self.timed_out
+
+    def stop(self):
+        if self.proc and self.proc.poll() is None:
+            self.proc.kill()
+            self.proc.wait()
+
+    # --- the control channel ------------------------------------------------------------------------------------------
+
+    def _serve(self):
+        buf = b""
+        while True:
+            try:
+                data = self.ctl.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            buf += data
+            *lines, buf = buf.split(b"\n")
+            for raw in lines:
+                self._line(raw.decode(errors="replace").rstrip("\r"))
+
+    def _line(self, line):
+        # Noise may stand before a line (a terminal's first characters); what counts is the marker.
+        if line.startswith("O "):
+            self.on_event("line", {"test": self.test, "text": line[2:]})
+        elif line == "O":
+            self.on_event("line", {"test": self.test, "text": ""})
+        elif line.startswith("E "):
+            try:
+                data = json.loads(line[2:])
+            except ValueError:
+                data = {"what": "noise", "text": line}
+            kind = data.pop("what")
+            if kind == "begin":
+                self.test = data["text"]
+            data["time"] = time.monotonic() - self.started
+            self.on_event(kind, data)
+        elif line.startswith("Q "):
+            _, rid, text = line.split(" ", 2)
+            try:
+                ok, reply = self._request(json.loads(text))
+            except (ValueError, KeyError, OSError, subprocess.SubprocessError, TimeoutError) as e:
+                ok, reply = False, f"{type(e).__name__}: {e}"
+            # One line back; line ends inside travel escaped.
+            reply = reply if isinstance(reply, str) else json.dumps(reply)
+            reply = reply.replace("\\", "\\\\").replace("\n", "\\n")
+            self.ctl.sendall(f"{rid} {'ok' if ok else 'error'} {reply}\n".encode())
+
+    def _request(self, req):
+        if "qmp" in req:
+            return self.qmp.command(req["qmp"], req.get("arguments", {}))
+        cmd = req.pop("cmd")
+        if cmd == "unplug":
+            self.qmp.events.clear()
+            ok, reply = self.qmp.command("device_del", {"id": req["id"]})
+            if ok and not self.qmp.wait_event("DEVICE_DELETED", lambda d: d.get("device") == req["id"], 15):
+                return False, "the guest doesn't let go of the device"
+            return ok, reply
+        if cmd == "plug":
+            opts = self.dut_options()
+            opts["vectors"] = int(opts["vectors"])
+            for k, v in opts.items():
+                if v in ("on", "off") and k != "driver":
+                    opts[k] = v == "on"
+                elif k in ("host_mtu", "rx_queue_size", "tx_queue_size", "speed"):
+                    opts[k] = int(v)
+            return self.qmp.command("device_add", opts)
+        if cmd == "wake":
+            threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
+            return True, ""
+        if cmd == "link":
+            r = sh("ip", "link", "set", req["if"], "up" if req["up"] else "down", check=False)
+            return r.returncode == 0, r.stderr
+        if cmd == "host":
+            r = subprocess.run(["sh", "-c", req["run"]], capture_output=True, text=True,
+                               timeout=60)
+            return r.returncode == 0, (r.stdout + r.stderr).rstrip("\n")
+        return False, f"unknown command {cmd}"
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--shell", action="store_true", help="an interactive shell in the guest instead of tests")
+    for key in ("queues", "vcpus", "timeout", "memory", "vectors"):
+        ap.add_argument(f"--{key}", type=int, default=DEFAULTS[key])
+    for key in ("device", "params", "append", "qemu", "peer_device"):
+        ap.add_argument(f"--{key.replace('_', '-')}", default="")
+    ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
+    ap.add_argument("--peer", action="store_true", help="a second NIC, in the guest's namespace 'peer'")
+    ap.add_argument("--python", action="store_true", help="a guest with Python in it")
+    ap.add_argument("--out", default=str(HERE / "out"), help="directory for the logs")
+    ap.add_argument("--ko", help="the module to load (default: the one in the repository)")
+    ap.add_argument("tests", nargs="*", help="files below tests/, or paths with a / to files elsewhere")
+    args = vars(ap.parse_args())
+    out = pathlib.Path(args.pop("out"))
+    ko = args.pop("ko")
+    args["job"] = "shell" if args.pop("shell") else "tests"
+    out.mkdir(parents=True, exist_ok=True)
+    own = [pathlib.Path(t) for t in args["tests"] if "/" in t]
+    args["files"] = {f"job/tests/{p.name}": p for p in own}
+    args["tests"] = [pathlib.Path(t).name for t in args["tests"]]
+    print(f"vm: {accel.describe()}", file=sys.stderr)
+    net = HostNet(out)
+    net.serve()
+
+    def show(kind, data):
+        print(data["text"] if kind == "line" else f"vm: {kind} {data}", file=sys.stdout, flush=True)
+
+    guest = Guest("vm", args, out / "vm", net, show if args["job"] == "tests" else lambda kind, data: None, ko)
+    try:
+        guest.start()
+        ok = guest.wait()
+    finally:
+        guest.stop()
+        net.close()
+    if not ok:
+        print(f"vm: timed out after {args['timeout']} s, see {guest.console}", file=sys.stderr)
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
