@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+# What `make` does here; `make help` lists it. The module's own rules are in Kbuild.
+
+# The kernel build tree to build against.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# The kernel to install for: the one KDIR belongs to.
+K = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || uname -r)
+MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
+# Which steps, guests or tests `make check` runs; all of them by default.
+T ?=
+RUSTC ?= rustc
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := all
+TREE := qemu-test/tree
+
+# A module must be built by the compiler its kernel was built by. KDIR's configuration names it: Debian's is called
+# x86_64-linux-gnu-gcc-16, and LLVM=1 is how Kbuild wants clang asked for.
+conf = $(KDIR)/include/config/auto.conf
+kcc := $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="*\([^ ]*\).*/\1/p' $(conf) 2>/dev/null)
+ifneq ($(shell grep -s '^CONFIG_CC_IS_CLANG=y' $(conf)),)
+compiler := LLVM=1
+else ifneq ($(filter-out gcc,$(kcc)),)
+compiler := CC=$(kcc)
+endif
+KMAKE = $(MAKE) -C $(KDIR) $(compiler)
+
+# --- the module --------------------------------------------------------------
+
+all: check-kdir ## build virtio_net_mq.ko for KDIR (default: the running kernel)
+	+@$(KMAKE) M=$(CURDIR) modules
+
+check-kdir:
+	@qemu-test/check-kdir $(KDIR) $(RUSTC)
+
+install: ## copy the module to /lib/modules/VERSION/updates and run depmod
+	@test -f virtio_net_mq.ko || { echo "virtio_net_mq: there is no virtio_net_mq.ko yet; run make first." >&2; exit 1; }
+	install -D -m 644 virtio_net_mq.ko $(MODDIR)/updates/virtio_net_mq.ko
+	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
+
+uninstall: ## remove the installed module
+	rm -f $(MODDIR)/updates/virtio_net_mq.ko
+	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
+
+clean: ## delete what the build made (the cache stays: see qemu-test/tree remove)
+	@rm -f *.o *.ko *.mod *.mod.c *_generated.rs .*.cmd .*.d modules.order Module.symvers
+	@rm -rf .tmp_versions qemu-test/out doc
+
+# --- source checks -----------------------------------------------------------
+# These need the kernel's toolchain: inside the toolchain tree they run as they
+# are, outside they go there, unless a KDIR is given.
+
+sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs))
+
+ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
+
+fmt fmt-check clippy doc host-test:
+	@$(TREE) setup
+	@$(TREE) kdir >/dev/null
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+
+else
+
+fmt: ## format the sources as the kernel's are
+	@rustfmt --edition 2021 --config-path $(KDIR)/.rustfmt.toml $(sources)
+
+fmt-check: ## say what isn't formatted
+	@rustfmt --edition 2021 --config-path $(KDIR)/.rustfmt.toml --check $(sources)
+
+# On a copy, because what clippy builds must not be mistaken for the module.
+clippy: check-kdir ## clippy, each warning an error
+	+@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	tar -c --exclude=./.git --exclude='*.o' --exclude='*.ko' --exclude='*.cmd' --exclude=./qemu-test . | tar -x -C "$$dir" && \
+	$(KMAKE) M="$$dir" CLIPPY=1 W=e modules
+
+# The flags with which Kbuild builds the kernel's own documentation (rust/Makefile).
+doc: check-kdir all ## the crate's documentation, private items too, in doc/
+	@. $(KDIR)/include/config/auto.conf 2>/dev/null; \
+	VNM_OUT=$(CURDIR) OBJTREE=$(KDIR) RUST_MODFILE=virtio_net_mq rustdoc --edition=2021 --document-private-items \
+		$$(sed -n 's/^savedcmd_[^:]*:= //p' .virtio_net_mq_rs.o.cmd | tr ' ' '\n' | \
+			grep -E '^(--target=|-Zcrate-attr|-Zallow-features|-Zunstable)' | tr '\n' ' ') \
+		--crate-name virtio_net_mq --sysroot=/dev/null -L $(KDIR)/rust --extern kernel \
+		-Zunstable-options @$(KDIR)/include/generated/rustc_cfg -o doc virtio_net_mq.rs
+	@echo "the documentation is doc/virtio_net_mq/index.html"
+
+host-test: ## the tests of pure/, which need no kernel
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
+
+endif
+
+# --- guests ------------------------------------------------------------------
+# Each of these makes what it needs first: the toolchain tree (3 minutes, once),
+# the build tree (2 minutes, once), the module.
+
+prepared:
+	@$(TREE) setup
+	@$(TREE) kdir >/dev/null
+
+module: prepared
+	@$(TREE) run -- $(MAKE) -s KDIR=/cache/kdir all
+
+kdir: ## make the toolchain tree and a build tree for Debian's kernel
+	@$(TREE) setup
+	@$(TREE) kdir >/dev/null
+	@echo "Build with: $(TREE) run -- make KDIR=/cache/kdir"
+	@echo "(outside the tree the build tree is KDIR=$$($(TREE) kdir), for the very rustc it was made with)"
+
+demo: ## show the driver at work in a guest: queues, IRQs, throughput
+	@qemu-test/demo
+
+check: prepared ## all checks and tests; T=name runs one step, guest or test
+	@$(TREE) run --net -- python3 qemu-test/check $(T)
+
+shell: module ## a shell in a guest with the driver loaded
+	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
+
+selftests: module ## the kernel's own driver tests, in a guest
+	@$(TREE) run --net -- python3 qemu-test/selftests $(T)
+
+help: ## this list
+	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@echo "KDIR=… names the kernel build tree; qemu-test/tree --help tells about the toolchain tree."
+
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy doc host-test prepared module kdir demo check shell \
+	selftests help

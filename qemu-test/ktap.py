@@ -1,0 +1,68 @@
+"""Reads what a test prints: KTAP (Documentation/dev-tools/ktap.rst), or less strictly TAP."""
+
+import re
+
+LINE = re.compile(r"^(not )?ok\b\s*(\d+)?\s*-?\s*([^#]*?)\s*(?:#\s*(\w+)\b:?\s*(.*))?$")
+
+
+class Result:
+    """Counts and failures of one test file."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = []      # descriptions
+        self.skipped = []     # (description, reason)
+
+    def __str__(self):
+        parts = [f"{self.passed} passed"]
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed")
+        if self.skipped:
+            parts.append(f"{len(self.skipped)} skipped")
+        return ", ".join(parts)
+
+
+def parse(lines, status):
+    """The Result of a test's output and exit status. Only lines that aren't indented count: subtests are indented.
+
+    A stream without a test line, one that ends before its plan says, and a status that nothing in it explains are
+    failures: a test that died half way must not look like a short one.
+    """
+    r = Result()
+    plan = None
+    seen = 0
+    skip_all = None
+    for line in lines:
+        m = re.match(r"^1\.\.(\d+)\s*(?:#\s*skip\w*\s*(.*))?$", line, re.I)
+        if m:
+            plan = int(m[1])
+            if plan == 0:
+                skip_all = m[2] or "no reason given"
+            continue
+        m = LINE.match(line)
+        if not m:
+            continue
+        seen += 1
+        what = m[3] or f"test {m[2] or seen}"
+        directive = (m[4] or "").upper()
+        if directive == "SKIP":
+            r.skipped.append((what, m[5]))
+        elif directive in ("XFAIL", "TODO"):
+            r.skipped.append((what, f"expected failure: {m[5]}"))
+        elif m[1]:
+            r.failed.append(what)
+        else:
+            r.passed += 1
+    if skip_all is None and status == 4 and not r.failed:
+        skip_all = next((s for line in reversed(lines) for s in re.findall(r"skip\w*:?\s+(.*)", line, re.I)), "exit status 4")
+    if skip_all is not None and not seen:
+        r.skipped.append(("the whole file", skip_all))
+    elif not seen:
+        r.failed.append(f"no test line in its output (exit status {status})")
+    elif plan is not None and seen < plan:
+        r.failed.append(f"ended after {seen} of {plan} tests (exit status {status})")
+    elif status == 124:
+        r.failed.append("timed out")
+    elif status not in (0, 4) and not r.failed:
+        r.failed.append(f"exit status {status}")
+    return r
