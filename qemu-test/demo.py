@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""The guest of `make demo`: shows what it reports, and a verdict. Run by qemu-test/demo inside the tree."""
+
+import argparse
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import accel    # noqa: E402
+import vm       # noqa: E402
+
+
+def load_check():
+    """check is a program without .py; its search for bad kernel messages is wanted here."""
+    loader = importlib.machinery.SourceFileLoader("check", str(vm.HERE / "check"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("check", loader))
+    loader.exec_module(module)
+    return module
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver, for comparison")
+    args = ap.parse_args()
+    out = vm.HERE / "out"
+    out.mkdir(exist_ok=True)
+    verdict = {}
+
+    def event(kind, data):
+        if kind == "line":
+            print(data["text"], flush=True)
+        elif kind == "up":
+            print(f"      the guest's user space started after {data['time']:.1f} s", flush=True)
+        elif kind == "demo":
+            verdict.update(data)
+
+    print(f"      {accel.describe()}", flush=True)
+    net = vm.HostNet(out)
+    net.serve()
+    guest = vm.Guest("demo", {"job": "demo", "driver": args.driver, "timeout": 180}, out / "demo", net, event)
+    try:
+        guest.start()
+        in_time = guest.wait()
+    finally:
+        guest.stop()
+        net.close()
+    bad = load_check().bad_lines(guest.console, [])
+    print()
+    if bad:
+        print("The kernel complained:")
+        for line in bad[:20]:
+            print(f"  {line}")
+    log = guest.console.relative_to(vm.REPO)
+    if not in_time:
+        print(f"FAILED: the guest timed out; its console is in {log}")
+    elif verdict.get("status") == 0 and not bad:
+        print(f"OK: {verdict['text']}, the kernel log is clean.")
+        return 0
+    else:
+        print(f"FAILED: {verdict.get('text') or 'the guest ended early'}{'; the kernel complained' if bad else ''}; "
+              f"its console is in {log}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
