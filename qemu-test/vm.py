@@ -32,7 +32,7 @@ HOST4, HOST6 = "192.0.2.1", "2001:db8::1"
 DEFAULTS = {
     "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
     "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
-    "files": {}, "allow_log": [], "vectors": None, "peer_device": "",
+    "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False,
 }
 
 
@@ -132,7 +132,7 @@ class Guest:
             "PEER_NS": "peer" if s["peer"] else "", "PEER_NS_IP": "192.0.2.3", "PEER_NS_IP6": "2001:db8::3",
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
-            "KSFT_MACHINE_SLOW": "yes",
+            "S3": "yes" if s["s3"] else "", "KSFT_MACHINE_SLOW": "yes",
         }
         return "".join(f"{k}='{v}'\n" for k, v in e.items())
 
@@ -173,11 +173,13 @@ class Guest:
         # Few messages while booting: each character on the console costs an exit. /init turns them on.
         cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
                    "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])
+        # A kernel started without its own boot code doesn't come back from suspend to memory.
+        kernel = f"/boot/vmlinuz-{self.kernel}" if s["s3"] else initramfs.vmlinux()
         console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"
         cmd = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-machine", "q35", *accel.arguments(), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
-            "-kernel", str(initramfs.vmlinux()), "-initrd", str(self.initrd()), "-append", cmdline,
+            "-kernel", str(kernel), "-initrd", str(self.initrd()), "-append", cmdline,
             "-chardev", console, "-serial", "chardev:con",
             "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off", "-serial", "chardev:ctl",
             "-qmp", f"unix:{self.run_dir}/qmp,server=on,wait=off",
@@ -314,6 +316,7 @@ class Guest:
             r = sh("ip", "link", "set", req["if"], "up" if req["up"] else "down", check=False)
             return r.returncode == 0, r.stderr
         if cmd == "host":
+            # In the network namespace that was made for this, with the tree as its file system.
             r = subprocess.run(["sh", "-c", req["run"]], capture_output=True, text=True,
                                timeout=60)
             return r.returncode == 0, (r.stdout + r.stderr).rstrip("\n")
