@@ -21,25 +21,32 @@ class Qmp:
                 break
             except OSError:
                 if proc.poll() is not None:
-                    raise SystemExit("vm: QEMU ended at once, see qemu.log next to the console's log") from None
+                    raise ConnectionError("QEMU ended at once") from None
                 time.sleep(0.05)
         threading.Thread(target=self._read, daemon=True).start()
-        self.command("qmp_capabilities", {})
+        if not self.command("qmp_capabilities", {})[0]:
+            raise ConnectionError("QEMU ended at once")
 
     def _read(self):
-        for line in self.sock.makefile("r"):
-            msg = json.loads(line)
-            with self.cond:
-                if "event" in msg:
-                    self.events.append(msg)
-                elif "QMP" not in msg:
-                    self.replies.append(msg)
-                self.cond.notify_all()
+        try:
+            for line in self.sock.makefile("r"):
+                msg = json.loads(line)
+                with self.cond:
+                    if "event" in msg:
+                        self.events.append(msg)
+                    elif "QMP" not in msg:
+                        self.replies.append(msg)
+                    self.cond.notify_all()
+        except (OSError, ValueError):
+            pass  # QEMU went away, perhaps in the middle of a line.
 
     def command(self, name, arguments, timeout=15):
         """(ok, result or error text)."""
         with self.lock:
-            self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+            try:
+                self.sock.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+            except OSError:
+                return False, "QEMU is gone"
             with self.cond:
                 if not self.cond.wait_for(lambda: self.replies, timeout):
                     return False, f"QEMU doesn't answer {name}"

@@ -193,10 +193,12 @@ class Guest:
             self.net.tap("tapB", q, mtu)
             extra = options(s["peer_device"])
             extra.pop("queues", None)
+            if q > 1:
+                extra.update({"mq": "on", "vectors": str(2 * q + 2)})
             if mtu != 1500:
                 extra.setdefault("host_mtu", str(mtu))
             more = "".join(f",{k}={v}" for k, v in extra.items())
-            cmd += ["-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no" + (f",queues={q},mq=on" if q > 1 else ""),
+            cmd += ["-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no" + (f",queues={q}" if q > 1 else ""),
                     "-device", f"virtio-net-pci,id=nic1,netdev=net1,mac={PEER_MAC}{more}"]
         return cmd + s["qemu"].split()
 
@@ -212,7 +214,10 @@ class Guest:
         err = open(self.out / "qemu.log", "wb")
         self.proc = subprocess.Popen(cmd, stdin=None if interactive else subprocess.DEVNULL,
                                      stdout=None if interactive else err, stderr=err)
-        self.qmp = Qmp(self.run_dir / "qmp", self.proc)
+        try:
+            self.qmp = Qmp(self.run_dir / "qmp", self.proc)
+        except ConnectionError:
+            self._no_start()
         self.ctl = self._connect(self.run_dir / "ctl")
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
@@ -228,7 +233,11 @@ class Guest:
                 if self.proc.poll() is not None:
                     break
                 time.sleep(0.05)
-        sys.exit(f"vm: QEMU didn't start: {(self.out / 'qemu.log').read_text(errors='replace').strip()}")
+        return self._no_start()
+
+    def _no_start(self):
+        self.stop()
+        sys.exit(f"vm: QEMU didn't start guest {self.name}: {(self.out / 'qemu.log').read_text(errors='replace').strip()}")
 
     def wait(self):
         """Until the guest is gone; True if it ended by itself in time."""
