@@ -73,14 +73,11 @@ clippy: check-kdir ## clippy, each warning an error
 	tar -c --exclude=./.git --exclude='*.o' --exclude='*.ko' --exclude='*.cmd' --exclude=./qemu-test . | tar -x -C "$$dir" && \
 	$(KMAKE) M="$$dir" CLIPPY=1 W=e modules
 
-# The flags with which Kbuild builds the kernel's own documentation (rust/Makefile).
+# With the very flags the module was compiled with, which Kbuild keeps.
 doc: check-kdir all ## the crate's documentation, private items too, in doc/
-	@. $(KDIR)/include/config/auto.conf 2>/dev/null; \
-	VNM_OUT=$(CURDIR) OBJTREE=$(KDIR) RUST_MODFILE=virtio_net_mq rustdoc --edition=2021 --document-private-items \
-		$$(sed -n 's/^savedcmd_[^:]*:= //p' .virtio_net_mq_rs.o.cmd | tr ' ' '\n' | \
-			grep -E '^(--target=|-Zcrate-attr|-Zallow-features|-Zunstable)' | tr '\n' ' ') \
-		--crate-name virtio_net_mq --sysroot=/dev/null -L $(KDIR)/rust --extern kernel \
-		-Zunstable-options @$(KDIR)/include/generated/rustc_cfg -o doc virtio_net_mq.rs
+	@RUSTC_BOOTSTRAP=1 VNM_OUT=$(CURDIR) sh -c "$$(sed -n 's/^savedcmd_[^:]*:= //p' .virtio_net_mq_rs.o.cmd | sed -E \
+		-e 's/ rustc / rustdoc /' -e 's/--(emit|out-dir|crate-type)[= ][^ ]+//g' -e 's/-Zbinary_dep_depinfo=y//') \
+		--crate-name virtio_net_mq --document-private-items -o doc"
 	@echo "the documentation is doc/virtio_net_mq/index.html"
 
 host-test: ## the tests of pure/, which need no kernel
@@ -110,13 +107,13 @@ demo: ## show the driver at work in a guest: queues, IRQs, throughput
 	@qemu-test/demo
 
 check: prepared ## all checks and tests; T=name runs one step, guest or test
-	@$(TREE) run --net -- python3 qemu-test/check $(T)
+	@$(TREE) run --net -- python3 qemu-test/check $(patsubst %,'%',$(T))
 
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
 
 selftests: module ## the kernel's own driver tests, in a guest
-	@$(TREE) run --net -- python3 qemu-test/selftests $(T)
+	@$(TREE) run --net -- python3 qemu-test/selftests $(patsubst %,'%',$(T))
 
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
