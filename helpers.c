@@ -61,6 +61,11 @@ void vnm_helper_virtio_del_vqs(struct virtio_device *vdev)
 	vdev->config->del_vqs(vdev);
 }
 
+const char *vnm_helper_virtio_bus_name(struct virtio_device *vdev)
+{
+	return virtio_bus_name(vdev);
+}
+
 void vnm_helper_virtio_synchronize_cbs(struct virtio_device *vdev)
 {
 	virtio_synchronize_cbs(vdev);
@@ -104,7 +109,7 @@ int vnm_helper_virtqueue_add_inbuf_one(struct virtqueue *vq, void *va, unsigned 
 	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
 }
 
-void vnm_helper_sg_init_table(struct scatterlist *sg, unsigned int nents)
+void vnm_helper_sg_table_init(struct scatterlist *sg, unsigned int nents)
 {
 	sg_init_table(sg, nents);
 }
@@ -223,19 +228,6 @@ void vnm_helper_skb_add_rx_frag_va(struct sk_buff *skb, void *va, unsigned int l
 
 	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, va - page_address(page), len,
 			truesize);
-}
-
-/* Tries to lengthen the last fragment instead of taking a new one */
-bool vnm_helper_skb_coalesce_rx_va(struct sk_buff *skb, void *va, unsigned int len,
-				   unsigned int truesize)
-{
-	struct page *page = virt_to_head_page(va);
-	int n = skb_shinfo(skb)->nr_frags;
-
-	if (!n || !skb_can_coalesce(skb, n, page, va - page_address(page)))
-		return false;
-	skb_coalesce_rx_frag(skb, n - 1, len, truesize);
-	return true;
 }
 
 /* Appends @tail to @head's frag_list; @last is the list's end or NULL */
@@ -456,11 +448,6 @@ unsigned int vnm_helper_num_online_cpus(void)
 unsigned int vnm_helper_cpumask_next_online(int cpu)
 {
 	return cpumask_next(cpu, cpu_online_mask);
-}
-
-unsigned int vnm_helper_nr_cpu_ids(void)
-{
-	return nr_cpu_ids;
 }
 
 int vnm_helper_cpuhp_setup_state_multi(const char *name,

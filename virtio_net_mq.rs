@@ -1,13 +1,97 @@
 // SPDX-License-Identifier: GPL-2.0
-//! virtio_net_mq
-use kernel::prelude::*;
+
+//! Multiqueue virtio-net.
+//!
+//! A network driver for virtio network devices (specification section 5.1) with one TX and one RX
+//! queue for each pair of virtqueues. `Documentation/architecture.rst` has the layers, the tokens
+//! that guard state, the locks and the drop order; this file has the module list, the tables and
+//! the module itself.
+//!
+//! C counterpart: `drivers/net/virtio_net.c`.
+
+use core::sync::atomic::{
+    AtomicI32,
+    Ordering, //
+};
+use kernel::{
+    prelude::*,
+    InPlaceModule,
+    ThisModule, //
+};
+
+// Raw C; for the safe layer only.
 mod bindings;
+
+// The safe layer.
+mod compat;
+mod net;
+mod sync;
+mod virtio;
+
+// Arithmetic without the kernel.
+mod pure;
+
+// The driver.
+mod affinity;
+mod channels;
+mod ctrl_vq;
+mod device;
+mod ethtool;
+mod filter;
+mod link;
+mod open;
+mod power;
+mod probe;
+mod refill;
+mod report;
+mod rx;
+mod stats;
+mod tx;
+
+/// Name of the module and of the driver on the virtio bus.
+const NAME: &str = "virtio_net_mq";
+/// Version, as `ethtool -i` and `modinfo` show it.
+const VERSION: &str = "0.1.0";
+
+/// The virtio device type "network card" (specification section 5).
+const VIRTIO_ID_NET: u32 = 1;
+
+const ID_TABLE: compat::device_id::Table<1> = compat::device_id::table([(
+    compat::device_id::DeviceId::any_vendor(VIRTIO_ID_NET),
+    (),
+)]);
+kernel::module_device_table!("virtio", MODULE_VIRTIO_TABLE, ID_TABLE);
+static ID_TABLE_STATIC: compat::device_id::Table<1> = ID_TABLE;
+const ID_TABLE_PTR: *const bindings::virtio_device_id = (&raw const ID_TABLE_STATIC).cast();
+
+/// Number of the CPU hotplug state, for interfaces that appear.
+static HOTPLUG_STATE: AtomicI32 = AtomicI32::new(0);
+
+/// Has `dev` told of CPUs that come and go.
+fn hotplug_add(dev: &device::Net) -> Result {
+    dev.hotplug_add(HOTPLUG_STATE.load(Ordering::Relaxed))
+}
+
+#[pin_data]
+struct VirtioNetMq {
+    #[pin]
+    data: virtio::driver::ModuleData<probe::VirtioNet>,
+}
+
+impl InPlaceModule for VirtioNetMq {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            data <- virtio::driver::ModuleData::new(c"virtio_net_mq", module, |state| {
+                HOTPLUG_STATE.store(state, Ordering::Relaxed);
+            }),
+        })
+    }
+}
+
 module! {
-    type: M,
+    type: VirtioNetMq,
     name: "virtio_net_mq",
     authors: ["The virtio_net_mq developers"],
-    description: "Multiqueue virtio-net driver in Rust",
+    description: "Multiqueue virtio-net driver",
     license: "GPL",
 }
-struct M;
-impl kernel::Module for M { fn init(_m: &'static ThisModule) -> Result<Self> { Ok(M) } }

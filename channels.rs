@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The set of virtqueues, and how many pairs of it are in use.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    affinity,
+    ctrl_vq::VqPairsSet,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::Rtnl,
+    open::{
+        self,
+        rx_vq,
+        tx_vq, //
+    },
+    pure::features::bit,
+    rx::Mode,
+    sync::cpus::CpusReadGuard,
+    virtio::{
+        virtqueue::QueueInfo,
+        VirtqueueSet, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// Finds all virtqueues in the specification's order (5.1.2): rx0, tx0, rx1, tx1, …, control.
+/// Every pair up to the device's most is set up, because the control queue comes last.
+pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let has_ctrl = info.f.has(bit::CTRL_VQ);
+    let mut infos = KVVec::new();
+    // Big buffers are lists of pages, which want indirect descriptors; a context word excludes
+    // those.
+    let ctx = !matches!(info.mode, Mode::Big { .. });
+    for i in 0..info.max_pairs {
+        infos.push(
+            QueueInfo {
+                name: CString::try_from_fmt(fmt!("input.{i}"))?,
+                interrupt: true,
+                ctx,
+            },
+            GFP_KERNEL,
+        )?;
+        infos.push(
+            QueueInfo {
+                name: CString::try_from_fmt(fmt!("output.{i}"))?,
+                interrupt: true,
+                ctx: false,
+            },
+            GFP_KERNEL,
+        )?;
+    }
+    if has_ctrl {
+        infos.push(
+            QueueInfo {
+                name: CString::try_from_fmt(fmt!("control"))?,
+                // It is polled with sleeps: a vector of its own is better spent on data.
+                interrupt: false,
+                ctx: false,
+            },
+            GFP_KERNEL,
+        )?;
+    }
+    let set = VirtqueueSet::find(&info.vdev, infos)?;
+    for i in 0..info.max_pairs {
+        let pair = dev.pair(i).ok_or(EINVAL)?;
+        let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+        rq.vq = Some(VirtqueueSet::take(&set, rx_vq(i))?);
+        let vq = VirtqueueSet::take(&set, tx_vq(i))?;
+        pair.tx.lock_bh().state().attach(vq);
+    }
+    if has_ctrl {
+        info.ctrl
+            .attach(VirtqueueSet::take(&set, rx_vq(info.max_pairs))?);
+    }
+    info.affinity.lock().set(Some(set.clone()));
+    *info.queues.lock() = Some(set);
+    Ok(())
+}
+
+/// Resets the device and lets go of all virtqueues: buffers that the device had are freed. NAPI is
+/// disabled on all pairs. Harmless when there are none.
+pub(crate) fn detach_queues(dev: &Net, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    info.affinity.lock().set(None);
+    let Some(set) = info.queues.lock().take() else {
+        return;
+    };
+    set.reset_device();
+    // Polls that have completed may still look at their ring.
+    dev.napi_settle();
+    for pair in dev.pairs() {
+        if let Some((rq, _)) = pair.rx.idle(rtnl) {
+            drop(rq.vq.take());
+        }
+        let mut tx = pair.tx.lock_bh();
+        let vq = tx.state().vq.take();
+        tx.reset_bql();
+        drop(tx);
+        // Frees packets: outside of the lock.
+        drop(vq);
+    }
+    drop(info.ctrl.detach());
+}
+
+/// Tells the device how many pairs to use (specification 5.1.6.5.6). Nothing to say to a device
+/// that has one only.
+pub(crate) fn tell_device(info: &VirtnetInfo, pairs: u16) -> Result {
+    if !info.f.has(bit::MQ) || info.max_pairs == 1 {
+        return if pairs == 1 { Ok(()) } else { Err(EINVAL) };
+    }
+    info.ctrl.exec(&info.vdev, &VqPairsSet(pairs))
+}
+
+/// `ethtool -L`: uses `want` pairs from now on. Process context.
+///
+/// # Errors
+///
+/// `EINVAL` for 0 or more than there are; the device's refusal, or no memory: then everything is
+/// as before.
+pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let now = info.pairs();
+    if want == 0 || want > info.max_pairs {
+        return Err(EINVAL);
+    }
+    if want == now {
+        return Ok(());
+    }
+    if want > now {
+        grow(dev, now, want, rtnl)?;
+    } else {
+        shrink(dev, now, want, rtnl)?;
+    }
+    let held = CpusReadGuard::new();
+    affinity::set_pairs(info, want);
+    affinity::apply(dev, &held, None);
+    Ok(())
+}
+
+/// Device first: the new queues work before the stack uses them.
+fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let up = dev.is_running();
+    if up {
+        open::enable_pairs(dev, now, want, rtnl)?;
+    }
+    let told = tell_device(info, want).and_then(|()| {
+        info.settings.lock().pairs = want;
+        dev.set_real_num_queues(want, want, rtnl).inspect_err(|_| {
+            info.settings.lock().pairs = now;
+            // It had `now` before, so it takes that.
+            let _ = tell_device(info, now);
+        })
+    });
+    if told.is_err() && up {
+        open::disable_pairs(dev, now, want, rtnl);
+    }
+    told
+}
+
+/// Stack first: nothing is sent on the leaving queues when the device stops to serve them.
+fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let up = dev.is_running();
+    if up {
+        settle_backlog(dev, now, want);
+    }
+    dev.set_real_num_queues(want, want, rtnl)?;
+    if up {
+        for i in want..now {
+            open::drain_tx(dev, i);
+        }
+    }
+    if let Err(e) = tell_device(info, want) {
+        // The old count stays in force on both sides.
+        dev.set_real_num_queues(now, now, rtnl)?;
+        return Err(e);
+    }
+    info.settings.lock().pairs = want;
+    if up {
+        for i in want..now {
+            open::drain_rx(dev, i);
+        }
+        open::disable_pairs(dev, want, now, rtnl);
+        for i in want..now {
+            reclaim(dev, i, rtnl);
+        }
+    }
+    Ok(())
+}
+
+/// Lowering the stack's count throws away what waits in the leaving queues' qdiscs: give it up to
+/// 50 ms to go out first.
+fn settle_backlog(dev: &Net, now: u16, want: u16) {
+    for _ in 0..50 {
+        let waiting = (want..now).any(|i| dev.pair(i).is_some_and(|p| p.tx.backlog() > 0));
+        if !waiting {
+            return;
+        }
+        fsleep(Delta::from_millis(1));
+    }
+}
+
+/// Takes the receive buffers of an inactive queue back, and its pool, where the device can reset a
+/// single queue. Elsewhere they stay with the device until the interface is set up anew.
+fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    if !info.f.has(bit::RING_RESET) {
+        return;
+    }
+    let Some((rq, _)) = dev.pair(i).and_then(|p| p.rx.idle(rtnl)) else {
+        return;
+    };
+    match rq.vq.as_mut().map(|vq| vq.reset()) {
+        Some(Ok(())) => {
+            if let Some(vq) = rq.vq.as_mut() {
+                vq.disable_cb();
+            }
+            rq.pool = None;
+            rq.spare = KVec::new();
+        }
+        Some(Err(e)) => dev_warn!(info.vdev.dev(), "input.{i}: reset failed: {e:?}\n"),
+        None => {}
+    }
+}

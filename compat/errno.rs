@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Error numbers that the kernel crate of 7.2 has no names for; 7.3 has some of them.
+
+use crate::bindings;
+use kernel::error::Error;
+
+fn errno(n: u32) -> Error {
+    Error::from_errno(-i32::try_from(n).unwrap_or(0))
+}
+
+/// The operation is not supported (`EOPNOTSUPP`).
+pub(crate) fn eopnotsupp() -> Error {
+    errno(bindings::EOPNOTSUPP)
+}

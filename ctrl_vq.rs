@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The control virtqueue (specification 5.1.6.5): typed commands and their executor.
+//!
+//! One command is under way at a time. The executor holds a mutex and sleeps between looks at the
+//! ring; it never spins. A command that misses the deadline fails with `ETIMEDOUT`; its buffer
+//! stays with the ring, and until the device gives it back every further command fails at once
+//! with `EIO`. Resetting the device ends that state.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    sync::params,
+    pure::ctrl::{
+        self,
+        Ack,
+        Backoff, //
+    },
+    virtio::{
+        ctrl_ring,
+        Device,
+        Virtqueue, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Mutex,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// A command: class, code and what is sent with it.
+pub(crate) trait Command {
+    /// Class (specification 5.1.6.5).
+    const CLASS: u8;
+    /// Command within the class.
+    const CMD: u8;
+
+    /// Appends the payload, in the specification's layout.
+    fn payload(&self, out: &mut KVec<u8>) -> Result;
+}
+
+macro_rules! command {
+    ($(#[$doc:meta])* $name:ident($t:ty), $class:ident, $cmd:ident, |$v:ident| $bytes:expr) => {
+        $(#[$doc])*
+        pub(crate) struct $name(pub(crate) $t);
+
+        impl Command for $name {
+            const CLASS: u8 = ctrl::class::$class;
+            const CMD: u8 = ctrl::$cmd;
+
+            fn payload(&self, out: &mut KVec<u8>) -> Result {
+                let $v = &self.0;
+                Ok(out.extend_from_slice(&$bytes, GFP_KERNEL)?)
+            }
+        }
+    };
+}
+
+command! {
+    /// Number of queue pairs that the device may use (5.1.6.5.6).
+    VqPairsSet(u16), MQ, MQ_VQ_PAIRS_SET, |n| n.to_le_bytes()
+}
+command! {
+    /// Every packet is received (5.1.6.5.1).
+    RxPromisc(bool), RX, RX_PROMISC, |on| [u8::from(*on)]
+}
+command! {
+    /// Every multicast packet is received (5.1.6.5.1).
+    RxAllmulti(bool), RX, RX_ALLMULTI, |on| [u8::from(*on)]
+}
+command! {
+    /// The address of the interface (5.1.6.5.2).
+    MacAddrSet([u8; 6]), MAC, MAC_ADDR_SET, |mac| *mac
+}
+command! {
+    /// Packets of this VLAN are received (5.1.6.5.3).
+    VlanAdd(u16), VLAN, VLAN_ADD, |vid| vid.to_le_bytes()
+}
+command! {
+    /// Packets of this VLAN are not received any more (5.1.6.5.3).
+    VlanDel(u16), VLAN, VLAN_DEL, |vid| vid.to_le_bytes()
+}
+command! {
+    /// The neighbours have been told (5.1.6.5.4).
+    AnnounceAck(()), ANNOUNCE, ANNOUNCE_ACK, |_none| []
+}
+command! {
+    /// Receive offloads, by feature bit (5.1.6.5.8).
+    GuestOffloadsSet(u64), GUEST_OFFLOADS, GUEST_OFFLOADS_SET, |bits| bits.to_le_bytes()
+}
+
+/// The addresses to receive: an encoded pair of tables (5.1.6.5.2), unicast then multicast.
+pub(crate) struct MacTableSet<'a>(pub(crate) &'a [u8]);
+
+impl Command for MacTableSet<'_> {
+    const CLASS: u8 = ctrl::class::MAC;
+    const CMD: u8 = ctrl::MAC_TABLE_SET;
+
+    fn payload(&self, out: &mut KVec<u8>) -> Result {
+        Ok(out.extend_from_slice(self.0, GFP_KERNEL)?)
+    }
+}
+
+/// The control virtqueue of an interface.
+///
+/// Locking: the mutex is the innermost one that may be held while sleeping; callers may hold RTNL.
+#[pin_data]
+pub(crate) struct CtrlVq {
+    #[pin]
+    state: Mutex<State>,
+}
+
+struct State {
+    vq: Option<Virtqueue<KBox<ctrl_ring::Command>>>,
+    /// Commands that missed the deadline and are still in the ring.
+    late: u32,
+}
+
+impl CtrlVq {
+    /// Without a queue: each command fails with `EOPNOTSUPP`.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            state <- kernel::new_mutex!(State { vq: None, late: 0 }, "virtio_net_mq::ctrl"),
+        })
+    }
+
+    /// Starts to use `vq`.
+    pub(crate) fn attach(&self, vq: Virtqueue<KBox<ctrl_ring::Command>>) {
+        let mut state = self.state.lock();
+        state.vq = Some(vq);
+        state.late = 0;
+    }
+
+    /// Gives the queue up; late commands end with it.
+    pub(crate) fn detach(&self) -> Option<Virtqueue<KBox<ctrl_ring::Command>>> {
+        let mut state = self.state.lock();
+        state.late = 0;
+        state.vq.take()
+    }
+
+    /// Sends a command and waits for the device's answer. Process context; sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EPROTO`-like `EIO`
+    /// for a malformed answer, a broken queue or a device that owes an answer, `ETIMEDOUT`.
+    pub(crate) fn exec<C: Command>(&self, dev: &Device, cmd: &C) -> Result {
+        let mut out = KVec::with_capacity(16, GFP_KERNEL)?;
+        out.extend_from_slice(&[C::CLASS, C::CMD], GFP_KERNEL)?;
+        cmd.payload(&mut out)?;
+        let buf = ctrl_ring::Command::new(out, 1)?;
+
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let vq = state
+            .vq
+            .as_mut()
+            .ok_or_else(crate::compat::errno::eopnotsupp)?;
+        while state.late > 0 && vq.get_buf().is_some() {
+            state.late -= 1;
+        }
+        if state.late > 0 {
+            return Err(EIO);
+        }
+        vq.submit(buf)?;
+
+        let ms = params::ctrl_timeout_ms();
+        let mut waits = Backoff::new(u64::from(ms).saturating_mul(1000));
+        let used = loop {
+            if let Some(used) = vq.get_buf() {
+                break used;
+            }
+            if vq.is_broken() {
+                return Err(EIO);
+            }
+            match waits.next() {
+                Some(us) => fsleep(Delta::from_micros(i64::from(us))),
+                None => {
+                    state.late = 1;
+                    dev_err!(
+                        dev.dev(),
+                        "control command {}/{} not answered within {} ms; \
+                         no more commands until it is, or the device is reset\n",
+                        C::CLASS,
+                        C::CMD,
+                        ms
+                    );
+                    return Err(ETIMEDOUT);
+                }
+            }
+        };
+        let ack = used.token.reply().first().copied().unwrap_or(ctrl::ACK_ERR);
+        match ctrl::ack(ack, used.len, 0) {
+            Ack::Ok => Ok(()),
+            Ack::Refused => Err(EINVAL),
+            Ack::Malformed => {
+                dev_warn!(
+                    dev.dev(),
+                    "control command {}/{}: malformed answer of {} bytes\n",
+                    C::CLASS,
+                    C::CMD,
+                    used.len
+                );
+                Err(EIO)
+            }
+        }
+    }
+}

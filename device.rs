@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver's private data, and where each callback goes.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    affinity,
+    channels,
+    ctrl_vq::CtrlVq,
+    ethtool,
+    filter,
+    link,
+    net::{
+        self,
+        addr::AddrList,
+        device::Features as NetFeatures,
+        queue::{
+            Polled,
+            RxPoll,
+            TxLocked,
+            TxPoll, //
+        },
+        stats::{
+            LinkStats,
+            RxQueueStats,
+            TxQueueStats, //
+        },
+        NetDevice,
+        Rtnl,
+        SkBuff,
+        Xmit, //
+    },
+    open,
+    power,
+    pure::{
+        features::{
+            bit,
+            Features, //
+        },
+        hdr::RxOffloads, //
+    },
+    report,
+    rx,
+    stats::{
+        RxStats,
+        TxStats, //
+    },
+    sync::cpus::CpusHeld,
+    tx,
+    virtio::{
+        device::DeviceRef,
+        tx_ring::HdrLayout,
+        VirtqueueSet, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The net device of this driver.
+pub(crate) type Net = NetDevice<VirtnetInfo>;
+
+/// What was negotiated, as the data path and the control path ask for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Negotiated {
+    /// Everything.
+    pub(crate) all: Features,
+    /// Header layout on transmit.
+    pub(crate) layout: HdrLayout,
+    /// Receive offloads that packets may use.
+    pub(crate) rx: RxOffloads,
+    /// Bytes of the virtio-net header.
+    pub(crate) hdr_len: u32,
+}
+
+impl Negotiated {
+    /// From the negotiated set.
+    pub(crate) fn new(all: Features) -> Self {
+        // 10 or 12.
+        let hdr_len = u32::try_from(crate::pure::features::hdr_len(all)).unwrap_or(12);
+        Self {
+            all,
+            layout: HdrLayout {
+                len: hdr_len,
+                any_layout: all.has(bit::VERSION_1) || all.has(bit::ANY_LAYOUT),
+                exact_hdr_len: all.has(bit::GUEST_HDRLEN),
+            },
+            rx: RxOffloads::from_features(all),
+            hdr_len,
+        }
+    }
+
+    /// Whether `b` was negotiated.
+    pub(crate) fn has(&self, b: u32) -> bool {
+        self.all.has(b)
+    }
+}
+
+/// What is set at run time and replayed after a reset. Guarded by RTNL in effect; the mutex makes
+/// it visible to the type system, and to the works that run without RTNL.
+pub(crate) struct Settings {
+    /// Queue pairs in use.
+    pub(crate) pairs: u16,
+    /// Link settings that `ethtool` shows.
+    pub(crate) link: net::ethtool::Link,
+    /// Receive filter as the device has it.
+    pub(crate) filter: filter::Shadow,
+    /// Receive offloads switched on, by feature bit; none if never changed.
+    pub(crate) guest_offloads: Option<u64>,
+    /// The address was changed, so the device must be told after a reset.
+    pub(crate) mac_set: bool,
+}
+
+/// Private data of an interface.
+///
+/// Locking: `settings` and `queues` are written under RTNL; lock order RTNL, hotplug lock,
+/// `affinity`, and RTNL, `settings`, `ctrl`.
+///
+/// Drop order: the queues' handles are given up in [`net::Driver::released`], before this.
+#[pin_data]
+pub(crate) struct VirtnetInfo {
+    /// The virtio device.
+    pub(crate) vdev: DeviceRef,
+    /// What was negotiated.
+    pub(crate) f: Negotiated,
+    /// How packets are received.
+    pub(crate) mode: rx::Mode,
+    /// Queue pairs that exist.
+    pub(crate) max_pairs: u16,
+    /// The control virtqueue.
+    #[pin]
+    pub(crate) ctrl: CtrlVq,
+    /// What can be set.
+    #[pin]
+    pub(crate) settings: Mutex<Settings>,
+    /// The virtqueues, none while the device is reset.
+    #[pin]
+    pub(crate) queues: Mutex<Option<Arc<VirtqueueSet>>>,
+    /// Which CPUs serve which pair.
+    #[pin]
+    pub(crate) affinity: Mutex<affinity::State>,
+}
+
+impl VirtnetInfo {
+    /// New private data: no queues, `pairs` to be used.
+    pub(crate) fn new(
+        vdev: DeviceRef,
+        f: Negotiated,
+        mode: rx::Mode,
+        max_pairs: u16,
+        pairs: u16,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            vdev,
+            f,
+            mode,
+            max_pairs,
+            ctrl <- CtrlVq::new(),
+            settings <- kernel::new_mutex!(
+                Settings {
+                    pairs,
+                    link: net::ethtool::Link::default(),
+                    filter: filter::Shadow::new(),
+                    guest_offloads: None,
+                    mac_set: false,
+                },
+                "virtio_net_mq::settings"
+            ),
+            queues <- kernel::new_mutex!(None, "virtio_net_mq::queues"),
+            affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
+        })
+    }
+
+    /// Queue pairs in use.
+    pub(crate) fn pairs(&self) -> u16 {
+        self.settings.lock().pairs
+    }
+
+    /// The virtqueues.
+    pub(crate) fn set(&self) -> Option<Arc<VirtqueueSet>> {
+        self.queues.lock().clone()
+    }
+}
+
+impl net::Driver for VirtnetInfo {
+    type Tx = tx::SendQueue;
+    type Rx = rx::ReceiveQueue;
+    type TxShared = TxStats;
+    type RxShared = RxStats;
+    type Ethtool = ethtool::Ethtool;
+
+    fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
+        open::open(dev, rtnl)
+    }
+
+    fn stop(dev: &Net, rtnl: &mut Rtnl) {
+        open::stop(dev, rtnl);
+    }
+
+    #[inline(always)]
+    fn start_xmit(dev: &Net, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit {
+        tx::start_xmit(dev, skb, tx)
+    }
+
+    #[inline(always)]
+    fn poll_rx(dev: &Net, poll: RxPoll<'_, Self>) -> Polled {
+        rx::poll(dev, poll)
+    }
+
+    #[inline(always)]
+    fn poll_tx(_dev: &Net, poll: TxPoll<'_, Self>) -> Polled {
+        tx::poll(poll)
+    }
+
+    fn tx_timeout(dev: &Net, txqueue: u32) {
+        power::tx_timeout(dev, txqueue);
+    }
+
+    fn set_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>, rtnl: &mut Rtnl) -> Result {
+        filter::set_rx_mode(dev, uc, mc, rtnl)
+    }
+
+    fn set_mac_address(dev: &Net, mac: [u8; 6], rtnl: &mut Rtnl) -> Result {
+        filter::set_mac_address(dev, mac, rtnl)
+    }
+
+    fn change_mtu(_dev: &Net, _mtu: u32, _rtnl: &mut Rtnl) -> Result {
+        // The core has checked it against what `probe` found; the buffers hold any of them.
+        Ok(())
+    }
+
+    fn vlan_filter(dev: &Net, vid: u16, add: bool, rtnl: &mut Rtnl) -> Result {
+        filter::vlan_filter(dev, vid, add, rtnl)
+    }
+
+    fn set_features(dev: &Net, wanted: NetFeatures, rtnl: &mut Rtnl) -> Result {
+        filter::set_features(dev, wanted, rtnl)
+    }
+
+    fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
+        report::stats64(dev, out);
+    }
+
+    fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
+        report::rx_queue_stats(dev, index, out);
+    }
+
+    fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
+        report::tx_queue_stats(dev, index, out);
+    }
+
+    fn config_work(dev: &Net) {
+        link::config_work(dev);
+    }
+
+    fn reset_work(dev: &Net) {
+        power::reset_work(dev);
+    }
+
+    fn cpus_changed(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
+        affinity::apply(dev, held, leaving);
+    }
+
+    fn released(dev: &Net, rtnl: &mut Rtnl) {
+        channels::detach_queues(dev, rtnl);
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the device is asked to receive: address, promiscuous modes, address tables, VLANs, and
+//! receive offloads.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    ctrl_vq::{
+        GuestOffloadsSet,
+        MacAddrSet,
+        MacTableSet,
+        RxAllmulti,
+        RxPromisc,
+        VlanAdd,
+        VlanDel, //
+    },
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        addr::AddrList,
+        device::Features as NetFeatures,
+        Rtnl, //
+    },
+    pure::features::bit, //
+};
+use kernel::prelude::*;
+
+/// Offset of `mac` in the device's configuration (specification 5.1.4).
+const CONFIG_MAC: u32 = 0;
+
+/// The receive filter as the device has it, for replay after a reset.
+pub(crate) struct Shadow {
+    promisc: bool,
+    allmulti: bool,
+    /// Payload of the last MAC_TABLE_SET.
+    table: KVec<u8>,
+    /// One bit for each VLAN.
+    vlans: [u64; 64],
+}
+
+impl Shadow {
+    /// What a device has after a reset.
+    pub(crate) const fn new() -> Self {
+        Self {
+            promisc: false,
+            allmulti: false,
+            table: KVec::new(),
+            vlans: [0; 64],
+        }
+    }
+
+    fn vlan(&mut self, vid: u16, add: bool) {
+        if let Some(word) = self.vlans.get_mut(usize::from(vid >> 6)) {
+            let mask = 1u64 << (vid & 63);
+            *word = if add { *word | mask } else { *word & !mask };
+        }
+    }
+
+    fn vids(&self) -> impl Iterator<Item = u16> + '_ {
+        (0..4096u16).filter(|vid| {
+            self.vlans
+                .get(usize::from(vid >> 6))
+                .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
+        })
+    }
+}
+
+/// Appends one address table: a count, then the addresses (5.1.6.5.2).
+fn push_table(out: &mut KVec<u8>, list: AddrList<'_>) -> Result {
+    let n = u32::try_from(list.iter().count())?;
+    out.extend_from_slice(&n.to_le_bytes(), GFP_KERNEL)?;
+    for mac in list.iter() {
+        out.extend_from_slice(&mac, GFP_KERNEL)?;
+    }
+    Ok(())
+}
+
+/// `ndo_set_rx_mode_async`. An error makes the core try again later.
+pub(crate) fn set_rx_mode(
+    dev: &Net,
+    uc: AddrList<'_>,
+    mc: AddrList<'_>,
+    _rtnl: &mut Rtnl,
+) -> Result {
+    let info = dev.data();
+    if !info.f.has(bit::CTRL_RX) {
+        // Such a device receives everything (5.1.6.5.1).
+        return Ok(());
+    }
+    let (promisc, allmulti) = dev.rx_flags();
+    let mut table = KVec::new();
+    push_table(&mut table, uc)?;
+    push_table(&mut table, mc)?;
+
+    let (was_promisc, was_allmulti, same) = {
+        let s = info.settings.lock();
+        let f = &s.filter;
+        (f.promisc, f.allmulti, f.table[..] == table[..])
+    };
+    if promisc != was_promisc {
+        info.ctrl.exec(&info.vdev, &RxPromisc(promisc))?;
+        info.settings.lock().filter.promisc = promisc;
+    }
+    if allmulti != was_allmulti {
+        info.ctrl.exec(&info.vdev, &RxAllmulti(allmulti))?;
+        info.settings.lock().filter.allmulti = allmulti;
+    }
+    if !same {
+        info.ctrl.exec(&info.vdev, &MacTableSet(&table))?;
+        info.settings.lock().filter.table = table;
+    }
+    Ok(())
+}
+
+/// `ndo_set_mac_address`.
+pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    tell_mac(info, mac)?;
+    info.settings.lock().mac_set = true;
+    Ok(())
+}
+
+/// Tells the device its address, by whatever way it has. One that has none filters nothing by it.
+pub(crate) fn tell_mac(info: &VirtnetInfo, mac: [u8; 6]) -> Result {
+    if info.f.has(bit::CTRL_MAC_ADDR) {
+        info.ctrl.exec(&info.vdev, &MacAddrSet(mac))
+    } else {
+        // Legacy devices have a writable field (5.1.4.3); others must not be written to.
+        if info.f.has(bit::MAC) && !info.f.has(bit::VERSION_1) {
+            info.vdev.cwrite_bytes(CONFIG_MAC, &mac);
+        }
+        Ok(())
+    }
+}
+
+/// `ndo_vlan_rx_add_vid` and `ndo_vlan_rx_kill_vid`.
+pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    if !info.f.has(bit::CTRL_VLAN) {
+        return Ok(());
+    }
+    if add {
+        info.ctrl.exec(&info.vdev, &VlanAdd(vid))?;
+    } else {
+        info.ctrl.exec(&info.vdev, &VlanDel(vid))?;
+    }
+    info.settings.lock().filter.vlan(vid, add);
+    Ok(())
+}
+
+/// The receive offloads that GRO_HW stands for, by feature bit.
+fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
+    let bits = [
+        bit::GUEST_TSO4,
+        bit::GUEST_TSO6,
+        bit::GUEST_ECN,
+        bit::GUEST_USO4,
+        bit::GUEST_USO6,
+    ];
+    bits.into_iter()
+        .filter(|b| info.f.has(*b))
+        .fold(0, |all, b| all | (1u64 << b))
+}
+
+/// `ndo_set_features`: only `rx-gro-hw` needs the device (5.1.6.5.8).
+pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let on = wanted.has(NetFeatures::GRO_HW);
+    if on == dev.features().has(NetFeatures::GRO_HW) {
+        return Ok(());
+    }
+    if !info.f.has(bit::CTRL_GUEST_OFFLOADS) {
+        return Err(EINVAL);
+    }
+    let csum = if info.f.has(bit::GUEST_CSUM) {
+        1u64 << bit::GUEST_CSUM
+    } else {
+        0
+    };
+    let bits = csum | if on { gro_hw_bits(info) } else { 0 };
+    info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits))?;
+    info.settings.lock().guest_offloads = Some(bits);
+    Ok(())
+}
+
+/// After a reset: sends all of it again. What the device refuses now is reported, not fatal.
+pub(crate) fn replay(dev: &Net) {
+    let info = dev.data();
+    let report = |what: &str, r: Result| {
+        if let Err(e) = r {
+            dev_warn!(info.vdev.dev(), "{what} not restored: {e:?}\n");
+        }
+    };
+    let (mac_set, offloads, promisc, allmulti, table, vids) = {
+        let s = info.settings.lock();
+        let f = &s.filter;
+        let mut vids = KVec::new();
+        let mut table = KVec::new();
+        for vid in f.vids() {
+            if vids.push(vid, GFP_KERNEL).is_err() {
+                break;
+            }
+        }
+        let _ = table.extend_from_slice(&f.table, GFP_KERNEL);
+        (s.mac_set, s.guest_offloads, f.promisc, f.allmulti, table, vids)
+    };
+    if mac_set {
+        report("address", tell_mac(info, dev.mac()));
+    }
+    if promisc {
+        report("promisc", info.ctrl.exec(&info.vdev, &RxPromisc(true)));
+    }
+    if allmulti {
+        report("allmulti", info.ctrl.exec(&info.vdev, &RxAllmulti(true)));
+    }
+    if !table.is_empty() {
+        report("addresses", info.ctrl.exec(&info.vdev, &MacTableSet(&table)));
+    }
+    for vid in &vids {
+        report("VLAN", info.ctrl.exec(&info.vdev, &VlanAdd(*vid)));
+    }
+    if let Some(bits) = offloads {
+        report("offloads", info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits)));
+    }
+}

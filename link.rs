@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Link state, link settings and announcements: what the device's configuration says.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    ctrl_vq::AnnounceAck,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::ethtool::Link,
+    pure::{
+        config::link_settings,
+        features::bit, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Offsets in the device's configuration (specification 5.1.4).
+const CONFIG_STATUS: u32 = 6;
+const CONFIG_SPEED: u32 = 12;
+const CONFIG_DUPLEX: u32 = 16;
+
+/// `VIRTIO_NET_S_LINK_UP`.
+const S_LINK_UP: u16 = 1;
+/// `VIRTIO_NET_S_ANNOUNCE`.
+const S_ANNOUNCE: u16 = 2;
+
+/// The device's status; a device without one is always up.
+fn status(info: &VirtnetInfo) -> u16 {
+    if info.f.has(bit::STATUS) {
+        info.vdev.cread16(CONFIG_STATUS)
+    } else {
+        S_LINK_UP
+    }
+}
+
+/// Takes the link's state and settings over from the device. Process context.
+pub(crate) fn update(dev: &Net) -> u16 {
+    let info = dev.data();
+    let status = status(info);
+    if info.f.has(bit::SPEED_DUPLEX) {
+        let speed = info.vdev.cread32(CONFIG_SPEED);
+        let [duplex] = info.vdev.cread_bytes(CONFIG_DUPLEX);
+        let got = link_settings(speed, duplex);
+        let mut s = info.settings.lock();
+        s.link = Link {
+            speed: got.speed.or(s.link.speed),
+            duplex: got.duplex.or(s.link.duplex),
+        };
+    }
+    dev.set_carrier(status & S_LINK_UP != 0);
+    status
+}
+
+/// The configuration changed. Process context, RTNL not held.
+pub(crate) fn config_work(dev: &Net) {
+    let info = dev.data();
+    // Reset: the device has nothing to say.
+    if info.set().is_none() {
+        return;
+    }
+    let status = update(dev);
+    // Only a device that negotiated it may ask for it, whatever its status says.
+    if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) {
+        dev.notify_peers();
+        if let Err(e) = info.ctrl.exec(&info.vdev, &AnnounceAck(())) {
+            dev_warn!(info.vdev.dev(), "announcement not acknowledged: {e:?}\n");
+        }
+    }
+}

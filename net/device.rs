@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct net_device` with private data and queues.
+
+use super::{
+    driver::Driver,
+    ethtool,
+    ops,
+    queue::{
+        PairInit,
+        QueuePair, //
+    },
+    rtnl::Rtnl,
+    rtnl::RtnlGuard, //
+};
+use crate::{
+    bindings,
+    sync::{
+        cpus::{
+            CpusHeld,
+            HotplugNode,
+            HotplugTarget, //
+        },
+        work::{
+            Work,
+            WorkTarget, //
+        },
+    }, //
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// `netdev_features_t`, by bit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Features(pub(super) u64);
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $name:ident = $bit:ident;)*) => {
+        impl Features {
+            $(
+                $(#[$doc])*
+                // CAST: Bit numbers are below 64.
+                pub(crate) const $name: Self = Self(1 << (bindings::$bit as u32));
+            )*
+        }
+    };
+}
+
+features! {
+    /// Scatter-gather.
+    SG = NETIF_F_SG_BIT;
+    /// Checksums of any protocol.
+    HW_CSUM = NETIF_F_HW_CSUM_BIT;
+    /// High memory.
+    HIGHDMA = NETIF_F_HIGHDMA_BIT;
+    /// TCP segmentation, IPv4.
+    TSO = NETIF_F_TSO_BIT;
+    /// TCP segmentation with ECN.
+    TSO_ECN = NETIF_F_TSO_ECN_BIT;
+    /// TCP segmentation, IPv6.
+    TSO6 = NETIF_F_TSO6_BIT;
+    /// UDP segmentation.
+    USO = NETIF_F_GSO_UDP_L4_BIT;
+    /// GSO packets from untrusted sources.
+    GSO_ROBUST = NETIF_F_GSO_ROBUST_BIT;
+    /// Receive checksums.
+    RXCSUM = NETIF_F_RXCSUM_BIT;
+    /// Received packets may be several on the wire, merged by the device.
+    GRO_HW = NETIF_F_GRO_HW_BIT;
+    /// VLAN filter.
+    VLAN_FILTER = NETIF_F_HW_VLAN_CTAG_FILTER_BIT;
+}
+
+impl Features {
+    /// None.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Both sets.
+    pub(crate) const fn or(self, o: Self) -> Self {
+        Self(self.0 | o.0)
+    }
+
+    /// `o` added if `cond`.
+    pub(crate) const fn or_if(self, cond: bool, o: Self) -> Self {
+        if cond {
+            self.or(o)
+        } else {
+            self
+        }
+    }
+
+    /// Whether all of `o` are in.
+    pub(crate) const fn has(self, o: Self) -> bool {
+        self.0 & o.0 == o.0
+    }
+}
+
+/// What is set up once, before registration.
+pub(crate) struct Setup {
+    /// Features in force.
+    pub(crate) features: Features,
+    /// Features that the user may switch.
+    pub(crate) hw_features: Features,
+    /// Smallest and largest MTU, and the one to start with.
+    pub(crate) mtu: (u32, u32, u32),
+    /// Bytes that packets to send should leave free before their data.
+    pub(crate) needed_headroom: u16,
+    /// Address, or none for a random one.
+    pub(crate) mac: Option<[u8; 6]>,
+    /// The address may change while the interface is up.
+    pub(crate) live_mac: bool,
+    /// The device filters unicast addresses.
+    pub(crate) unicast_filter: bool,
+}
+
+/// The private area of the `net_device`.
+///
+/// Drop order: works and hotplug node first (nothing new starts), then the driver's data, then
+/// the queues.
+#[pin_data]
+#[repr(C)]
+pub(super) struct Private<T: Driver> {
+    #[pin]
+    config_work: Work<NetDevice<T>>,
+    #[pin]
+    reset_work: Work<NetDevice<T>>,
+    #[pin]
+    hotplug: HotplugNode<NetDevice<T>>,
+    #[pin]
+    data: T,
+    pairs: KVVec<Pin<KBox<QueuePair<T>>>>,
+}
+
+/// A network device with private data.
+///
+/// # Invariants
+///
+/// Wraps a valid `struct net_device` whose private area holds an initialised [`Private<T>`]. It
+/// stays so while a reference exists: it is taken down by [`UnregisteredNetDevice`]'s drop only.
+///
+/// Locking: see [`super::queue`] for per-queue state; `T` takes care of its own.
+#[repr(transparent)]
+pub(crate) struct NetDevice<T: Driver> {
+    dev: Opaque<bindings::net_device>,
+    _t: PhantomData<T>,
+}
+
+// SAFETY: `T` is `Send + Sync`, the queues are, and the wrapped calls may come from any thread.
+unsafe impl<T: Driver> Send for NetDevice<T> {}
+// SAFETY: As above.
+unsafe impl<T: Driver> Sync for NetDevice<T> {}
+
+// SAFETY: The works and the node are part of the private data and disabled before it is dropped.
+unsafe impl<T: Driver> WorkTarget for NetDevice<T> {}
+
+impl<T: Driver> HotplugTarget for NetDevice<T> {
+    fn cpus_changed(&self, held: &CpusHeld, leaving: Option<u32>) {
+        T::cpus_changed(self, held, leaving);
+    }
+}
+
+impl<T: Driver> NetDevice<T> {
+    /// # Safety
+    ///
+    /// The type's invariants hold for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw<'a>(dev: *mut bindings::net_device) -> &'a Self {
+        // SAFETY: By this function's contract; same layout.
+        unsafe { &*dev.cast() }
+    }
+
+    /// The C object.
+    #[inline(always)]
+    pub(crate) fn as_raw(&self) -> *mut bindings::net_device {
+        self.dev.get()
+    }
+
+    #[inline(always)]
+    fn private(&self) -> &Private<T> {
+        // The C function is `&dev->priv`, a flexible array at the end.
+        // SAFETY: Initialised by the type invariant.
+        unsafe { &*(&raw const (*self.as_raw()).priv_).cast::<Private<T>>() }
+    }
+
+    /// The driver's data.
+    #[inline(always)]
+    pub(crate) fn data(&self) -> &T {
+        &self.private().data
+    }
+
+    /// Queue pair `index`.
+    #[inline(always)]
+    pub(crate) fn pair(&self, index: u16) -> Option<&QueuePair<T>> {
+        let pair = self.private().pairs.get(usize::from(index))?;
+        Some(pair)
+    }
+
+    /// All queue pairs, active or not.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = &QueuePair<T>> {
+        self.private().pairs.iter().map(|p| -> &QueuePair<T> { p })
+    }
+
+    /// Waits for polls that have completed NAPI but not returned yet, and for everyone else in an
+    /// RCU read-side section (softirq). Process context.
+    pub(crate) fn napi_settle(&self) {
+        // SAFETY: Process context.
+        unsafe { bindings::synchronize_net() };
+    }
+
+    /// Sets the stack's numbers of queues. Before registration RTNL may be absent in C; here it
+    /// is always held.
+    pub(crate) fn set_real_num_queues(&self, tx: u16, rx: u16, _rtnl: &mut Rtnl) -> Result {
+        // SAFETY: The device is valid, RTNL is held.
+        kernel::error::to_result(unsafe {
+            bindings::netif_set_real_num_tx_queues(self.as_raw(), u32::from(tx))
+        })?;
+        // SAFETY: As above.
+        kernel::error::to_result(unsafe {
+            bindings::netif_set_real_num_rx_queues(self.as_raw(), u32::from(rx))
+        })
+    }
+
+    /// Says whether there is a link. Any context.
+    pub(crate) fn set_carrier(&self, up: bool) {
+        // SAFETY: The device is valid.
+        unsafe {
+            if up {
+                bindings::netif_carrier_on(self.as_raw())
+            } else {
+                bindings::netif_carrier_off(self.as_raw())
+            }
+        }
+    }
+
+    /// Tells the neighbours where this interface is (gratuitous ARP and the like). Takes RTNL
+    /// itself: not while it is held.
+    pub(crate) fn notify_peers(&self) {
+        // SAFETY: The device is valid; process context.
+        unsafe { bindings::netdev_notify_peers(self.as_raw()) };
+    }
+
+    /// Whether the interface is up.
+    pub(crate) fn is_running(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_running(self.as_raw()) }
+    }
+
+    /// Makes the device invisible for the stack until [`NetDevice::attach`]: no sending, no
+    /// ethtool. Process context.
+    pub(crate) fn detach(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid. The lock keeps senders that are past the check out.
+        unsafe {
+            bindings::netif_tx_lock_all_bh(self.as_raw());
+            bindings::netif_device_detach(self.as_raw());
+            bindings::netif_tx_unlock_all_bh(self.as_raw());
+        }
+    }
+
+    /// Undoes [`NetDevice::detach`]. Process context.
+    pub(crate) fn attach(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid.
+        unsafe {
+            bindings::netif_tx_lock_all_bh(self.as_raw());
+            bindings::netif_device_attach(self.as_raw());
+            bindings::netif_tx_unlock_all_bh(self.as_raw());
+        }
+    }
+
+    /// `IFF_PROMISC` and `IFF_ALLMULTI`.
+    pub(crate) fn rx_flags(&self) -> (bool, bool) {
+        // SAFETY: The device is valid; a racing change is followed by another call.
+        let flags = unsafe { (*self.as_raw()).flags };
+        (
+            flags & bindings::net_device_flags_IFF_PROMISC != 0,
+            flags & bindings::net_device_flags_IFF_ALLMULTI != 0,
+        )
+    }
+
+    /// The MTU.
+    pub(crate) fn mtu(&self) -> u32 {
+        // SAFETY: The device is valid.
+        unsafe { (*self.as_raw()).mtu }
+    }
+
+    /// Features in force.
+    pub(crate) fn features(&self) -> Features {
+        // SAFETY: The device is valid.
+        Features(unsafe { (*self.as_raw()).features })
+    }
+
+    /// The address.
+    pub(crate) fn mac(&self) -> [u8; 6] {
+        let mut mac = [0; 6];
+        // SAFETY: `dev_addr` of an Ethernet device has at least six bytes.
+        unsafe {
+            core::ptr::copy_nonoverlapping((*self.as_raw()).dev_addr, mac.as_mut_ptr(), 6)
+        };
+        mac
+    }
+
+    /// Maps the CPUs of `mask` to TX queue `index` (XPS).
+    pub(crate) fn set_xps(
+        &self,
+        index: u16,
+        mask: &kernel::cpumask::CpumaskVar,
+        _held: &CpusHeld,
+    ) -> Result {
+        let mask: &kernel::cpumask::Cpumask = mask;
+        // SAFETY: The device and the mask are valid; the hotplug lock is held.
+        kernel::error::to_result(unsafe {
+            bindings::__netif_set_xps_queue(
+                self.as_raw(),
+                mask.as_raw().cast(),
+                index,
+                bindings::xps_map_type_XPS_CPUS,
+            )
+        })
+    }
+
+    /// Whether the log may take another message now.
+    pub(crate) fn ratelimit(&self) -> bool {
+        // SAFETY: Any context.
+        unsafe { bindings::net_ratelimit() != 0 }
+    }
+
+    /// Runs [`Driver::config_work`] soon. Any context.
+    pub(crate) fn schedule_config_work(&self) {
+        self.private().config_work.schedule();
+    }
+
+    /// Runs [`Driver::reset_work`] soon. Any context.
+    pub(crate) fn schedule_reset_work(&self) {
+        self.private().reset_work.schedule();
+    }
+
+    /// Keeps the config work from running and waits for it. Not under RTNL, which it takes.
+    pub(crate) fn disable_config_work(&self) {
+        self.private().config_work.disable_sync();
+    }
+
+    /// Undoes [`NetDevice::disable_config_work`].
+    pub(crate) fn enable_config_work(&self) {
+        self.private().config_work.enable();
+    }
+
+    /// Starts to listen for CPUs on hotplug state `state`.
+    pub(crate) fn hotplug_add(&self, state: i32) -> Result {
+        // SAFETY: The device owns the node and outlives it; serialised by the bus.
+        unsafe { self.private().hotplug.add(state, self) }
+    }
+
+    /// Stops to listen for CPUs, waits for a callback. Not under RTNL or the hotplug lock.
+    pub(crate) fn hotplug_remove(&self) {
+        self.private().hotplug.remove();
+    }
+
+    /// Keeps the reset work from running and waits for it. Not under RTNL, which it takes.
+    pub(crate) fn disable_reset_work(&self) {
+        self.private().reset_work.disable_sync();
+    }
+
+    /// Undoes [`NetDevice::disable_reset_work`].
+    pub(crate) fn enable_reset_work(&self) {
+        self.private().reset_work.enable();
+    }
+
+    fn config_work_fn(&self) {
+        T::config_work(self);
+    }
+
+    fn reset_work_fn(&self) {
+        T::reset_work(self);
+    }
+
+    /// Stops everything that calls into the driver on its own: works and hotplug callbacks.
+    pub(crate) fn quiesce(&self) {
+        self.hotplug_remove();
+        self.private().reset_work.disable_sync();
+        self.private().config_work.disable_sync();
+    }
+}
+
+/// A net device that is not registered (yet, or any more).
+///
+/// # Invariants
+///
+/// As for [`NetDevice`], and it is not registered. Dropping it takes everything down.
+///
+/// The device must not have interrupts that reach it when it is dropped; `virtio::driver` sees to
+/// that.
+pub(crate) struct UnregisteredNetDevice<T: Driver>(NonNull<bindings::net_device>, PhantomData<T>);
+
+// SAFETY: See `NetDevice`.
+unsafe impl<T: Driver> Send for UnregisteredNetDevice<T> {}
+// SAFETY: See `NetDevice`.
+unsafe impl<T: Driver> Sync for UnregisteredNetDevice<T> {}
+
+/// Frees a `net_device` whose private area is not initialised.
+struct RawNetDevice(NonNull<bindings::net_device>);
+
+impl Drop for RawNetDevice {
+    fn drop(&mut self) {
+        // SAFETY: Allocated, not registered.
+        unsafe { bindings::free_netdev(self.0.as_ptr()) };
+    }
+}
+
+impl<T: Driver> UnregisteredNetDevice<T> {
+    /// Allocates an Ethernet device with `pairs` queue pairs, all of them inactive.
+    ///
+    /// # Safety
+    ///
+    /// `parent` is a valid device that outlives the net device.
+    pub(crate) unsafe fn new(
+        parent: *mut bindings::device,
+        pairs: u16,
+        setup: &Setup,
+        data: impl PinInit<T, Error>,
+        mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
+    ) -> Result<Self> {
+        let size = i32::try_from(core::mem::size_of::<Private<T>>())?;
+        let n = u32::from(pairs);
+        // SAFETY: Any sizes are fine; null on failure.
+        let dev = unsafe { bindings::alloc_etherdev_mqs(size, n, n) };
+        let raw = RawNetDevice(NonNull::new(dev).ok_or(ENOMEM)?);
+        let dev = raw.0;
+        // SAFETY: The device is valid and nobody else sees it yet.
+        unsafe {
+            let d = dev.as_ptr();
+            (*d).netdev_ops = ops::table::<T>();
+            (*d).stat_ops = ops::stat_table::<T>();
+            (*d).ethtool_ops = ethtool::table::<T>().cast();
+            (*d).features = setup.features.0;
+            (*d).hw_features = setup.hw_features.0;
+            (*d).vlan_features = setup.features.0 & !Features::VLAN_FILTER.0;
+            (*d).min_mtu = setup.mtu.0;
+            (*d).max_mtu = setup.mtu.1;
+            (*d).mtu = setup.mtu.2;
+            (*d).needed_headroom = setup.needed_headroom;
+            bindings::SET_NETDEV_DEV(d, parent);
+            bindings::net_device_set_iff(d, setup.live_mac, true, setup.unicast_filter);
+            match setup.mac {
+                Some(mac) => bindings::eth_hw_addr_set(d, mac.as_ptr()),
+                None => bindings::eth_hw_addr_random(d),
+            }
+        }
+        // SAFETY: The private area is that large, and aligned as C aligns it.
+        let slot = unsafe { bindings::netdev_priv(dev.as_ptr()) }.cast::<Private<T>>();
+        let init = try_pin_init!(Private {
+            config_work <- Work::new(NetDevice::<T>::config_work_fn),
+            reset_work <- Work::new(NetDevice::<T>::reset_work_fn),
+            hotplug <- HotplugNode::new(),
+            data <- data,
+            pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,
+        }? Error);
+        // SAFETY: The slot is valid, and pinned until `free_netdev`.
+        unsafe { init.__pinned_init(slot)? };
+        core::mem::forget(raw);
+        // INVARIANT: Initialised, not registered. From here on its `Drop` takes it down.
+        let this = Self(dev, PhantomData);
+        let net: &NetDevice<T> = &this;
+        // SAFETY: Nobody can schedule them yet; the device outlives them.
+        unsafe {
+            net.private().config_work.bind(net);
+            net.private().reset_work.bind(net);
+        }
+        for i in 0..pairs {
+            // SAFETY: The device has that many queues. Nobody else looks at the list yet.
+            unsafe {
+                let pair = QueuePair::new(dev, i, pair_init(i)?)?;
+                // There is room: allocated above.
+                if let Err(e) = (*slot).pairs.push_within_capacity(pair) {
+                    drop(e);
+                    return Err(ENOMEM);
+                }
+            }
+        }
+        Ok(this)
+    }
+
+    /// Registers the device: userspace sees it, `open` may come as soon as RTNL is released.
+    ///
+    /// # Errors
+    ///
+    /// The device back, with the core's error.
+    pub(crate) fn register(self, _rtnl: &mut Rtnl) -> Result<Registration<T>, (Self, Error)> {
+        // SAFETY: Valid, not registered; RTNL is held.
+        match kernel::error::to_result(unsafe { bindings::register_netdevice(self.0.as_ptr()) }) {
+            // INVARIANT: Registered.
+            Ok(()) => Ok(Registration(Some(self))),
+            Err(e) => Err((self, e)),
+        }
+    }
+}
+
+impl<T: Driver> core::ops::Deref for UnregisteredNetDevice<T> {
+    type Target = NetDevice<T>;
+    fn deref(&self) -> &NetDevice<T> {
+        // SAFETY: By the type invariant.
+        unsafe { NetDevice::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl<T: Driver> Drop for UnregisteredNetDevice<T> {
+    fn drop(&mut self) {
+        let net: &NetDevice<T> = self;
+        net.quiesce();
+        T::released(net, &mut RtnlGuard::new());
+        let slot = net.private() as *const Private<T> as *mut MaybeUninit<Private<T>>;
+        for p in net.pairs() {
+            // SAFETY: The interface is down (never up, or unregistered), so NAPI is disabled.
+            unsafe { p.del_napi() };
+        }
+        net.napi_settle();
+        // SAFETY: Initialised by the invariant, dropped once; no reference is left. Then the
+        // memory goes.
+        unsafe {
+            (*slot).assume_init_drop();
+            bindings::free_netdev(self.0.as_ptr());
+        }
+    }
+}
+
+/// A registered net device. Dropping it unregisters, then takes everything down.
+///
+/// # Invariants
+///
+/// Registered while `Some`.
+pub(crate) struct Registration<T: Driver>(Option<UnregisteredNetDevice<T>>);
+
+impl<T: Driver> Registration<T> {
+    /// The device.
+    pub(crate) fn net(&self) -> Option<&NetDevice<T>> {
+        self.0.as_deref()
+    }
+
+    /// Unregisters: when this returns the interface is down, nobody calls `ndo` or ethtool
+    /// functions any more. Process context, RTNL not held.
+    pub(crate) fn unregister(mut self) -> Option<UnregisteredNetDevice<T>> {
+        let net = self.0.take()?;
+        // SAFETY: Registered by the invariant, once.
+        unsafe { bindings::unregister_netdev(net.0.as_ptr()) };
+        Some(net)
+    }
+}
+
+impl<T: Driver> Drop for Registration<T> {
+    fn drop(&mut self) {
+        if let Some(net) = self.0.take() {
+            // SAFETY: Registered by the invariant.
+            unsafe { bindings::unregister_netdev(net.0.as_ptr()) };
+        }
+    }
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct ethtool_ops` over a trait.
+
+use super::{
+    device::NetDevice,
+    driver::Driver,
+    rtnl::Rtnl, //
+};
+use crate::bindings;
+use core::{
+    ffi::c_int,
+    marker::PhantomData, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// What `ethtool -l` shows and `-L` sets (`struct ethtool_channels`).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Channels {
+    /// Receive-only channels, most and present.
+    pub(crate) rx: (u32, u32),
+    /// Send-only channels.
+    pub(crate) tx: (u32, u32),
+    /// Channels for anything else.
+    pub(crate) other: (u32, u32),
+    /// Channels that do both.
+    pub(crate) combined: (u32, u32),
+}
+
+/// What `ethtool -g` shows, in descriptors (`struct ethtool_ringparam`).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rings {
+    /// Receive ring, most and present.
+    pub(crate) rx: (u32, u32),
+    /// Transmit ring, most and present.
+    pub(crate) tx: (u32, u32),
+}
+
+/// What `ethtool -i` shows.
+pub(crate) struct Drvinfo<'a> {
+    /// Driver.
+    pub(crate) driver: &'a [u8],
+    /// Driver version.
+    pub(crate) version: &'a [u8],
+    /// Where the device sits.
+    pub(crate) bus_info: &'a [u8],
+}
+
+/// Link settings: speed in Mbit/s and duplex, none if unknown.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Link {
+    /// Speed in Mbit/s.
+    pub(crate) speed: Option<u32>,
+    /// True: full duplex.
+    pub(crate) duplex: Option<bool>,
+}
+
+/// Takes the names of statistics, one after the other.
+pub(crate) struct Strings<'a> {
+    at: *mut u8,
+    left: usize,
+    _a: PhantomData<&'a ()>,
+}
+
+impl Strings<'_> {
+    /// Bytes of one name (`ETH_GSTRING_LEN`).
+    const LEN: usize = 32;
+
+    /// Writes the next name; longer ones are cut, too many are ignored.
+    pub(crate) fn push(&mut self, name: core::fmt::Arguments<'_>) {
+        if self.left == 0 {
+            return;
+        }
+        let mut cell = NameCell {
+            buf: [0; Self::LEN],
+            at: 0,
+        };
+        let _ = core::fmt::write(&mut cell, name);
+        // SAFETY: The core's buffer has room for `left` more names.
+        unsafe {
+            core::ptr::copy_nonoverlapping(cell.buf.as_ptr(), self.at, Self::LEN);
+            self.at = self.at.add(Self::LEN);
+        }
+        self.left -= 1;
+    }
+}
+
+/// A name that is being written, always with a terminating zero.
+struct NameCell {
+    buf: [u8; Strings::LEN],
+    at: usize,
+}
+
+impl core::fmt::Write for NameCell {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        for b in s.bytes() {
+            if self.at + 1 < Strings::LEN {
+                if let Some(cell) = self.buf.get_mut(self.at) {
+                    *cell = b;
+                    self.at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The callbacks. All of them run in process context with RTNL held.
+pub(crate) trait Ops {
+    /// The driver that the device belongs to.
+    type Net: Driver;
+
+    /// `get_drvinfo`.
+    fn drvinfo(dev: &NetDevice<Self::Net>, out: &mut dyn FnMut(Drvinfo<'_>));
+
+    /// `get_channels`.
+    fn channels(dev: &NetDevice<Self::Net>) -> Channels;
+
+    /// `set_channels`: the present counts wanted (the core has checked them against the most).
+    fn set_channels(dev: &NetDevice<Self::Net>, want: Channels, rtnl: &mut Rtnl) -> Result;
+
+    /// `get_ringparam`.
+    fn rings(dev: &NetDevice<Self::Net>) -> Rings;
+
+    /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`).
+    fn stats_count(dev: &NetDevice<Self::Net>) -> u32;
+
+    /// Their names.
+    fn stats_names(dev: &NetDevice<Self::Net>, out: &mut Strings<'_>);
+
+    /// Their values, in the same order.
+    fn stats_values(dev: &NetDevice<Self::Net>, out: &mut dyn Iterator<Item = &mut u64>);
+
+    /// `get_link_ksettings`.
+    fn link(dev: &NetDevice<Self::Net>) -> Link;
+
+    /// `set_link_ksettings`.
+    fn set_link(dev: &NetDevice<Self::Net>, link: Link, rtnl: &mut Rtnl) -> Result;
+}
+
+struct Table<T>(PhantomData<T>);
+
+/// The function table for driver `T`.
+pub(super) fn table<T: Driver>() -> *const bindings::ethtool_ops {
+    const { &Table::<T::Ethtool>::OPS }
+}
+
+impl<E: Ops> Table<E> {
+    const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        get_drvinfo: Some(Self::get_drvinfo),
+        get_link: Some(bindings::ethtool_op_get_link),
+        get_ringparam: Some(Self::get_ringparam),
+        get_strings: Some(Self::get_strings),
+        get_sset_count: Some(Self::get_sset_count),
+        get_ethtool_stats: Some(Self::get_ethtool_stats),
+        get_channels: Some(Self::get_channels),
+        set_channels: Some(Self::set_channels),
+        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
+        get_link_ksettings: Some(Self::get_link_ksettings),
+        set_link_ksettings: Some(Self::set_link_ksettings),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `dev` is a device made for `E::Net`, valid for the callback.
+    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<E::Net> {
+        // SAFETY: By this function's contract.
+        unsafe { NetDevice::from_raw(dev) }
+    }
+
+    unsafe extern "C" fn get_drvinfo(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::ethtool_drvinfo,
+    ) {
+        // SAFETY: Called by the core for our device with a zeroed structure.
+        let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+        E::drvinfo(dev, &mut |info| {
+            copy_name(&mut out.driver, info.driver);
+            copy_name(&mut out.version, info.version);
+            copy_name(&mut out.bus_info, info.bus_info);
+        });
+    }
+
+    unsafe extern "C" fn get_ringparam(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::ethtool_ringparam,
+        _: *mut bindings::kernel_ethtool_ringparam,
+        _: *mut bindings::netlink_ext_ack,
+    ) {
+        // SAFETY: Called by the core for our device with a zeroed structure.
+        let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+        let rings = E::rings(dev);
+        (out.rx_max_pending, out.rx_pending) = rings.rx;
+        (out.tx_max_pending, out.tx_pending) = rings.tx;
+    }
+
+    unsafe extern "C" fn get_channels(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::ethtool_channels,
+    ) {
+        // SAFETY: Called by the core for our device with a zeroed structure.
+        let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+        let c = E::channels(dev);
+        (out.max_rx, out.rx_count) = c.rx;
+        (out.max_tx, out.tx_count) = c.tx;
+        (out.max_other, out.other_count) = c.other;
+        (out.max_combined, out.combined_count) = c.combined;
+    }
+
+    unsafe extern "C" fn set_channels(
+        dev: *mut bindings::net_device,
+        want: *mut bindings::ethtool_channels,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
+            let want = Channels {
+                rx: (want.max_rx, want.rx_count),
+                tx: (want.max_tx, want.tx_count),
+                other: (want.max_other, want.other_count),
+                combined: (want.max_combined, want.combined_count),
+            };
+            E::set_channels(dev, want, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: c_int) -> c_int {
+        from_result(|| {
+            if u32::try_from(set)? != bindings::ethtool_stringset_ETH_SS_STATS {
+                return Err(crate::compat::errno::eopnotsupp());
+            }
+            // SAFETY: Called by the core for our device.
+            Ok(i32::try_from(E::stats_count(unsafe { Self::dev(dev) }))?)
+        })
+    }
+
+    unsafe extern "C" fn get_strings(dev: *mut bindings::net_device, set: u32, out: *mut u8) {
+        if set != bindings::ethtool_stringset_ETH_SS_STATS {
+            return;
+        }
+        // SAFETY: Called by the core for our device; the count doesn't change under RTNL.
+        let dev = unsafe { Self::dev(dev) };
+        let mut strings = Strings {
+            at: out,
+            // CAST: u32 fits.
+            left: E::stats_count(dev) as usize,
+            _a: PhantomData,
+        };
+        E::stats_names(dev, &mut strings);
+    }
+
+    unsafe extern "C" fn get_ethtool_stats(
+        dev: *mut bindings::net_device,
+        stats: *mut bindings::ethtool_stats,
+        out: *mut u64,
+    ) {
+        // SAFETY: Called by the core for our device, with room for as many values as
+        // `get_sset_count` said, which is in `n_stats`.
+        let (dev, out) = unsafe {
+            (
+                Self::dev(dev),
+                // CAST: u32 fits.
+                core::slice::from_raw_parts_mut(out, (*stats).n_stats as usize),
+            )
+        };
+        E::stats_values(dev, &mut out.iter_mut());
+    }
+
+    unsafe extern "C" fn get_link_ksettings(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::ethtool_link_ksettings,
+    ) -> c_int {
+        // SAFETY: Called by the core for our device with a zeroed structure.
+        let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+        let link = E::link(dev);
+        out.base.speed = link.speed.unwrap_or(u32::MAX);
+        out.base.duplex = match link.duplex {
+            Some(true) => 1,
+            Some(false) => 0,
+            None => 0xff,
+        };
+        // Port "other", as virtual devices have none.
+        out.base.port = 0xff;
+        0
+    }
+
+    unsafe extern "C" fn set_link_ksettings(
+        dev: *mut bindings::net_device,
+        want: *const bindings::ethtool_link_ksettings,
+    ) -> c_int {
+        from_result(|| {
+            let (mut speed, mut duplex) = (0, 0);
+            // SAFETY: Called by the core for our device, under RTNL. The C function checks that
+            // nothing but speed and duplex changes.
+            let (net, mut rtnl) = unsafe {
+                kernel::error::to_result(bindings::ethtool_virtdev_set_link_ksettings(
+                    dev,
+                    want,
+                    &mut speed,
+                    &mut duplex,
+                ))?;
+                (Self::dev(dev), Rtnl::assume_held())
+            };
+            let link = Link {
+                speed: (speed <= 0x7fff_ffff).then_some(speed),
+                duplex: match duplex {
+                    0 => Some(false),
+                    1 => Some(true),
+                    _ => None,
+                },
+            };
+            E::set_link(net, link, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+}
+
+/// Copies a name into a fixed field, cut to leave a terminating zero.
+fn copy_name(field: &mut [u8], name: &[u8]) {
+    let room = field.len().saturating_sub(1);
+    for (to, from) in field.iter_mut().take(room).zip(name) {
+        *to = *from;
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices, as this driver sees them.
+//!
+//! - [`device`]: `struct net_device` with private data and one [`queue::QueuePair`] per queue
+//!   pair; unregistered and registered devices are different types.
+//! - [`driver`]: the trait with the callbacks; [`ops`] and [`ethtool`] are the C tables over it.
+//! - [`queue`]: per-queue state and the tokens that give access to it.
+//! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
+//! - [`rtnl`]: the RTNL lock as a token.
+
+pub(crate) mod addr;
+pub(crate) mod device;
+pub(crate) mod driver;
+pub(crate) mod ethtool;
+pub(crate) mod ops;
+pub(crate) mod page_pool;
+pub(crate) mod queue;
+pub(crate) mod rtnl;
+pub(crate) mod skb;
+pub(crate) mod stats;
+
+pub(crate) use device::NetDevice;
+pub(crate) use driver::Driver;
+pub(crate) use rtnl::Rtnl;
+pub(crate) use skb::{
+    DropReason,
+    SkBuff,
+    Xmit, //
+};

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct net_device_ops` and `struct netdev_stat_ops` over [`Driver`].
+
+use super::{
+    addr::AddrList,
+    device::{
+        Features,
+        NetDevice, //
+    },
+    driver::Driver,
+    rtnl::Rtnl,
+    skb::{
+        SkBuff,
+        Xmit, //
+    },
+    stats::{
+        LinkStats,
+        RxQueueStats,
+        TxQueueStats, //
+    },
+};
+use crate::bindings;
+use core::{
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_result,
+        to_result, //
+    }, //
+};
+
+struct Ops<T>(PhantomData<T>);
+
+/// The function table for `T`.
+pub(super) fn table<T: Driver>() -> *const bindings::net_device_ops {
+    const { &Ops::<T>::TABLE }
+}
+
+/// The statistics table for `T`.
+pub(super) fn stat_table<T: Driver>() -> *const bindings::netdev_stat_ops {
+    const { &Ops::<T>::STATS }
+}
+
+impl<T: Driver> Ops<T> {
+    const TABLE: bindings::net_device_ops = bindings::net_device_ops {
+        ndo_open: Some(Self::open),
+        ndo_stop: Some(Self::stop),
+        ndo_start_xmit: Some(Self::start_xmit),
+        ndo_validate_addr: Some(bindings::eth_validate_addr),
+        ndo_features_check: Some(bindings::passthru_features_check),
+        ndo_tx_timeout: Some(Self::tx_timeout),
+        ndo_set_rx_mode_async: Some(Self::set_rx_mode),
+        ndo_set_mac_address: Some(Self::set_mac_address),
+        ndo_change_mtu: Some(Self::change_mtu),
+        ndo_vlan_rx_add_vid: Some(Self::vlan_add),
+        ndo_vlan_rx_kill_vid: Some(Self::vlan_kill),
+        ndo_set_features: Some(Self::set_features),
+        ndo_get_stats64: Some(Self::stats64),
+        ..pin_init::zeroed()
+    };
+
+    const STATS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
+        get_queue_stats_rx: Some(Self::rx_stats),
+        get_queue_stats_tx: Some(Self::tx_stats),
+        get_base_stats: Some(Self::base_stats),
+    };
+
+    /// # Safety
+    ///
+    /// `dev` is a device made by `UnregisteredNetDevice::<T>::new`, valid for the callback.
+    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<T> {
+        // SAFETY: By this function's contract.
+        unsafe { NetDevice::from_raw(dev) }
+    }
+
+    unsafe extern "C" fn open(dev: *mut bindings::net_device) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device.
+            let dev = unsafe { Self::dev(dev) };
+            // SAFETY: `ndo_open` is called under RTNL.
+            T::open(dev, &mut unsafe { Rtnl::assume_held() })?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn stop(dev: *mut bindings::net_device) -> c_int {
+        // SAFETY: Called by the core for our device.
+        let dev = unsafe { Self::dev(dev) };
+        // SAFETY: `ndo_stop` is called under RTNL.
+        T::stop(dev, &mut unsafe { Rtnl::assume_held() });
+        0
+    }
+
+    unsafe extern "C" fn start_xmit(
+        skb: *mut bindings::sk_buff,
+        dev: *mut bindings::net_device,
+    ) -> bindings::netdev_tx_t {
+        // SAFETY: Called by the core for our device.
+        let dev = unsafe { Self::dev(dev) };
+        let Some(skb) = NonNull::new(skb) else {
+            return bindings::netdev_tx_NETDEV_TX_OK;
+        };
+        // SAFETY: The core hands the skb's reference over, until NETDEV_TX_BUSY gives it back.
+        let skb = unsafe { SkBuff::from_raw(skb) };
+        let Some(pair) = dev.pair(skb.queue_mapping()) else {
+            skb.drop_with(super::DropReason::DevReady);
+            return bindings::netdev_tx_NETDEV_TX_OK;
+        };
+        // SAFETY: `dev_hard_start_xmit` holds this queue's lock (the device is not LLTX).
+        let tx = unsafe { pair.tx.locked_by_core() };
+        match T::start_xmit(dev, skb, tx) {
+            Xmit::Ok => bindings::netdev_tx_NETDEV_TX_OK,
+            Xmit::Busy(skb) => {
+                // The core keeps the reference.
+                let _ = skb.into_ptr();
+                bindings::netdev_tx_NETDEV_TX_BUSY
+            }
+        }
+    }
+
+    unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, txqueue: u32) {
+        // SAFETY: Called by the core for our device.
+        T::tx_timeout(unsafe { Self::dev(dev) }, txqueue);
+    }
+
+    unsafe extern "C" fn set_rx_mode(
+        dev: *mut bindings::net_device,
+        uc: *mut bindings::netdev_hw_addr_list,
+        mc: *mut bindings::netdev_hw_addr_list,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL, with snapshots that are
+            // valid for the call.
+            let (dev, uc, mc, mut rtnl) = unsafe {
+                (
+                    Self::dev(dev),
+                    AddrList::from_raw(uc),
+                    AddrList::from_raw(mc),
+                    Rtnl::assume_held(),
+                )
+            };
+            T::set_rx_mode(dev, uc, mc, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn set_mac_address(
+        dev: *mut bindings::net_device,
+        addr: *mut c_void,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device with a `struct sockaddr`, under RTNL.
+            let (net, mut rtnl) = unsafe { (Self::dev(dev), Rtnl::assume_held()) };
+            // SAFETY: As above.
+            to_result(unsafe { bindings::eth_prepare_mac_addr_change(dev, addr) })?;
+            let mut mac = [0; 6];
+            // SAFETY: `sa_data` of a `struct sockaddr` has more than six bytes.
+            unsafe {
+                let sa = addr.cast::<bindings::sockaddr>();
+                core::ptr::copy_nonoverlapping(
+                    (&raw const (*sa).sa_data).cast::<u8>(),
+                    mac.as_mut_ptr(),
+                    6,
+                );
+            }
+            T::set_mac_address(net, mac, &mut rtnl)?;
+            // SAFETY: As above.
+            unsafe { bindings::eth_commit_mac_addr_change(dev, addr) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn change_mtu(dev: *mut bindings::net_device, mtu: c_int) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (net, mut rtnl) = unsafe { (Self::dev(dev), Rtnl::assume_held()) };
+            let mtu = u32::try_from(mtu)?;
+            T::change_mtu(net, mtu, &mut rtnl)?;
+            // SAFETY: Lockless readers use READ_ONCE; this is the WRITE_ONCE.
+            unsafe { (&raw mut (*dev).mtu).write_volatile(mtu) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn vlan_add(dev: *mut bindings::net_device, _: u16, vid: u16) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (net, mut rtnl) = unsafe { (Self::dev(dev), Rtnl::assume_held()) };
+            T::vlan_filter(net, vid, true, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn vlan_kill(dev: *mut bindings::net_device, _: u16, vid: u16) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (net, mut rtnl) = unsafe { (Self::dev(dev), Rtnl::assume_held()) };
+            T::vlan_filter(net, vid, false, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn set_features(dev: *mut bindings::net_device, wanted: u64) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (net, mut rtnl) = unsafe { (Self::dev(dev), Rtnl::assume_held()) };
+            T::set_features(net, Features(wanted), &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn stats64(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::rtnl_link_stats64,
+    ) {
+        // SAFETY: Called by the core for our device with a zeroed structure.
+        let (net, out) = unsafe { (Self::dev(dev), &mut *out) };
+        T::stats64(net, &mut LinkStats(out));
+    }
+
+    unsafe extern "C" fn rx_stats(
+        dev: *mut bindings::net_device,
+        index: c_int,
+        out: *mut bindings::netdev_queue_stats_rx,
+    ) {
+        // SAFETY: Called by the core for our device with an initialised structure.
+        let (net, out) = unsafe { (Self::dev(dev), &mut *out) };
+        if let Ok(index) = u16::try_from(index) {
+            T::rx_queue_stats(net, index, &mut RxQueueStats(out));
+        }
+    }
+
+    unsafe extern "C" fn tx_stats(
+        dev: *mut bindings::net_device,
+        index: c_int,
+        out: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: Called by the core for our device with an initialised structure.
+        let (net, out) = unsafe { (Self::dev(dev), &mut *out) };
+        if let Ok(index) = u16::try_from(index) {
+            T::tx_queue_stats(net, index, &mut TxQueueStats(out));
+        }
+    }
+
+    /// What queues counted that are not in use now, so that the sums never go back.
+    unsafe extern "C" fn base_stats(
+        dev: *mut bindings::net_device,
+        rx: *mut bindings::netdev_queue_stats_rx,
+        tx: *mut bindings::netdev_queue_stats_tx,
+    ) {
+        // SAFETY: Called by the core for our device, under RTNL, with initialised structures.
+        let (net, rx, tx, from_rx, from_tx) = unsafe {
+            (
+                Self::dev(dev),
+                &mut *rx,
+                &mut *tx,
+                (*dev).real_num_rx_queues,
+                (*dev).real_num_tx_queues,
+            )
+        };
+        let mut rx_sum = bindings::netdev_queue_stats_rx::default();
+        let mut tx_sum = bindings::netdev_queue_stats_tx::default();
+        let pairs = u16::try_from(net.pairs().count()).unwrap_or(u16::MAX);
+        for i in 0..pairs {
+            if u32::from(i) >= from_rx {
+                let mut one = bindings::netdev_queue_stats_rx::default();
+                T::rx_queue_stats(net, i, &mut RxQueueStats(&mut one));
+                rx_sum.add(&one);
+            }
+            if u32::from(i) >= from_tx {
+                let mut one = bindings::netdev_queue_stats_tx::default();
+                T::tx_queue_stats(net, i, &mut TxQueueStats(&mut one));
+                tx_sum.add(&one);
+            }
+        }
+        // Only what the queues report is reported for the device.
+        if pairs > 0 {
+            T::rx_queue_stats(net, 0, &mut RxQueueStats(rx));
+            T::tx_queue_stats(net, 0, &mut TxQueueStats(tx));
+            rx.take_set(&rx_sum);
+            tx.take_set(&tx_sum);
+        }
+    }
+}
+
+/// Sums over structures that consist of `u64` counters only; all ones is "not reported".
+trait Counters {
+    fn words(&self) -> &[u64];
+    fn words_mut(&mut self) -> &mut [u64];
+
+    fn add(&mut self, o: &Self) {
+        for (a, b) in self.words_mut().iter_mut().zip(o.words()) {
+            *a = a.wrapping_add(*b);
+        }
+    }
+
+    fn take_set(&mut self, sum: &Self) {
+        for (a, b) in self.words_mut().iter_mut().zip(sum.words()) {
+            if *a != u64::MAX {
+                *a = *b;
+            }
+        }
+    }
+}
+
+macro_rules! counters {
+    ($t:ty) => {
+        impl Counters for $t {
+            fn words(&self) -> &[u64] {
+                const N: usize = core::mem::size_of::<$t>() / 8;
+                // SAFETY: `repr(C)` with `u64` fields only.
+                unsafe { &*core::ptr::from_ref(self).cast::<[u64; N]>() }
+            }
+            fn words_mut(&mut self) -> &mut [u64] {
+                const N: usize = core::mem::size_of::<$t>() / 8;
+                // SAFETY: `repr(C)` with `u64` fields only.
+                unsafe { &mut *core::ptr::from_mut(self).cast::<[u64; N]>() }
+            }
+        }
+    };
+}
+
+counters!(bindings::netdev_queue_stats_rx);
+counters!(bindings::netdev_queue_stats_tx);

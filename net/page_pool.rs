@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive memory: page-pool fragments, and skbs made of them.
+
+use super::{
+    queue::NapiRef,
+    skb::SkBuff, //
+};
+use crate::bindings;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::from_err_ptr,
+    prelude::*, //
+};
+
+/// Size of a page in bytes.
+pub(crate) const PAGE_SIZE: u32 = 4096;
+
+const _: () = assert!(kernel::page::PAGE_SIZE == 4096);
+
+/// Cache line size by which receive buffers are aligned.
+pub(crate) const CACHELINE: u32 = 64;
+
+/// Bytes that an skb built around a buffer needs behind the data (`struct skb_shared_info`).
+pub(crate) const SHINFO: u32 = {
+    let n = core::mem::size_of::<bindings::skb_shared_info>();
+    // CAST: A few hundred bytes.
+    (n.next_multiple_of(64)) as u32
+};
+
+/// Up to this many bytes are copied into a small skb, so that the buffer is free again at once.
+pub(crate) const COPYBREAK: u32 = 128;
+
+/// Ethernet header.
+pub(crate) const ETH_HLEN: u32 = 14;
+
+/// Where memory is asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Context {
+    /// Process context: may sleep.
+    Process,
+    /// Softirq: must not.
+    Softirq,
+}
+
+impl Context {
+    fn gfp(self) -> bindings::gfp_t {
+        match self {
+            Self::Process => bindings::GFP_KERNEL,
+            Self::Softirq => bindings::GFP_ATOMIC,
+        }
+    }
+
+    /// The same for the kernel crate's allocators.
+    pub(crate) fn flags(self) -> kernel::alloc::Flags {
+        match self {
+            Self::Process => GFP_KERNEL,
+            Self::Softirq => GFP_ATOMIC,
+        }
+    }
+}
+
+/// A page pool, one per receive queue.
+///
+/// # Invariants
+///
+/// The pointer is to a pool made by `page_pool_create`.
+///
+/// Locking: `&mut self` is the owner of the receive queue (NAPI, or RTNL with NAPI disabled), which
+/// is what the pool's lockless cache needs. Lifetime: fragments keep the C pool alive.
+pub(crate) struct PagePool(NonNull<bindings::page_pool>);
+
+// SAFETY: The pool may be used from any CPU by one owner at a time.
+unsafe impl Send for PagePool {}
+
+impl PagePool {
+    /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers.
+    /// Process context.
+    pub(crate) fn new(napi: &NapiRef<'_>, size: u32) -> Result<Self> {
+        let mut params = bindings::page_pool_params::default();
+        // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid and outlive
+        // the direct use of the pool (`page_pool_destroy` unlinks it).
+        unsafe {
+            let fast = &mut params.__bindgen_anon_1.fast;
+            fast.order = 0;
+            fast.pool_size = size.min(16384);
+            fast.nid = -1;
+            fast.napi = napi.as_raw().cast();
+            params.__bindgen_anon_2.slow.netdev = napi.netdev().cast();
+        }
+        // SAFETY: `params` is valid; the function copies it.
+        let p = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
+        // INVARIANT: Just created.
+        Ok(Self(NonNull::new(p).ok_or(ENOMEM)?))
+    }
+
+    /// A fragment of at least `size` bytes (and at most a page); what it really has is its
+    /// [`Frag::truesize`].
+    #[inline]
+    pub(crate) fn alloc(&mut self, size: u32, context: Context) -> Option<Frag> {
+        let mut truesize = size.min(PAGE_SIZE);
+        // SAFETY: The pool is valid and ours.
+        let va = unsafe {
+            bindings::page_pool_alloc_va(self.0.as_ptr(), &mut truesize, context.gfp())
+        };
+        // INVARIANT: Fresh from the pool, `truesize` as it reports.
+        Some(Frag {
+            va: NonNull::new(va.cast())?,
+            truesize,
+        })
+    }
+
+    /// Gives a fragment back from NAPI context (fast).
+    #[inline]
+    pub(crate) fn recycle(&mut self, frag: Frag, napi: &NapiRef<'_>) {
+        let frag = ManuallyDrop::new(frag);
+        // SAFETY: The fragment's reference goes; direct only in this queue's own NAPI.
+        unsafe {
+            bindings::page_pool_put_va(
+                self.0.as_ptr(),
+                frag.va.as_ptr().cast(),
+                napi.in_napi(),
+            )
+        };
+    }
+}
+
+impl Drop for PagePool {
+    fn drop(&mut self) {
+        // SAFETY: Created by `new`, dropped once. Pages still out keep the C object until they
+        // return.
+        unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// A piece of a page-pool page.
+///
+/// # Invariants
+///
+/// `va..va + truesize` is memory of a page-pool page that this value owns a fragment reference
+/// to, with nobody else using that range (the device does while it is posted). `truesize` is 0
+/// when it isn't known (then it can only be freed).
+pub(crate) struct Frag {
+    va: NonNull<u8>,
+    truesize: u32,
+}
+
+// SAFETY: Page memory may be passed between CPUs; the owner is unique.
+unsafe impl Send for Frag {}
+
+impl Frag {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(va: NonNull<u8>, truesize: u32) -> Self {
+        // INVARIANT: By this function's contract.
+        Self { va, truesize }
+    }
+
+    /// Address and size; the reference goes with it.
+    #[inline(always)]
+    pub(crate) fn into_raw(self) -> (NonNull<u8>, u32) {
+        let this = ManuallyDrop::new(self);
+        (this.va, this.truesize)
+    }
+
+    /// Address.
+    #[inline(always)]
+    pub(crate) fn va(&self) -> NonNull<u8> {
+        self.va
+    }
+
+    /// Bytes that it has.
+    #[inline(always)]
+    pub(crate) fn truesize(&self) -> u32 {
+        self.truesize
+    }
+
+    /// Copies the first `N` bytes (zeros where the fragment is shorter).
+    #[inline(always)]
+    pub(crate) fn head<const N: usize>(&self) -> [u8; N] {
+        let mut out = [0; N];
+        let have = usize::try_from(self.truesize).unwrap_or(0);
+        // SAFETY: Within the fragment by the minimum; `out` has `N` bytes.
+        unsafe {
+            core::ptr::copy_nonoverlapping(self.va.as_ptr(), out.as_mut_ptr(), N.min(have));
+        }
+        out
+    }
+
+    /// The bytes `at..at + len`, or none if that is not all inside.
+    #[inline]
+    fn bytes(&self, at: u32, len: u32) -> Option<&[u8]> {
+        let end = at.checked_add(len)?;
+        if end > self.truesize {
+            return None;
+        }
+        // SAFETY: Inside of the fragment, which nobody else writes to after it came back.
+        Some(unsafe {
+            core::slice::from_raw_parts(
+                self.va.as_ptr().add(usize::try_from(at).ok()?),
+                usize::try_from(len).ok()?,
+            )
+        })
+    }
+
+    /// Builds an skb around the fragment: `len` bytes of data, `headroom` bytes before them.
+    /// NAPI context (the head comes from its cache).
+    ///
+    /// # Errors
+    ///
+    /// The fragment back if it has no room for the shared info or there is no memory.
+    #[inline]
+    pub(crate) fn build_skb(
+        self,
+        _napi: &NapiRef<'_>,
+        headroom: u32,
+        len: u32,
+    ) -> Result<SkBuff, Self> {
+        let need = headroom
+            .checked_add(len)
+            .and_then(|n| n.checked_add(SHINFO));
+        if !need.is_some_and(|n| n <= self.truesize) {
+            return Err(self);
+        }
+        // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared
+        // info; NAPI context by `_napi`.
+        let skb =
+            unsafe { bindings::napi_build_skb(self.va.as_ptr().cast(), self.truesize) };
+        let Some(skb) = NonNull::new(skb) else {
+            return Err(self);
+        };
+        // The skb has the fragment's reference now.
+        let _ = self.into_raw();
+        // SAFETY: Fresh skb around the fragment; `headroom + len` fits (checked above). Its page
+        // is from a pool, so it goes back there.
+        unsafe {
+            bindings::skb_reserve_put(skb.as_ptr(), headroom, len);
+            bindings::skb_mark_for_recycle(skb.as_ptr());
+            Ok(SkBuff::from_raw(skb))
+        }
+    }
+
+    /// Copies `at..at + len` into a new skb. NAPI context.
+    #[inline]
+    pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
+        let mut skb = napi.alloc_skb(len.max(COPYBREAK))?;
+        if !self.bytes(at, len).is_some_and(|b| skb.put_data(b)) {
+            skb.drop_with(super::DropReason::DevHdr);
+            return None;
+        }
+        Some(skb)
+    }
+
+    /// A new skb with the Ethernet header copied to its linear part and the rest of
+    /// `at..at + len` as its first fragment (`len` above the header's). NAPI context.
+    ///
+    /// # Errors
+    ///
+    /// The fragment back if the range is not inside or there is no memory.
+    pub(crate) fn head_skb(self, napi: &NapiRef<'_>, at: u32, len: u32) -> Result<SkBuff, Self> {
+        let rest = len.saturating_sub(ETH_HLEN);
+        let from = at.saturating_add(ETH_HLEN);
+        if rest == 0 || self.bytes(at, len).is_none() {
+            return Err(self);
+        }
+        let Some(mut skb) = self.copy_skb(napi, at, ETH_HLEN) else {
+            return Err(self);
+        };
+        // SAFETY: Its fragments are of a page pool from here on; the linear part is not.
+        unsafe { bindings::skb_mark_for_recycle(skb.as_raw()) };
+        match skb.add_frag(self, from, rest) {
+            Ok(()) => Ok(skb),
+            Err(frag) => {
+                skb.drop_with(super::DropReason::NoMem);
+                Err(frag)
+            }
+        }
+    }
+}
+
+impl Drop for Frag {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours and goes; the page knows its pool.
+        unsafe { bindings::page_pool_put_va_own(self.va.as_ptr().cast()) };
+    }
+}
+
+/// Page fragments that an skb can hold.
+pub(crate) const MAX_SKB_FRAGS: u32 = 17;
+
+impl SkBuff {
+    /// Appends `at..at + len` of a page-pool fragment to an skb made by this module's functions.
+    ///
+    /// # Errors
+    ///
+    /// The fragment back if the range is not inside or the skb has no slot left.
+    fn add_frag(&mut self, frag: Frag, at: u32, len: u32) -> Result<(), Frag> {
+        if self.nr_frags() >= MAX_SKB_FRAGS {
+            return Err(frag);
+        }
+        let Some(bytes) = frag.bytes(at, len) else {
+            return Err(frag);
+        };
+        let va = bytes.as_ptr().cast_mut().cast();
+        let (_, truesize) = frag.into_raw();
+        // SAFETY: The skb is ours and has a slot; the range is inside of the fragment, whose
+        // reference goes to the slot.
+        unsafe { bindings::skb_add_rx_frag_va(self.as_raw(), va, len, truesize) };
+        Ok(())
+    }
+}
+
+/// A received packet that grows buffer by buffer: a head skb, and more skbs on its `frag_list`
+/// when the head's slots are used up.
+///
+/// # Invariants
+///
+/// `last` is null or the last skb on `head`'s `frag_list`.
+pub(crate) struct SkbChain {
+    head: SkBuff,
+    last: *mut bindings::sk_buff,
+}
+
+impl SkbChain {
+    /// A chain of one.
+    #[inline(always)]
+    pub(crate) fn new(head: SkBuff) -> Self {
+        Self {
+            head,
+            last: core::ptr::null_mut(),
+        }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> u32 {
+        self.head.len()
+    }
+
+    /// Appends the first `len` bytes of `frag`. NAPI context.
+    ///
+    /// # Errors
+    ///
+    /// The fragment back if it is shorter or there is no memory.
+    pub(crate) fn append(&mut self, napi: &NapiRef<'_>, frag: Frag, len: u32) -> Result<(), Frag> {
+        let Some(bytes) = frag.bytes(0, len) else {
+            return Err(frag);
+        };
+        let va = bytes.as_ptr().cast_mut().cast();
+        let head = self.head.as_raw();
+        let mut cur = if self.last.is_null() { head } else { self.last };
+        // SAFETY: `cur` is the head or on its list, all ours.
+        if unsafe { bindings::skb_nr_frags(cur) } >= MAX_SKB_FRAGS {
+            let Some(next) = napi.alloc_skb(0) else {
+                return Err(frag);
+            };
+            let next = next.into_ptr().as_ptr();
+            // SAFETY: Both are ours; the list takes the new one.
+            unsafe {
+                bindings::skb_mark_for_recycle(next);
+                bindings::skb_append_frag_list(head, self.last, next);
+            }
+            // INVARIANT: `next` ends the list now.
+            self.last = next;
+            cur = next;
+        }
+        let (_, truesize) = frag.into_raw();
+        // SAFETY: `cur` has a free slot, the range is inside of the fragment, whose reference
+        // goes to the slot. The head accounts for what is on its list.
+        unsafe {
+            bindings::skb_add_rx_frag_va(cur, va, len, truesize);
+            if cur != head {
+                (*head).len = (*head).len.wrapping_add(len);
+                (*head).data_len = (*head).data_len.wrapping_add(len);
+                (*head).truesize = (*head).truesize.wrapping_add(truesize);
+            }
+        }
+        Ok(())
+    }
+
+    /// The packet.
+    #[inline(always)]
+    pub(crate) fn into_skb(self) -> SkBuff {
+        self.head
+    }
+}

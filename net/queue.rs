@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Per-queue state and the tokens that give access to it.
+//!
+//! A device has one [`QueuePair`] for each pair of virtqueues. Each side has *shared* state,
+//! which anyone may read, and *exclusive* state, which comes out only of:
+//!
+//! - [`TxLocked`]: the queue's `_xmit_lock` is held;
+//! - [`RxPoll`]: NAPI owns the queue, inside of its poll function;
+//! - [`RxQueue::idle`]: RTNL is held and NAPI is disabled.
+
+use super::{
+    device::NetDevice,
+    driver::Driver,
+    rtnl::Rtnl,
+    skb::SkBuff, //
+};
+use crate::bindings;
+use core::{
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// One `napi_struct` and what guards it.
+///
+/// # Invariants
+///
+/// `napi` is on `dev`'s list from [`Napi::add`] to [`Napi::del`]. `enabled` tells whether NAPI may
+/// run; it is written under RTNL only.
+#[pin_data]
+struct Napi {
+    #[pin]
+    napi: Opaque<bindings::napi_struct>,
+    enabled: Cell<bool>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+impl Napi {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            napi <- Opaque::ffi_init(|p: *mut bindings::napi_struct| {
+                // SAFETY: `p` is valid for writes; C expects zeroed memory.
+                unsafe { p.write(pin_init::zeroed()) }
+            }),
+            enabled: Cell::new(false),
+            _pin: PhantomPinned,
+        })
+    }
+
+    fn enable(&self) {
+        if !self.enabled.replace(true) {
+            // SAFETY: Added and disabled.
+            unsafe { bindings::napi_enable(self.napi.get()) };
+        }
+    }
+
+    fn disable(&self) {
+        if self.enabled.replace(false) {
+            // SAFETY: Added and enabled.
+            unsafe { bindings::napi_disable(self.napi.get()) };
+        }
+    }
+
+    /// Schedules a poll, from hard interrupt context. False: it was scheduled already.
+    #[inline(always)]
+    fn schedule(&self) -> bool {
+        // SAFETY: Added; a disabled NAPI refuses.
+        unsafe {
+            if bindings::napi_schedule_prep(self.napi.get()) {
+                bindings::__napi_schedule(self.napi.get());
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Sending side of a queue pair.
+///
+/// # Invariants
+///
+/// `dev` is the device that owns this queue, valid as long as `self`; `txq` is its TX queue
+/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only.
+#[pin_data]
+pub(crate) struct TxQueue<T: Driver> {
+    #[pin]
+    napi: Napi,
+    dev: NonNull<bindings::net_device>,
+    txq: NonNull<bindings::netdev_queue>,
+    index: u16,
+    shared: T::TxShared,
+    state: UnsafeCell<T::Tx>,
+}
+
+/// Receiving side of a queue pair.
+///
+/// # Invariants
+///
+/// As for [`TxQueue`]; `state` is accessed by NAPI, or under RTNL while NAPI is disabled.
+#[pin_data]
+pub(crate) struct RxQueue<T: Driver> {
+    #[pin]
+    napi: Napi,
+    dev: NonNull<bindings::net_device>,
+    index: u16,
+    shared: T::RxShared,
+    state: UnsafeCell<T::Rx>,
+}
+
+/// A pair of queues. Each lives in an allocation of its own, so that queues share no cache line.
+#[pin_data]
+#[repr(align(64))]
+pub(crate) struct QueuePair<T: Driver> {
+    /// Receiving side.
+    #[pin]
+    pub(crate) rx: RxQueue<T>,
+    /// Sending side.
+    #[pin]
+    pub(crate) tx: TxQueue<T>,
+}
+
+// SAFETY: The cells are guarded as documented on the types; `T`'s parts are `Send` (exclusive)
+// and `Sync` (shared) by the bounds of `Driver`.
+unsafe impl<T: Driver> Send for QueuePair<T> {}
+// SAFETY: As above.
+unsafe impl<T: Driver> Sync for QueuePair<T> {}
+
+/// What a driver supplies for a new pair.
+pub(crate) struct PairInit<T: Driver> {
+    /// Exclusive state of the sending side.
+    pub(crate) tx: T::Tx,
+    /// Shared state of the sending side.
+    pub(crate) tx_shared: T::TxShared,
+    /// Exclusive state of the receiving side.
+    pub(crate) rx: T::Rx,
+    /// Shared state of the receiving side.
+    pub(crate) rx_shared: T::RxShared,
+}
+
+impl<T: Driver> QueuePair<T> {
+    /// # Safety
+    ///
+    /// `dev` has more than `index` TX queues and outlives the pair.
+    pub(super) unsafe fn new(
+        dev: NonNull<bindings::net_device>,
+        index: u16,
+        init: PairInit<T>,
+    ) -> Result<Pin<KBox<Self>>> {
+        // SAFETY: By this function's contract.
+        let txq = NonNull::new(unsafe {
+            bindings::netdev_get_tx_queue(dev.as_ptr(), u32::from(index))
+        })
+        .ok_or(EINVAL)?;
+        let PairInit {
+            tx,
+            tx_shared,
+            rx,
+            rx_shared,
+        } = init;
+        let pair = KBox::pin_init(
+            pin_init!(Self {
+                rx <- pin_init!(RxQueue {
+                    napi <- Napi::new(),
+                    dev,
+                    index,
+                    shared: rx_shared,
+                    state: UnsafeCell::new(rx),
+                }),
+                tx <- pin_init!(TxQueue {
+                    napi <- Napi::new(),
+                    dev,
+                    txq,
+                    index,
+                    shared: tx_shared,
+                    state: UnsafeCell::new(tx),
+                }),
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The device is valid, the instances are pinned and zeroed. They are deleted by
+        // `del_napi`, before the pair is dropped.
+        unsafe {
+            bindings::netif_napi_add_config(
+                dev.as_ptr(),
+                pair.rx.napi.napi.get(),
+                Some(RxQueue::<T>::poll),
+                i32::from(index),
+            );
+            bindings::netif_napi_add_tx(
+                dev.as_ptr(),
+                pair.tx.napi.napi.get(),
+                Some(TxQueue::<T>::poll),
+            );
+        }
+        Ok(pair)
+    }
+
+    /// Takes both NAPI instances off the device. An RCU grace period must pass before the pair is
+    /// dropped. Process context.
+    ///
+    /// # Safety
+    ///
+    /// Called once, with NAPI disabled and no interrupt left that schedules it.
+    pub(super) unsafe fn del_napi(&self) {
+        // SAFETY: Added in `new`.
+        unsafe {
+            bindings::netif_napi_del_async(self.rx.napi.napi.get());
+            bindings::netif_napi_del_async(self.tx.napi.napi.get());
+        }
+    }
+
+    /// Lets NAPI run on both queues and polls once, for what came before. Process context.
+    pub(crate) fn napi_enable(&self, _rtnl: &mut Rtnl) {
+        self.rx.napi.enable();
+        self.tx.napi.enable();
+        // SAFETY: Added and enabled.
+        unsafe {
+            bindings::napi_kick(self.rx.napi.napi.get());
+            bindings::napi_kick(self.tx.napi.napi.get());
+        }
+    }
+
+    /// Keeps NAPI from running and waits for a poll that does. The exclusive RX state is free
+    /// only after [`super::device::NetDevice::napi_settle`]. Process context.
+    pub(crate) fn napi_disable(&self, _rtnl: &mut Rtnl) {
+        self.rx.napi.disable();
+        self.tx.napi.disable();
+    }
+
+    /// Tells the stack which NAPI serves which queue, and on which interrupts; or that none does.
+    pub(crate) fn link_napi(&self, link: bool, irqs: (Option<i32>, Option<i32>), _rtnl: &mut Rtnl) {
+        let (rx, tx) = (self.rx.napi.napi.get(), self.tx.napi.napi.get());
+        let set = |q: u16, ty, napi: *mut bindings::napi_struct, irq: Option<i32>| {
+            let to = if link { napi } else { core::ptr::null_mut() };
+            // SAFETY: RTNL is held, the device is valid and has these queues.
+            unsafe {
+                bindings::netif_queue_set_napi(self.rx.dev.as_ptr(), u32::from(q), ty, to);
+                bindings::netif_napi_set_irq(napi, irq.unwrap_or(-1));
+            }
+        };
+        set(
+            self.rx.index,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+            rx,
+            irqs.0,
+        );
+        set(
+            self.tx.index,
+            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+            tx,
+            irqs.1,
+        );
+    }
+}
+
+/// A NAPI instance, for functions that need to know on whose behalf they run.
+#[derive(Clone, Copy)]
+pub(crate) struct NapiRef<'a> {
+    napi: NonNull<bindings::napi_struct>,
+    polling: bool,
+    _a: PhantomData<&'a ()>,
+}
+
+impl NapiRef<'_> {
+    /// The C object.
+    pub(super) fn as_raw(&self) -> *mut bindings::napi_struct {
+        self.napi.as_ptr()
+    }
+
+    pub(super) fn netdev(&self) -> *mut bindings::net_device {
+        // SAFETY: The instance was added, which set its device.
+        unsafe { (*self.napi.as_ptr()).dev }
+    }
+
+    /// Whether this runs inside of the instance's poll function.
+    #[inline(always)]
+    pub(super) fn in_napi(&self) -> bool {
+        self.polling
+    }
+
+    /// A new skb with room for `len` bytes. None as well outside of a poll.
+    #[inline]
+    pub(super) fn alloc_skb(&self, len: u32) -> Option<SkBuff> {
+        if !self.polling {
+            return None;
+        }
+        // SAFETY: Inside of the instance's poll.
+        let skb = unsafe { bindings::napi_alloc_skb(self.as_raw(), len) };
+        // SAFETY: A new skb has one reference.
+        Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
+    }
+
+    /// Hands a received packet to the stack, which may merge it with others. Dropped outside of a
+    /// poll.
+    #[inline(always)]
+    pub(crate) fn gro_receive(&self, skb: SkBuff) {
+        if !self.polling {
+            return skb.drop_with(super::DropReason::DevReady);
+        }
+        // SAFETY: Inside of the instance's poll; the reference goes.
+        unsafe {
+            bindings::gro_receive_skb(&raw mut (*self.as_raw()).gro, skb.into_ptr().as_ptr())
+        };
+    }
+}
+
+impl<T: Driver> RxQueue<T> {
+    /// Number of the queue.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Counters and the like.
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &T::RxShared {
+        &self.shared
+    }
+
+    /// Schedules a poll. Hard interrupt context. False: it was scheduled already.
+    #[inline(always)]
+    pub(crate) fn schedule(&self) -> bool {
+        self.napi.schedule()
+    }
+
+    /// Schedules a poll from process context, and runs it before it returns where it can.
+    pub(crate) fn schedule_now(&self) {
+        // SAFETY: The instance was added.
+        unsafe { bindings::napi_kick(self.napi.napi.get()) };
+    }
+
+    /// The exclusive state while the queue is at rest; none while NAPI is enabled.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) fn idle<'a>(&'a self, _rtnl: &'a mut Rtnl) -> Option<(&'a mut T::Rx, NapiRef<'a>)> {
+        if self.napi.enabled.get() {
+            return None;
+        }
+        // SAFETY: RTNL is held (its token is borrowed, so nobody else gets here) and NAPI is
+        // disabled: nobody else has the state. See `NetDevice::napi_settle` for polls that have
+        // completed but not returned yet: they don't touch it any more.
+        Some((unsafe { &mut *self.state.get() }, self.napi_ref(false)))
+    }
+
+    fn napi_ref(&self, polling: bool) -> NapiRef<'_> {
+        NapiRef {
+            // SAFETY: A field's address isn't null.
+            napi: unsafe { NonNull::new_unchecked(self.napi.napi.get()) },
+            polling,
+            _a: PhantomData,
+        }
+    }
+
+    unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
+        // CAST: `Opaque` has the layout of what it holds.
+        let napi = napi.cast::<Opaque<bindings::napi_struct>>();
+        // SAFETY: This function is registered for instances embedded so, in `QueuePair::new`.
+        let this = unsafe {
+            let napi = kernel::container_of!(napi, Napi, napi);
+            &*kernel::container_of!(napi, Self, napi)
+        };
+        // SAFETY: The device owns the queue and its private data outlives NAPI.
+        let dev = unsafe { NetDevice::<T>::from_raw(this.dev.as_ptr()) };
+        let poll = RxPoll {
+            q: this,
+            budget,
+            _not_send: PhantomData,
+        };
+        T::poll_rx(dev, poll).0.min(budget)
+    }
+}
+
+/// What a poll function returns: only [`RxPoll::done`], [`TxPoll`]'s functions and the virtio
+/// glue make one, so that "all of the budget used" and "completed" can't be mixed up.
+#[must_use]
+pub(crate) struct Polled(pub(super) i32);
+
+impl Polled {
+    /// # Safety
+    ///
+    /// `work` is less than the budget only if `napi_complete_done` was called.
+    pub(crate) unsafe fn new(work: i32) -> Self {
+        Self(work)
+    }
+}
+
+/// NAPI owns the receive queue (`NAPI_STATE_SCHED` was taken for this poll).
+pub(crate) struct RxPoll<'a, T: Driver> {
+    q: &'a RxQueue<T>,
+    budget: i32,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a, T: Driver> RxPoll<'a, T> {
+    /// The queue.
+    #[inline(always)]
+    pub(crate) fn queue(&self) -> &'a RxQueue<T> {
+        self.q
+    }
+
+    /// Packets that may be received in this poll; 0 from netpoll: none.
+    #[inline(always)]
+    pub(crate) fn budget(&self) -> i32 {
+        self.budget
+    }
+
+    /// The exclusive state, and NAPI for the functions that want to know.
+    #[inline(always)]
+    pub(crate) fn state(&mut self) -> (&mut T::Rx, NapiRef<'_>) {
+        // SAFETY: NAPI owns the queue while this token exists, and the token is borrowed.
+        (unsafe { &mut *self.q.state.get() }, self.q.napi_ref(true))
+    }
+
+    /// Polling goes on: the whole budget was used.
+    pub(crate) fn again(self) -> Polled {
+        Polled(self.budget)
+    }
+
+    /// Gives the queue back. True if it is really given up (no poll was asked for meanwhile).
+    ///
+    /// # Safety
+    ///
+    /// The caller uses no exclusive state after this, and arms the interrupt.
+    #[inline(always)]
+    pub(crate) unsafe fn napi_complete_done(self, work: i32) -> bool {
+        // SAFETY: Called in the poll function of an added instance that owns its schedule.
+        unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), work) }
+    }
+}
+
+impl<T: Driver> TxQueue<T> {
+    /// Number of the queue.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Counters and the like.
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &T::TxShared {
+        &self.shared
+    }
+
+    /// Schedules a poll. Hard interrupt context. False: it was scheduled already.
+    #[inline(always)]
+    pub(crate) fn schedule(&self) -> bool {
+        self.napi.schedule()
+    }
+
+    /// Schedules a poll from process context, and runs it before it returns where it can.
+    pub(crate) fn schedule_now(&self) {
+        // SAFETY: The instance was added.
+        unsafe { bindings::napi_kick(self.napi.napi.get()) };
+    }
+
+    /// Takes the queue's TX lock. Process context.
+    pub(crate) fn lock_bh(&self) -> TxGuard<'_, T> {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::netif_tx_lock_bh(self.txq.as_ptr()) };
+        TxGuard {
+            tx: TxLocked::new(self, false),
+            unlock: bindings::netif_tx_unlock_bh,
+        }
+    }
+
+    /// Takes the queue's TX lock. Softirq context.
+    #[inline(always)]
+    fn lock(&self) -> TxGuard<'_, T> {
+        // SAFETY: The queue is valid; BHs are off in softirq context.
+        unsafe { bindings::netif_tx_lock(self.txq.as_ptr()) };
+        TxGuard {
+            tx: TxLocked::new(self, false),
+            unlock: bindings::netif_tx_unlock,
+        }
+    }
+
+    /// Takes the queue's TX lock if it is free. `_in` proves softirq context.
+    #[inline(always)]
+    pub(crate) fn trylock<U: Driver>(&self, _in: &RxPoll<'_, U>) -> Option<TxGuard<'_, T>> {
+        // SAFETY: The queue is valid; BHs are off in softirq context.
+        unsafe { bindings::netif_tx_trylock(self.txq.as_ptr()) }.then(|| TxGuard {
+            tx: TxLocked::new(self, false),
+            unlock: bindings::netif_tx_unlock,
+        })
+    }
+
+    /// Whether the stack must not send on this queue now.
+    #[inline(always)]
+    pub(crate) fn is_stopped(&self) -> bool {
+        // SAFETY: The queue is valid; reads a bit.
+        unsafe { bindings::netif_tx_queue_stopped(self.txq.as_ptr()) }
+    }
+
+    /// Packets that wait in this queue's qdisc.
+    pub(crate) fn backlog(&self) -> u32 {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::netdev_queue_backlog(self.txq.as_ptr()) }
+    }
+
+    unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
+        // CAST: `Opaque` has the layout of what it holds.
+        let napi = napi.cast::<Opaque<bindings::napi_struct>>();
+        // SAFETY: This function is registered for instances embedded so, in `QueuePair::new`.
+        let this = unsafe {
+            let napi = kernel::container_of!(napi, Napi, napi);
+            &*kernel::container_of!(napi, Self, napi)
+        };
+        // SAFETY: The device owns the queue and its private data outlives NAPI.
+        let dev = unsafe { NetDevice::<T>::from_raw(this.dev.as_ptr()) };
+        T::poll_tx(
+            dev,
+            TxPoll {
+                guard: this.lock(),
+                budget,
+            },
+        )
+        .0
+        .min(budget)
+    }
+
+    /// # Safety
+    ///
+    /// The queue's `_xmit_lock` is held by the caller for `'a` (`HARD_TX_LOCK`).
+    #[inline(always)]
+    pub(super) unsafe fn locked_by_core(&self) -> TxLocked<'_, T> {
+        // SAFETY: Reads a per-CPU value that `dev_hard_start_xmit` set for this call.
+        TxLocked::new(self, unsafe { bindings::netdev_xmit_more() })
+    }
+}
+
+/// The queue's `_xmit_lock` is held.
+pub(crate) struct TxLocked<'a, T: Driver> {
+    q: &'a TxQueue<T>,
+    more: bool,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a, T: Driver> TxLocked<'a, T> {
+    #[inline(always)]
+    fn new(q: &'a TxQueue<T>, more: bool) -> Self {
+        Self {
+            q,
+            more,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// The queue.
+    #[inline(always)]
+    pub(crate) fn queue(&self) -> &'a TxQueue<T> {
+        self.q
+    }
+
+    /// The exclusive state.
+    #[inline(always)]
+    pub(crate) fn state(&mut self) -> &mut T::Tx {
+        // SAFETY: The lock is held while this token exists, and the token is borrowed.
+        unsafe { &mut *self.q.state.get() }
+    }
+
+    /// Whether the stack has more packets for this queue right now.
+    #[inline(always)]
+    pub(crate) fn xmit_more(&self) -> bool {
+        self.more
+    }
+
+    /// Stops the queue: the stack sends no more until it is woken.
+    pub(crate) fn stop(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netif_tx_stop_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Undoes [`TxLocked::stop`] where nothing waits yet.
+    pub(crate) fn start(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netif_tx_start_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Lets the stack send again and makes it try.
+    pub(crate) fn wake(&mut self) {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::netif_tx_wake_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// BQL: `bytes` were given to the device. True: it is time to kick.
+    #[inline(always)]
+    pub(crate) fn sent(&mut self, bytes: u32) -> bool {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netdev_tx_sent_queue(self.q.txq.as_ptr(), bytes, self.more) }
+    }
+
+    /// BQL: that much was sent.
+    #[inline(always)]
+    pub(crate) fn completed(&mut self, packets: u32, bytes: u32) {
+        // SAFETY: The queue is valid and locked.
+        unsafe {
+            bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes)
+        };
+    }
+
+    /// BQL: what was sent will never complete.
+    pub(crate) fn reset_bql(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Schedules the queue's own poll (softirqs are off here, so it runs later).
+    pub(crate) fn schedule_poll(&self) {
+        self.q.schedule();
+    }
+}
+
+/// A [`TxLocked`] that unlocks when dropped.
+pub(crate) struct TxGuard<'a, T: Driver> {
+    tx: TxLocked<'a, T>,
+    unlock: unsafe extern "C" fn(*mut bindings::netdev_queue),
+}
+
+impl<'a, T: Driver> core::ops::Deref for TxGuard<'a, T> {
+    type Target = TxLocked<'a, T>;
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.tx
+    }
+}
+
+impl<T: Driver> core::ops::DerefMut for TxGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.tx
+    }
+}
+
+impl<T: Driver> Drop for TxGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: Locked by the function that `unlock` is the counterpart of.
+        unsafe { (self.unlock)(self.tx.q.txq.as_ptr()) };
+    }
+}
+
+/// The poll function of a TX queue, lock held.
+pub(crate) struct TxPoll<'a, T: Driver> {
+    guard: TxGuard<'a, T>,
+    budget: i32,
+}
+
+impl<'a, T: Driver> TxPoll<'a, T> {
+    /// The lock's token.
+    #[inline(always)]
+    pub(crate) fn locked(&mut self) -> &mut TxLocked<'a, T> {
+        &mut self.guard
+    }
+
+    /// NAPI budget; 0 from netpoll.
+    #[inline(always)]
+    pub(crate) fn budget(&self) -> i32 {
+        self.budget
+    }
+
+    /// Polling goes on.
+    pub(crate) fn again(self) -> Polled {
+        Polled(self.budget)
+    }
+
+    /// Completes, with the lock still held; then calls `after(gave_up)` before unlocking.
+    ///
+    /// # Safety
+    ///
+    /// `after` arms the interrupt or disables it again.
+    #[inline(always)]
+    pub(crate) unsafe fn napi_complete(&mut self) -> bool {
+        // SAFETY: Called in the poll function of an added instance that owns its schedule.
+        unsafe { bindings::napi_complete_done(self.guard.queue().napi.napi.get(), 0) }
+    }
+}

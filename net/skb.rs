@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Owned socket buffers.
+//!
+//! An [`SkBuff`] has one owner. It ends by one of these verbs, each of which takes it by value:
+//! [`SkBuff::consume`] (sent), [`SkBuff::drop_with`] (given up, with a reason),
+//! [`super::queue::NapiRef::gro_receive`] (received), or as the token of a virtqueue buffer.
+//! Letting one go out of scope is a bug of the driver: it is freed, with a warning.
+
+use crate::{
+    bindings,
+    virtio::virtqueue::Token, //
+};
+use core::{
+    ffi::c_void,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    warn_on, //
+};
+
+/// Why a packet is given up (`enum skb_drop_reason`), seen by `drop_monitor` and tracing.
+#[derive(Clone, Copy)]
+pub(crate) enum DropReason {
+    /// The device's header makes no sense.
+    DevHdr,
+    /// The ring took no more.
+    FullRing,
+    /// No memory.
+    NoMem,
+    /// The device is going down or broken.
+    DevReady,
+    /// Nothing fits.
+    NotSpecified,
+}
+
+impl DropReason {
+    fn as_raw(self) -> bindings::skb_drop_reason {
+        match self {
+            Self::DevHdr => bindings::skb_drop_reason_SKB_DROP_REASON_DEV_HDR,
+            Self::FullRing => bindings::skb_drop_reason_SKB_DROP_REASON_FULL_RING,
+            Self::NoMem => bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM,
+            Self::DevReady => bindings::skb_drop_reason_SKB_DROP_REASON_DEV_READY,
+            Self::NotSpecified => bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED,
+        }
+    }
+}
+
+/// What became of a packet given to `start_xmit`.
+pub(crate) enum Xmit {
+    /// The driver took it (sent or dropped and counted).
+    Ok,
+    /// The driver can't take it now and gives it back; its queue is stopped.
+    Busy(SkBuff),
+}
+
+/// An owned `struct sk_buff`.
+///
+/// # Invariants
+///
+/// The pointer is to a valid skb that this value owns one reference to.
+#[repr(transparent)]
+pub(crate) struct SkBuff(NonNull<bindings::sk_buff>);
+
+// SAFETY: An skb may be passed between CPUs; the owner is unique.
+unsafe impl Send for SkBuff {}
+
+impl SkBuff {
+    /// # Safety
+    ///
+    /// The caller owns a reference to a valid skb and gives it away.
+    #[inline(always)]
+    pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: By this function's contract.
+        Self(skb)
+    }
+
+    /// The C object; ownership stays here.
+    #[inline(always)]
+    pub(crate) fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.0.as_ptr()
+    }
+
+    /// Gives the reference away.
+    #[inline(always)]
+    pub(super) fn into_ptr(self) -> NonNull<bindings::sk_buff> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// Length in bytes, all fragments.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        // SAFETY: The skb is valid.
+        unsafe { (*self.as_raw()).len }
+    }
+
+    /// The TX queue that the stack chose.
+    #[inline(always)]
+    pub(super) fn queue_mapping(&self) -> u16 {
+        // SAFETY: The skb is valid.
+        unsafe { (*self.as_raw()).queue_mapping }
+    }
+
+    /// Number of page fragments.
+    pub(crate) fn nr_frags(&self) -> u32 {
+        // SAFETY: The skb is valid.
+        unsafe { bindings::skb_nr_frags(self.as_raw()) }
+    }
+
+    /// Room behind the linear data, in bytes.
+    pub(crate) fn tailroom(&self) -> u32 {
+        // SAFETY: The skb is valid.
+        unsafe { bindings::skb_tailroom(self.as_raw()) }
+    }
+
+    /// Takes the software transmit timestamp, if the socket asked for one.
+    #[inline(always)]
+    pub(crate) fn tx_timestamp(&mut self) {
+        // SAFETY: The skb is valid.
+        unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
+    }
+
+    /// Frees a packet that was sent. `budget` is the NAPI budget of the calling poll, 0 where
+    /// there is none (netpoll, process context): then no NAPI cache is used.
+    #[inline(always)]
+    pub(crate) fn consume(self, budget: i32) {
+        // SAFETY: The reference is ours and goes.
+        unsafe { bindings::napi_consume_skb(self.into_ptr().as_ptr(), budget) };
+    }
+
+    /// Frees a packet that was not delivered. Any context.
+    pub(crate) fn drop_with(self, reason: DropReason) {
+        // SAFETY: The reference is ours and goes.
+        unsafe { bindings::dev_kfree_skb_any_reason(self.into_ptr().as_ptr(), reason.as_raw()) };
+    }
+
+    /// Appends `data` to the linear part. False, and nothing done, if there is no room.
+    pub(crate) fn put_data(&mut self, data: &[u8]) -> bool {
+        let Ok(len) = u32::try_from(data.len()) else {
+            return false;
+        };
+        if len > self.tailroom() {
+            return false;
+        }
+        // SAFETY: The skb is valid, ours, and has room; fresh from `napi_alloc_skb` it is linear
+        // up to here (`tailroom` is 0 for others).
+        unsafe { bindings::skb_put_data(self.as_raw(), data.as_ptr().cast(), len) };
+        true
+    }
+
+    /// Gives a received frame its metadata: device, queue, checksum and GSO state from the
+    /// virtio-net header `hdr` (a copy that the device can't change), protocol. Softirq.
+    ///
+    /// # Errors
+    ///
+    /// The packet back if its headers contradict `hdr`.
+    #[inline(always)]
+    pub(crate) fn rx_prepare<T: super::Driver>(
+        self,
+        dev: &super::NetDevice<T>,
+        hdr: &[u8; 12],
+        queue: u16,
+    ) -> Result<Self, Self> {
+        let mut raw = [0u16; 6];
+        for (to, from) in raw.iter_mut().zip(hdr.chunks_exact(2)) {
+            if let [a, b] = from {
+                *to = u16::from_ne_bytes([*a, *b]);
+            }
+        }
+        // SAFETY: The skb is ours, the header is aligned and long enough.
+        let err = unsafe {
+            bindings::skb_rx_prepare(self.as_raw(), dev.as_raw(), raw.as_mut_ptr().cast(), queue)
+        };
+        if err == 0 {
+            Ok(self)
+        } else {
+            Err(self)
+        }
+    }
+
+    /// Builds the virtio-net header for this packet (specification 5.1.6.2), `num_buffers` 0.
+    /// With `exact_hdr_len` (GUEST_HDRLEN) `hdr_len` covers exactly the headers.
+    ///
+    /// # Errors
+    ///
+    /// A GSO type that no virtio header can express.
+    #[inline(always)]
+    pub(crate) fn virtio_net_hdr(&self, exact_hdr_len: bool) -> Result<[u8; 12]> {
+        let mut hdr = [0u16; 6];
+        let p = hdr.as_mut_ptr();
+        // SAFETY: `hdr` is 12 bytes, aligned for a `struct virtio_net_hdr` of 10.
+        kernel::error::to_result(unsafe {
+            bindings::virtio_net_hdr_from_skb(self.as_raw(), p.cast())
+        })?;
+        // SAFETY: Same size, no padding in either.
+        let mut hdr: [u8; 12] = unsafe { core::mem::transmute(hdr) };
+        if exact_hdr_len && hdr[1] != 0 {
+            // SAFETY: The skb is valid.
+            let len = unsafe { bindings::skb_gso_hdr_len(self.as_raw()) };
+            let len = u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes();
+            hdr[2] = len[0];
+            hdr[3] = len[1];
+        }
+        Ok(hdr)
+    }
+}
+
+impl Drop for SkBuff {
+    fn drop(&mut self) {
+        warn_on!(true);
+        // SAFETY: The reference is ours and goes.
+        unsafe {
+            bindings::dev_kfree_skb_any_reason(
+                self.as_raw(),
+                DropReason::NotSpecified.as_raw(),
+            )
+        };
+    }
+}
+
+// SAFETY: The pointer goes and comes back; an skb owns the memory that its scatterlist names.
+unsafe impl Token for TxToken {
+    #[inline(always)]
+    fn into_raw(self) -> NonNull<c_void> {
+        ManuallyDrop::new(self).take().into_ptr().cast()
+    }
+
+    #[inline(always)]
+    unsafe fn from_raw(p: NonNull<c_void>) -> Self {
+        // SAFETY: `into_raw` gave the reference away.
+        Self(Some(unsafe { SkBuff::from_raw(p.cast()) }))
+    }
+}
+
+/// An skb while the TX ring has it. Dropped (queue torn down), it gives the packet up without
+/// the warning of [`SkBuff`].
+pub(crate) struct TxToken(Option<SkBuff>);
+
+impl TxToken {
+    /// Wraps a packet.
+    #[inline(always)]
+    pub(crate) fn new(skb: SkBuff) -> Self {
+        Self(Some(skb))
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> SkBuff {
+        // Not none: it is taken by value in `into_raw` and `into_skb` only, or by `Drop`.
+        match self.0.take() {
+            Some(skb) => skb,
+            // SAFETY: See above.
+            None => unsafe { core::hint::unreachable_unchecked() },
+        }
+    }
+
+    /// The packet.
+    #[inline(always)]
+    pub(crate) fn into_skb(self) -> SkBuff {
+        ManuallyDrop::new(self).take()
+    }
+}
+
+impl Drop for TxToken {
+    fn drop(&mut self) {
+        if let Some(skb) = self.0.take() {
+            skb.drop_with(DropReason::DevReady);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Up and down: which queues hold buffers and run NAPI.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        queue::QueuePair,
+        Rtnl, //
+    },
+    refill,
+    tx,
+    virtio::VirtqueueSet, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// Number of the receive virtqueue of pair `i` (specification 5.1.2).
+pub(crate) fn rx_vq(i: u16) -> u32 {
+    u32::from(i).saturating_mul(2)
+}
+
+/// Number of the transmit virtqueue of pair `i`.
+pub(crate) fn tx_vq(i: u16) -> u32 {
+    rx_vq(i).saturating_add(1)
+}
+
+/// `ndo_open`.
+pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
+    let n = dev.data().pairs();
+    enable_pairs(dev, 0, n, rtnl)?;
+    // The link may have changed while nobody looked.
+    dev.schedule_config_work();
+    Ok(())
+}
+
+/// `ndo_stop`.
+pub(crate) fn stop(dev: &Net, rtnl: &mut Rtnl) {
+    let n = dev.data().pairs();
+    for i in 0..n {
+        drain_tx(dev, i);
+    }
+    disable_pairs(dev, 0, n, rtnl);
+}
+
+/// Gives pairs `from..to` receive buffers and lets NAPI run on them.
+///
+/// # Errors
+///
+/// Without memory for a single buffer, or without a device; nothing is enabled then.
+pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let set = info.set().ok_or(ENODEV)?;
+    for i in from..to {
+        if let Err(e) = enable_pair(dev, &set, i, rtnl) {
+            disable_pairs(dev, from, i, rtnl);
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let pair = dev.pair(i).ok_or(EINVAL)?;
+    fill(info, pair, rtnl)?;
+    let irqs = (set.irq(rx_vq(i)), set.irq(tx_vq(i)));
+    pair.link_napi(true, irqs, rtnl);
+    pair.napi_enable(rtnl);
+    Ok(())
+}
+
+/// Fills a receive ring at rest.
+fn fill(info: &VirtnetInfo, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
+    let (rq, napi) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+    refill::prepare(info, rq, &napi)?;
+    if refill::refill(info, rq, &napi, pair.rx.shared(), true) {
+        return Err(ENOMEM);
+    }
+    Ok(())
+}
+
+/// Stops NAPI and interrupts of pairs `from..to`. Their buffers stay with the device.
+pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
+    for i in from..to {
+        if let Some(pair) = dev.pair(i) {
+            pair.napi_disable(rtnl);
+            pair.link_napi(false, (None, None), rtnl);
+        }
+    }
+    dev.napi_settle();
+    for i in from..to {
+        if let Some(pair) = dev.pair(i) {
+            if let Some((rq, _)) = pair.rx.idle(rtnl) {
+                if let Some(vq) = rq.vq.as_mut() {
+                    vq.disable_cb();
+                }
+            }
+            if let Some(vq) = pair.tx.lock_bh().state().vq.as_mut() {
+                vq.disable_cb();
+            }
+        }
+    }
+}
+
+/// Waits until the device has sent what is in TX ring `i`: at most 100 ms, or less if it is dead.
+/// The stack must not send on the queue any more. Returns whether the ring is empty.
+pub(crate) fn drain_tx(dev: &Net, i: u16) -> bool {
+    let Some(pair) = dev.pair(i) else {
+        return true;
+    };
+    for turn in 0..100 {
+        {
+            let mut tx = pair.tx.lock_bh();
+            tx::reap(&mut tx, 0);
+            match tx.state().vq.as_mut() {
+                Some(vq) if vq.num_free() < vq.size() && !vq.is_broken() => {
+                    // The last packets may not have been kicked (xmit_more).
+                    if turn == 0 {
+                        vq.kick();
+                    }
+                }
+                _ => return true,
+            }
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    false
+}
+
+/// Polls RX ring `i` until it is dry: at most 100 ms. NAPI runs on it; the device doesn't fill it
+/// any more.
+pub(crate) fn drain_rx(dev: &Net, i: u16) {
+    let Some(pair) = dev.pair(i) else {
+        return;
+    };
+    let mut last = None;
+    for _ in 0..100 {
+        pair.rx.schedule_now();
+        fsleep(Delta::from_millis(1));
+        let now = pair.rx.shared().packets.get();
+        if last == Some(now) {
+            return;
+        }
+        last = Some(now);
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Suspend and resume, and recovery: the device is reset and everything set is set again.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    affinity,
+    channels,
+    device::Net,
+    filter,
+    link,
+    net::rtnl::RtnlGuard,
+    open,
+    sync::cpus::CpusReadGuard,
+    virtio::{
+        driver::Cause,
+        Device, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Takes the interface out of the stack's sight and lets go of the device. Process context.
+pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
+    dev.hotplug_remove();
+    if cause == Cause::Suspend {
+        dev.disable_reset_work();
+    }
+    dev.disable_config_work();
+    let mut guard = RtnlGuard::new();
+    let rtnl = &mut *guard;
+    let pairs = dev.data().pairs();
+    dev.detach(rtnl);
+    if dev.is_running() {
+        open::disable_pairs(dev, 0, pairs, rtnl);
+    }
+    channels::detach_queues(dev, rtnl);
+    Ok(())
+}
+
+/// Undoes [`freeze`], on a device that was reset and has its features again.
+///
+/// # Errors
+///
+/// Without queues the interface stays down and invisible; it can still be removed.
+pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
+    let info = dev.data();
+    {
+        let mut guard = RtnlGuard::new();
+        let rtnl = &mut *guard;
+        channels::find_queues(dev, rtnl)?;
+        vdev.ready();
+        let mut pairs = info.pairs();
+        if let Err(e) = channels::tell_device(info, pairs) {
+            dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
+            pairs = 1;
+            info.settings.lock().pairs = pairs;
+            dev.set_real_num_queues(pairs, pairs, rtnl)?;
+        }
+        filter::replay(dev);
+        if dev.is_running() {
+            if let Err(e) = open::enable_pairs(dev, 0, pairs, rtnl) {
+                channels::detach_queues(dev, rtnl);
+                return Err(e);
+            }
+        }
+        for i in 0..pairs {
+            if let Some(pair) = dev.pair(i) {
+                pair.tx.lock_bh().start();
+            }
+        }
+        dev.attach(rtnl);
+        let held = CpusReadGuard::new();
+        affinity::set_pairs(info, pairs);
+        affinity::apply(dev, &held, None);
+    }
+    dev.enable_config_work();
+    if cause == Cause::Suspend {
+        dev.enable_reset_work();
+    }
+    crate::hotplug_add(dev)?;
+    link::update(dev);
+    Ok(())
+}
+
+/// `ndo_tx_timeout`: a queue has been stopped for long. Counts it and has the device reset.
+pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
+    let Some(pair) = u16::try_from(txqueue).ok().and_then(|i| dev.pair(i)) else {
+        return;
+    };
+    pair.tx.shared().timeouts.inc();
+    dev_err!(
+        dev.data().vdev.dev(),
+        "output.{txqueue}: stuck; resetting the device\n"
+    );
+    dev.schedule_reset_work();
+}
+
+/// Resets the device and sets it up again. Process context.
+pub(crate) fn reset_work(dev: &Net) {
+    let info = dev.data();
+    if info.set().is_none() {
+        return;
+    }
+    if let Err(e) = info.vdev.reset_and_restore() {
+        dev_err!(info.vdev.dev(), "reset failed: {e:?}\n");
+    }
+}

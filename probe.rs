@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a virtio device to a network interface: features, private data, queues, registration.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    affinity,
+    channels,
+    device::{
+        Negotiated,
+        Net,
+        VirtnetInfo, //
+    },
+    filter,
+    link,
+    net::{
+        device::{
+            Features as NetFeatures,
+            Setup, //
+        },
+        queue::PairInit,
+        rtnl::RtnlGuard, //
+    },
+    power,
+    pure::{
+        config::{
+            check_mtu,
+            default_pairs,
+            mac_usable,
+            max_queue_pairs, //
+        },
+        features::{
+            self,
+            bit,
+            Features, //
+        }, //
+    },
+    refill,
+    rx::{
+        Mode,
+        ReceiveQueue, //
+    },
+    stats::{
+        RxStats,
+        TxStats, //
+    },
+    sync::{
+        cpus::{
+            num_online_cpus,
+            CpusReadGuard, //
+        },
+        params, //
+    },
+    tx::SendQueue,
+    virtio::{
+        device::DeviceRef,
+        driver::{
+            self,
+            Binding,
+            Cause, //
+        },
+        virtqueue::VqCallback,
+        Device, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Offsets in the device's configuration (specification 5.1.4).
+const CONFIG_MAC: u32 = 0;
+const CONFIG_MAX_PAIRS: u32 = 8;
+const CONFIG_MTU: u32 = 10;
+
+/// Smallest and largest MTU of Ethernet over virtio.
+const MIN_MTU: u32 = 68;
+const MAX_MTU: u32 = 65535;
+
+/// The driver, as the virtio bus sees it.
+pub(crate) struct VirtioNet;
+
+impl driver::Driver for VirtioNet {
+    type Net = VirtnetInfo;
+
+    const FEATURES: &'static [u32] = &features::SUPPORTED;
+    const FEATURES_LEGACY: &'static [u32] = &features::SUPPORTED_LEGACY;
+    const IDS: *const crate::bindings::virtio_device_id = crate::ID_TABLE_PTR;
+
+    fn validate(dev: &Device, offered: Features) -> Result<Features> {
+        let (mut accepted, refused) = features::resolve(offered);
+        for b in (0..128).filter(|b| refused.has(*b)) {
+            dev_warn!(
+                dev.dev(),
+                "{} refused: it needs a feature that is missing\n",
+                features::name(b)
+            );
+        }
+        // An MTU that no packet fits is as good as none.
+        if accepted.has(bit::MTU) && check_mtu(dev.cread16(CONFIG_MTU)).is_none() {
+            dev_warn!(dev.dev(), "the device's MTU is below {MIN_MTU}: ignored\n");
+            accepted = accepted.without(bit::MTU);
+        }
+        // A standby interface without its address can't be told from its primary.
+        Ok(accepted)
+    }
+
+    fn probe(dev: &Device) -> Result<Binding<Self>> {
+        probe(dev)
+    }
+
+    fn freeze(net: &Net, cause: Cause) -> Result {
+        power::freeze(net, cause)
+    }
+
+    fn restore(dev: &Device, net: &Net, cause: Cause) -> Result {
+        power::restore(dev, net, cause)
+    }
+
+    #[inline]
+    fn vq_callback(net: &Net, vq: VqCallback<'_>) {
+        let index = vq.index();
+        let Some(pair) = u16::try_from(index / 2).ok().and_then(|i| net.pair(i)) else {
+            return;
+        };
+        // Off until NAPI has looked at the ring. If NAPI can't be scheduled now (it is, or the
+        // queue is down), whoever owns it asks for the interrupt again.
+        vq.disable_cb();
+        if index % 2 == 0 {
+            pair.rx.shared().callbacks.inc();
+            pair.rx.schedule();
+        } else {
+            pair.tx.shared().callbacks.inc();
+            pair.tx.schedule();
+        }
+    }
+
+    fn config_changed(net: &Net) {
+        net.schedule_config_work();
+    }
+}
+
+/// How packets will be received, and the largest MTU that the buffers hold.
+fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
+    let gso = f.rx.tso4 || f.rx.tso6 || f.rx.ecn || f.rx.uso4 || f.rx.uso6;
+    let device_mtu = mtu.map_or(MAX_MTU, u32::from);
+    if f.has(bit::MRG_RXBUF) {
+        return (Mode::Mergeable, device_mtu);
+    }
+    let split = if f.layout.any_layout { 0 } else { f.hdr_len };
+    if gso {
+        let pages = refill::big_pages_max(f.hdr_len);
+        return (Mode::Big { pages, split }, device_mtu);
+    }
+    match mtu {
+        // A frame and a VLAN tag on top of the MTU.
+        Some(mtu) if mtu > 1500 => {
+            let frame = u32::from(mtu).saturating_add(18);
+            let pages = refill::big_pages(frame, f.hdr_len);
+            (Mode::Big { pages, split }, device_mtu)
+        }
+        _ if split != 0 => (Mode::Big { pages: 1, split }, device_mtu),
+        _ => (Mode::Small, device_mtu),
+    }
+}
+
+/// Features of the net device: (in force, switchable by the user).
+fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures) {
+    let csum = f.has(bit::CSUM);
+    let tx = NetFeatures::NONE
+        .or_if(csum, NetFeatures::SG.or(NetFeatures::HW_CSUM))
+        .or_if(f.has(bit::HOST_TSO4), NetFeatures::TSO)
+        .or_if(f.has(bit::HOST_TSO6), NetFeatures::TSO6)
+        .or_if(f.has(bit::HOST_ECN), NetFeatures::TSO_ECN)
+        .or_if(f.has(bit::HOST_USO), NetFeatures::USO);
+    let gro_hw = f.rx.tso4 || f.rx.tso6;
+    let features = tx
+        .or(NetFeatures::HIGHDMA)
+        .or_if(csum, NetFeatures::GSO_ROBUST)
+        .or(NetFeatures::RXCSUM)
+        .or_if(gro_hw, NetFeatures::GRO_HW)
+        .or_if(f.has(bit::CTRL_VLAN), NetFeatures::VLAN_FILTER);
+    let hw = tx.or_if(
+        gro_hw && f.has(bit::CTRL_GUEST_OFFLOADS),
+        NetFeatures::GRO_HW,
+    );
+    (features, hw)
+}
+
+/// The address that the device gives, if it is one.
+fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
+    if !f.has(bit::MAC) {
+        return None;
+    }
+    let mac = dev.cread_bytes(CONFIG_MAC);
+    if mac_usable(mac) {
+        return Some(mac);
+    }
+    dev_warn!(dev.dev(), "the device's address is not usable: a random one instead\n");
+    None
+}
+
+fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
+    let f = Negotiated::new(dev.features());
+    let config_pairs = if f.has(bit::MQ) || f.has(bit::RSS) {
+        dev.cread16(CONFIG_MAX_PAIRS)
+    } else {
+        1
+    };
+    let max_pairs = max_queue_pairs(f.all, config_pairs);
+    let pairs = default_pairs(max_pairs, num_online_cpus(), params::queue_pairs());
+    let mtu = if f.has(bit::MTU) {
+        // It was fine in `validate`; a device that has changed it since is not believed.
+        Some(check_mtu(dev.cread16(CONFIG_MTU)).ok_or(EINVAL)?)
+    } else {
+        None
+    };
+    let (mode, max_mtu) = receive_mode(&f, mtu);
+    let (features, hw_features) = net_features(&f);
+    let mac = device_mac(dev, &f);
+    let setup = Setup {
+        features,
+        hw_features,
+        mtu: (MIN_MTU, max_mtu, mtu.map_or(1500, u32::from)),
+        needed_headroom: if f.layout.any_layout {
+            u16::try_from(f.hdr_len)?
+        } else {
+            0
+        },
+        mac,
+        live_mac: true,
+        unicast_filter: f.has(bit::CTRL_RX),
+    };
+    let mut binding = Binding::<VirtioNet>::new(
+        dev,
+        max_pairs,
+        &setup,
+        VirtnetInfo::new(DeviceRef::from(dev), f, mode, max_pairs, pairs),
+        |_| {
+            Ok(PairInit {
+                tx: SendQueue::new(),
+                tx_shared: TxStats::new(),
+                rx: ReceiveQueue::new(),
+                rx_shared: RxStats::new(),
+            })
+        },
+    )?;
+    // From here on dropping the binding undoes everything.
+    {
+        let mut guard = RtnlGuard::new();
+        let rtnl = &mut *guard;
+        channels::find_queues(binding.net()?, rtnl)?;
+        binding.net()?.set_real_num_queues(pairs, pairs, rtnl)?;
+        binding.net()?.set_carrier(false);
+        binding.register(rtnl)?;
+        // Before anyone can open the interface, which RTNL keeps out.
+        dev.ready();
+        set_up(binding.net()?, mac.is_none(), rtnl)?;
+    }
+    let net = binding.net()?;
+    crate::hotplug_add(net)?;
+    link::update(net);
+    dev_info!(
+        dev.dev(),
+        "{pairs} of {max_pairs} queue pairs, {} mode\n",
+        match mode {
+            Mode::Mergeable => "mergeable",
+            Mode::Big { .. } => "big",
+            Mode::Small => "small",
+        }
+    );
+    Ok(binding)
+}
+
+/// What the device must be told before the interface is used.
+fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
+    let info = net.data();
+    let pairs = info.pairs();
+    if let Err(e) = channels::tell_device(info, pairs) {
+        dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}; using 1\n");
+        info.settings.lock().pairs = 1;
+        net.set_real_num_queues(1, 1, rtnl)?;
+    }
+    if random_mac {
+        // A device that can't be told still works.
+        if let Err(e) = filter::tell_mac(info, net.mac()) {
+            dev_warn!(info.vdev.dev(), "random address refused: {e:?}\n");
+        }
+        info.settings.lock().mac_set = true;
+    }
+    let held = CpusReadGuard::new();
+    affinity::set_pairs(info, info.pairs());
+    affinity::apply(net, &held, None);
+    Ok(())
+}

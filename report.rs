@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters for `ip -s link` (stats64) and for per-queue statistics over netlink.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::Net,
+    net::stats::{
+        LinkStats,
+        RxQueueStats,
+        TxQueueStats, //
+    }, //
+};
+
+/// Sums over all queues, those that are not in use now included. Any context.
+pub(crate) fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
+    let (mut rx, mut tx) = (Rx::default(), Tx::default());
+    for pair in dev.pairs() {
+        let r = pair.rx.shared();
+        rx.packets = rx.packets.wrapping_add(r.packets.get());
+        rx.bytes = rx.bytes.wrapping_add(r.bytes.get());
+        rx.drops = rx.drops.wrapping_add(r.drops.get());
+        rx.length = rx
+            .length
+            .wrapping_add(r.drop_length.get())
+            .wrapping_add(r.drop_num_buffers.get());
+        rx.frame = rx.frame.wrapping_add(r.drop_header.get());
+        let t = pair.tx.shared();
+        tx.packets = tx.packets.wrapping_add(t.packets.get());
+        tx.bytes = tx.bytes.wrapping_add(t.bytes.get());
+        tx.drops = tx.drops.wrapping_add(t.drops.get());
+        tx.fifo = tx.fifo.wrapping_add(t.drop_ring.get());
+        tx.errors = tx.errors.wrapping_add(t.timeouts.get());
+    }
+    out.rx_packets(rx.packets)
+        .rx_bytes(rx.bytes)
+        .rx_dropped(rx.drops)
+        .rx_length_errors(rx.length)
+        .rx_frame_errors(rx.frame)
+        .rx_errors(rx.length.wrapping_add(rx.frame))
+        .tx_packets(tx.packets)
+        .tx_bytes(tx.bytes)
+        .tx_dropped(tx.drops)
+        .tx_fifo_errors(tx.fifo)
+        .tx_errors(tx.errors);
+}
+
+#[derive(Default)]
+struct Rx {
+    packets: u64,
+    bytes: u64,
+    drops: u64,
+    length: u64,
+    frame: u64,
+}
+
+#[derive(Default)]
+struct Tx {
+    packets: u64,
+    bytes: u64,
+    drops: u64,
+    fifo: u64,
+    errors: u64,
+}
+
+/// Counters of RX queue `index`.
+pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
+    if let Some(pair) = dev.pair(index) {
+        let s = pair.rx.shared();
+        out.packets(s.packets.get())
+            .bytes(s.bytes.get())
+            .alloc_fail(s.alloc_fail.get())
+            .hw_drops(s.drops.get())
+            .csum_unnecessary(s.csum_unnecessary.get())
+            .hw_gro_packets(s.gso_packets.get())
+            .hw_gro_bytes(s.gso_bytes.get());
+    }
+}
+
+/// Counters of TX queue `index`.
+pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
+    if let Some(pair) = dev.pair(index) {
+        let s = pair.tx.shared();
+        out.packets(s.packets.get())
+            .bytes(s.bytes.get())
+            .hw_drops(s.drops.get())
+            .stop(s.stop.get())
+            .wake(s.wake.get());
+    }
+}

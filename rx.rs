@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reception (specification 5.1.6.4): NAPI poll, and what becomes of a used buffer.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        page_pool::{
+            Frag,
+            PagePool,
+            SkbChain,
+            COPYBREAK, //
+        },
+        queue::{
+            NapiRef,
+            Polled,
+            RxPoll, //
+        },
+        DropReason,
+        SkBuff, //
+    },
+    pure::{
+        hdr::{
+            parse_rx,
+            RxCsum, //
+        },
+        rx::{
+            cont_len,
+            num_buffers,
+            payload_len,
+            Ewma, //
+        }, //
+    },
+    refill,
+    stats::RxStats,
+    tx,
+    virtio::{
+        napi,
+        rx_ring::{
+            BigBuf,
+            RxBuf,
+            RxUsed, //
+        },
+        Virtqueue, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// How packets are received; fixed by the negotiated features.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode {
+    /// Fragments of a size that follows the traffic; a packet may take several (MRG_RXBUF).
+    Mergeable,
+    /// Lists of pages, each for one packet of any size.
+    Big {
+        /// Pages in a list.
+        pages: u32,
+        /// Bytes of the header if it needs a descriptor of its own, else 0.
+        split: u32,
+    },
+    /// One fragment for one Ethernet frame.
+    Small,
+}
+
+/// Exclusive state of an RX queue; owned by its NAPI.
+pub(crate) struct ReceiveQueue {
+    /// The ring, none while the device is reset.
+    pub(crate) vq: Option<Virtqueue<RxBuf>>,
+    /// Where buffers come from; made when the queue is first used.
+    pub(crate) pool: Option<PagePool>,
+    /// Average length of packets, for the size of mergeable buffers.
+    pub(crate) avg: Ewma,
+    /// Smallest payload of a mergeable buffer.
+    pub(crate) min_len: u32,
+    /// Page lists (empty or not) waiting to be posted.
+    pub(crate) spare: KVec<KBox<BigBuf>>,
+}
+
+impl ReceiveQueue {
+    /// Without a ring.
+    pub(crate) fn new() -> Self {
+        Self {
+            vq: None,
+            pool: None,
+            avg: Ewma::new(refill::GOOD_PACKET_LEN),
+            min_len: refill::GOOD_PACKET_LEN,
+            spare: KVec::new(),
+        }
+    }
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy)]
+enum Drop {
+    Length,
+    NumBuffers,
+    Header,
+    NoMem,
+}
+
+fn count_drop(stats: &RxStats, why: Drop) {
+    stats.drops.inc();
+    match why {
+        Drop::Length => &stats.drop_length,
+        Drop::NumBuffers => &stats.drop_num_buffers,
+        Drop::Header => &stats.drop_header,
+        Drop::NoMem => &stats.drop_nomem,
+    }
+    .inc();
+}
+
+/// NAPI poll of an RX queue.
+pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
+    let q = poll.queue();
+    let budget = poll.budget();
+    // The paired TX queue is on the same CPU as a rule: reap it here and save its interrupt.
+    if let Some(pair) = dev.pair(q.index()) {
+        if let Some(mut tx) = pair.tx.trylock(&poll) {
+            tx::reap_from_rx(&mut tx, budget);
+        }
+    }
+    if budget <= 0 {
+        return poll.again();
+    }
+
+    let info = dev.data();
+    let stats = q.shared();
+    let (rq, napi) = poll.state();
+    let mut work = 0i32;
+    let mut bytes = 0u64;
+    while work < budget {
+        let Some(vq) = rq.vq.as_mut() else { break };
+        let Some(used) = vq.get_rx() else { break };
+        // Bounded: at most `budget` packets, dropped ones included.
+        work += 1;
+        if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
+            bytes = bytes.wrapping_add(u64::from(len));
+            deliver(dev, &napi, q.index(), stats, skb);
+        }
+    }
+    if work > 0 {
+        stats.bytes.add(bytes);
+    }
+    let starved = refill::refill(info, rq, &napi, stats, false);
+    if work >= budget || starved {
+        // Without memory the ring may run empty, and then no interrupt comes: poll again.
+        return poll.again();
+    }
+    napi::rx_complete(poll, work, |rq: &mut ReceiveQueue| rq.vq.as_mut())
+}
+
+/// A packet with its header, checked for length but not for contents.
+struct Received {
+    skb: SkBuff,
+    hdr: [u8; 12],
+}
+
+/// Turns a used buffer, and those that belong to it, into a packet.
+#[inline(always)]
+fn receive(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    stats: &RxStats,
+    used: RxUsed,
+) -> Option<(u32, Received)> {
+    let got = match used {
+        RxUsed::Frag(frag, posted, len) => match info.mode {
+            Mode::Mergeable => mergeable(info, rq, napi, frag, posted, len),
+            _ => single(info, rq, napi, frag, posted, len),
+        },
+        RxUsed::Big(buf, len) => big(info, rq, napi, buf, len),
+    };
+    match got {
+        Ok(got) => Some((got.skb.len(), got)),
+        Err(why) => {
+            count_drop(stats, why);
+            None
+        }
+    }
+}
+
+/// Gives a fragment back to the pool.
+#[inline]
+fn recycle(pool: &mut Option<PagePool>, napi: &NapiRef<'_>, frag: Frag) {
+    match pool {
+        Some(pool) => pool.recycle(frag, napi),
+        None => drop(frag),
+    }
+}
+
+/// The header of a packet whose first buffer is `frag`; 10-byte headers have no `num_buffers`,
+/// which means 1. The flags that this driver doesn't know are cleared (5.1.6.4.2: ignored).
+#[inline(always)]
+fn header(info: &VirtnetInfo, frag: &Frag) -> [u8; 12] {
+    let mut hdr: [u8; 12] = frag.head();
+    if info.f.hdr_len < 12 {
+        [hdr[10], hdr[11]] = [1, 0];
+    }
+    hdr[0] &= 3;
+    hdr
+}
+
+/// An skb of a fragment that holds the header and then `len` bytes.
+#[inline(always)]
+fn first_skb(
+    info: &VirtnetInfo,
+    pool: &mut Option<PagePool>,
+    napi: &NapiRef<'_>,
+    frag: Frag,
+    len: u32,
+) -> Result<SkBuff, Drop> {
+    let at = info.f.hdr_len;
+    if len <= COPYBREAK {
+        let skb = frag.copy_skb(napi, at, len);
+        recycle(pool, napi, frag);
+        return skb.ok_or(Drop::NoMem);
+    }
+    match frag
+        .build_skb(napi, at, len)
+        .or_else(|frag| frag.head_skb(napi, at, len))
+    {
+        Ok(skb) => Ok(skb),
+        Err(frag) => {
+            recycle(pool, napi, frag);
+            Err(Drop::NoMem)
+        }
+    }
+}
+
+/// One frame in one fragment.
+fn single(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    frag: Frag,
+    posted: u32,
+    used: u32,
+) -> Result<Received, Drop> {
+    let Ok(len) = payload_len(used, posted, info.f.hdr_len) else {
+        recycle(&mut rq.pool, napi, frag);
+        return Err(Drop::Length);
+    };
+    let hdr = header(info, &frag);
+    let skb = first_skb(info, &mut rq.pool, napi, frag, len)?;
+    Ok(Received { skb, hdr })
+}
+
+/// A packet over one or more fragments.
+#[inline(always)]
+fn mergeable(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    frag: Frag,
+    posted: u32,
+    used: u32,
+) -> Result<Received, Drop> {
+    let Ok(len) = payload_len(used, posted, info.f.hdr_len) else {
+        // Its header can't be trusted either: how many buffers belong to it is not known.
+        recycle(&mut rq.pool, napi, frag);
+        return Err(Drop::Length);
+    };
+    let hdr = header(info, &frag);
+    let count = u16::from_le_bytes([hdr[10], hdr[11]]);
+    if count == 1 {
+        let skb = first_skb(info, &mut rq.pool, napi, frag, len)?;
+        rq.avg.add(len);
+        return Ok(Received { skb, hdr });
+    }
+    let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
+    let Some(count) = num_buffers(count, size) else {
+        recycle(&mut rq.pool, napi, frag);
+        return Err(Drop::NumBuffers);
+    };
+    let first = first_skb(info, &mut rq.pool, napi, frag, len);
+    merge(rq, napi, first, count.saturating_sub(1)).map(|skb| {
+        rq.avg.add(skb.len());
+        Received { skb, hdr }
+    })
+}
+
+/// Takes the `rest` further buffers of a packet off the ring, all of them even after an error:
+/// the next one starts another packet.
+fn merge(
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    first: Result<SkBuff, Drop>,
+    rest: u16,
+) -> Result<SkBuff, Drop> {
+    let mut chain = first.map(SkbChain::new);
+    for _ in 0..rest {
+        let used = rq.vq.as_mut().and_then(|vq| vq.get_rx());
+        let Some(RxUsed::Frag(frag, posted, used)) = used else {
+            fail(&mut chain, Drop::NumBuffers);
+            break;
+        };
+        let back = match (&mut chain, cont_len(used, posted)) {
+            (Ok(c), Ok(len)) => match c.append(napi, frag, len) {
+                Ok(()) => continue,
+                Err(frag) => (frag, Drop::NoMem),
+            },
+            (_, Err(_)) => (frag, Drop::Length),
+            (Err(why), Ok(_)) => (frag, *why),
+        };
+        recycle(&mut rq.pool, napi, back.0);
+        fail(&mut chain, back.1);
+    }
+    chain.map(SkbChain::into_skb)
+}
+
+/// Ends a chain with an error; the first error stays.
+fn fail(chain: &mut Result<SkbChain, Drop>, why: Drop) {
+    if chain.is_ok() {
+        if let Ok(c) = core::mem::replace(chain, Err(why)) {
+            c.into_skb().drop_with(DropReason::DevHdr);
+        }
+    }
+}
+
+/// A packet in a list of pages. Pages that it doesn't fill are posted again.
+fn big(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    mut buf: KBox<BigBuf>,
+    used: u32,
+) -> Result<Received, Drop> {
+    let got = (|| {
+        let len = payload_len(used, buf.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
+        let mut pages = buf.drain();
+        let first = pages.next().ok_or(Drop::NoMem)?;
+        let hdr = header(info, &first);
+        let room = first.truesize().saturating_sub(info.f.hdr_len);
+        let mut left = len.saturating_sub(room);
+        let skb = first_skb(info, &mut rq.pool, napi, first, len.min(room))?;
+        let mut chain = Ok(SkbChain::new(skb));
+        for page in pages {
+            if left == 0 || chain.is_err() {
+                recycle(&mut rq.pool, napi, page);
+                continue;
+            }
+            let n = left.min(page.truesize());
+            left -= n;
+            if let Ok(c) = &mut chain {
+                if let Err(page) = c.append(napi, page, n) {
+                    recycle(&mut rq.pool, napi, page);
+                    fail(&mut chain, Drop::NoMem);
+                }
+            }
+        }
+        Ok(Received {
+            skb: chain.map(SkbChain::into_skb)?,
+            hdr,
+        })
+    })();
+    // There is room: the list was taken out of there.
+    if let Err(e) = rq.spare.push_within_capacity(buf) {
+        drop(e);
+    }
+    got
+}
+
+/// Checks the header against the packet and hands it to the stack.
+#[inline(always)]
+fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Received) {
+    let Received { skb, hdr } = got;
+    let len = skb.len();
+    let Ok(meta) = parse_rx(&hdr, &dev.data().f.rx, len) else {
+        count_drop(stats, Drop::Header);
+        return skb.drop_with(DropReason::DevHdr);
+    };
+    match skb.rx_prepare(dev, &hdr, queue) {
+        Ok(skb) => {
+            stats.packets.inc();
+            if meta.gso {
+                stats.gso_packets.inc();
+                stats.gso_bytes.add(u64::from(len));
+            }
+            if matches!(meta.csum, RxCsum::Unnecessary) {
+                stats.csum_unnecessary.inc();
+            }
+            napi.gro_receive(skb);
+        }
+        Err(skb) => {
+            count_drop(stats, Drop::Header);
+            skb.drop_with(DropReason::DevHdr);
+        }
+    }
+}

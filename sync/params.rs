@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Module parameters. They are defined in `helpers.c`, as the kernel crate of 7.2 has neither
+//! `bool` ones nor ones that sysfs shows.
+
+use crate::bindings;
+
+/// `queue_pairs`: active pairs of a new interface, 0 for one per online CPU.
+pub(crate) fn queue_pairs() -> u32 {
+    // SAFETY: Reads a variable that is set before the module's init.
+    unsafe { bindings::param_queue_pairs() }
+}
+
+/// `ctrl_timeout_ms`: how long a control command may take, in milliseconds.
+pub(crate) fn ctrl_timeout_ms() -> u32 {
+    // SAFETY: A volatile read.
+    unsafe { bindings::param_ctrl_timeout_ms() }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work items that can be cancelled and waited for.
+//!
+//! The kernel crate's `workqueue` takes ownership of a reference-counted item for each run and
+//! has no `cancel_work_sync`. A driver needs the opposite: an item embedded in its data, which
+//! is certainly idle when the data goes.
+
+use crate::bindings;
+use core::marker::PhantomPinned;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// What a [`Work`] runs on: a pointer to it is kept while the work may run.
+///
+/// # Safety
+///
+/// A `*const Self` given to [`Work::bind`] must stay valid until [`Work::disable_sync`] on that
+/// work has returned or the work was dropped.
+pub(crate) unsafe trait WorkTarget: Sync {}
+
+/// A work item that calls `func(target)` in process context on the system workqueue.
+///
+/// # Invariants
+///
+/// `work` is initialised; `target` is null or obeys [`WorkTarget`].
+///
+/// Lifetime: dropping it cancels the work and waits for a running one, so it must not be dropped
+/// from inside of its own function.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Work<T: WorkTarget> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    target: core::cell::Cell<*const T>,
+    func: fn(&T),
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: `target` is written before the first `schedule` only (`bind`), the rest is C's.
+unsafe impl<T: WorkTarget> Send for Work<T> {}
+// SAFETY: As above; the workqueue functions may be called from any thread.
+unsafe impl<T: WorkTarget> Sync for Work<T> {}
+
+impl<T: WorkTarget> Work<T> {
+    /// A work item that is not bound to a target yet: scheduling it does nothing.
+    pub(crate) fn new(func: fn(&T)) -> impl PinInit<Self> {
+        pin_init!(Self {
+            work <- Opaque::ffi_init(|p| {
+                // SAFETY: `p` is valid for writes and pinned from now on.
+                unsafe { bindings::INIT_WORK(p, Some(Self::run)) }
+            }),
+            target: core::cell::Cell::new(core::ptr::null()),
+            func,
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Sets what the work runs on.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before the work can be scheduled by anyone.
+    pub(crate) unsafe fn bind(&self, target: *const T) {
+        self.target.set(target);
+    }
+
+    /// Queues the work if it isn't queued yet. Any context.
+    pub(crate) fn schedule(&self) {
+        if !self.target.get().is_null() {
+            // SAFETY: The item is initialised and pinned by the type invariant.
+            unsafe { bindings::schedule_work(self.work.get()) };
+        }
+    }
+
+    /// Cancels the work, waits for a running one and keeps it from being queued. Process
+    /// context, and not while holding a lock that the function takes.
+    pub(crate) fn disable_sync(&self) {
+        // SAFETY: The item is initialised and pinned by the type invariant.
+        unsafe { bindings::disable_work_sync(self.work.get()) };
+    }
+
+    /// Undoes one [`Work::disable_sync`].
+    pub(crate) fn enable(&self) {
+        // SAFETY: The item is initialised and pinned by the type invariant.
+        unsafe { bindings::enable_work(self.work.get()) };
+    }
+
+    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+        // CAST: `work` is the first field's `Opaque`, which has the layout of what it holds.
+        let this = work.cast::<Opaque<bindings::work_struct>>();
+        // SAFETY: The workqueue hands us the item that was queued, which is embedded in `Self`
+        // and pinned; `Drop` waits for this function, so it is alive.
+        let this = unsafe { &*kernel::container_of!(this, Self, work) };
+        // SAFETY: Non-null as it was scheduled; valid by the contract of `WorkTarget`.
+        (this.func)(unsafe { &*this.target.get() });
+    }
+}
+
+#[pinned_drop]
+impl<T: WorkTarget> PinnedDrop for Work<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.disable_sync();
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Transmission (specification 5.1.6.2).
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        queue::{
+            Polled,
+            TxLocked,
+            TxPoll, //
+        },
+        skb::TxToken,
+        DropReason,
+        SkBuff,
+        Xmit, //
+    },
+    pure::tx::{
+        should_stop,
+        should_wake, //
+    },
+    virtio::{
+        napi,
+        tx_ring::{
+            TxSg,
+            MAX_SG, //
+        },
+        Virtqueue, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Ring slots that the largest packet takes.
+// CAST: 19.
+const WORST: u32 = MAX_SG as u32;
+
+/// Exclusive state of a TX queue; guarded by its TX lock.
+pub(crate) struct SendQueue {
+    /// The ring, none while the device is reset.
+    pub(crate) vq: Option<Virtqueue<TxToken>>,
+    sg: TxSg,
+    /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
+    /// ring if that is smaller.
+    reserve: u32,
+}
+
+impl SendQueue {
+    /// Without a ring.
+    pub(crate) fn new() -> Self {
+        Self {
+            vq: None,
+            sg: TxSg::new(),
+            reserve: WORST,
+        }
+    }
+
+    /// Starts to use a ring.
+    pub(crate) fn attach(&mut self, vq: Virtqueue<TxToken>) {
+        self.reserve = WORST.min(vq.size());
+        self.vq = Some(vq);
+    }
+}
+
+/// `ndo_start_xmit`.
+///
+/// Completed packets are not looked for here: the TX NAPI reaps them, and the RX NAPI of the same
+/// pair. The interrupt is off while packets come and asked for again with each kick.
+#[inline]
+pub(crate) fn start_xmit(
+    dev: &Net,
+    mut skb: SkBuff,
+    mut tx: TxLocked<'_, VirtnetInfo>,
+) -> Xmit {
+    let stats = tx.queue().shared();
+    let layout = &dev.data().f.layout;
+    let sq = tx.state();
+    let Some(vq) = sq.vq.as_mut() else {
+        stats.drops.inc();
+        skb.drop_with(DropReason::DevReady);
+        return Xmit::Ok;
+    };
+    vq.disable_cb();
+    skb.tx_timestamp();
+    let len = skb.len();
+    if let Err((e, skb)) = vq.add_skb(&mut sq.sg, skb, layout) {
+        return refused(dev, e, skb, tx);
+    }
+    if should_stop(vq.num_free(), sq.reserve) {
+        stop(&mut tx);
+    }
+    if tx.sent(len) {
+        kick(&mut tx);
+    }
+    Xmit::Ok
+}
+
+/// Tells the device, and asks for an interrupt once most of the packets are sent.
+#[inline]
+fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
+    let stats = tx.queue().shared();
+    let Some(vq) = tx.state().vq.as_mut() else {
+        return;
+    };
+    if vq.kick() {
+        stats.kicks.inc();
+    }
+    if !vq.enable_cb_delayed() {
+        tx.schedule_poll();
+    }
+}
+
+/// Stops the queue because the next packet may not fit. Whoever reaps wakes it; if that has
+/// happened between the look at the ring and the stop, the ring is looked at again here.
+#[cold]
+fn stop(tx: &mut TxLocked<'_, VirtnetInfo>) {
+    let stats = tx.queue().shared();
+    tx.stop();
+    stats.stop.inc();
+    let late = match tx.state().vq.as_mut() {
+        Some(vq) => !vq.enable_cb_delayed(),
+        None => false,
+    };
+    if late {
+        // Used buffers are there already. The poll runs after this, reaps them and wakes.
+        tx.schedule_poll();
+    }
+}
+
+/// The ring did not take the packet. A full ring is the stack's to wait for; anything else can't
+/// be helped by trying again.
+#[cold]
+fn refused(
+    dev: &Net,
+    e: Error,
+    skb: SkBuff,
+    mut tx: TxLocked<'_, VirtnetInfo>,
+) -> Xmit {
+    let stats = tx.queue().shared();
+    // A packet that doesn't fit into an empty ring never will.
+    let hopeless = match tx.state().vq.as_ref() {
+        Some(vq) => vq.is_broken() || vq.num_free() >= vq.size(),
+        None => true,
+    };
+    if e == ENOSPC && !hopeless {
+        stop(&mut tx);
+        kick(&mut tx);
+        return Xmit::Busy(skb);
+    }
+    stats.drops.inc();
+    if e == EINVAL {
+        stats.drop_header.inc();
+        skb.drop_with(DropReason::DevHdr);
+    } else {
+        stats.drop_ring.inc();
+        skb.drop_with(DropReason::FullRing);
+        if dev.ratelimit() {
+            dev_warn!(
+                dev.data().vdev.dev(),
+                "output.{}: packet refused by the ring: {:?}\n",
+                tx.queue().index(),
+                e
+            );
+        }
+    }
+    // Packets before this one may wait for a kick that this one was to bring.
+    if !tx.xmit_more() {
+        kick(&mut tx);
+    }
+    Xmit::Ok
+}
+
+/// Frees what the device has sent and wakes the queue if there is room again.
+#[inline]
+pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
+    let stats = tx.queue().shared();
+    let sq = tx.state();
+    let reserve = sq.reserve;
+    let Some(vq) = sq.vq.as_mut() else {
+        return;
+    };
+    let (mut packets, mut bytes) = (0u32, 0u32);
+    // Bounded by the ring: nothing is added while the lock is held. A broken ring gives none.
+    while let Some(used) = vq.get_buf() {
+        let skb = used.token.into_skb();
+        packets = packets.wrapping_add(1);
+        bytes = bytes.wrapping_add(skb.len());
+        skb.consume(budget);
+    }
+    if packets == 0 {
+        return;
+    }
+    let room = should_wake(vq.num_free(), reserve);
+    stats.packets.add(u64::from(packets));
+    stats.bytes.add(u64::from(bytes));
+    tx.completed(packets, bytes);
+    if room && tx.queue().is_stopped() {
+        stats.wake.inc();
+        tx.wake();
+    }
+}
+
+/// Reaps from the RX NAPI of the same pair, with the lock tried for successfully, and moves the
+/// interrupt's threshold on.
+#[inline]
+pub(crate) fn reap_from_rx(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
+    match tx.state().vq.as_mut() {
+        Some(vq) => vq.disable_cb(),
+        None => return,
+    }
+    reap(tx, budget);
+    let late = tx.state().vq.as_mut().is_some_and(|vq| !vq.enable_cb_delayed());
+    if late {
+        tx.schedule_poll();
+    }
+}
+
+/// NAPI poll of a TX queue.
+pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
+    let budget = poll.budget();
+    let tx = poll.locked();
+    if let Some(vq) = tx.state().vq.as_mut() {
+        vq.disable_cb();
+    }
+    reap(tx, budget);
+    if budget == 0 {
+        // netpoll: not in NAPI context, nothing to complete. The interrupt stays off until the
+        // next kick; the ring was looked at just now.
+        if let Some(vq) = tx.state().vq.as_mut() {
+            vq.enable_cb_delayed();
+        }
+        return poll.again();
+    }
+    napi::tx_complete(poll, |sq: &mut SendQueue| sq.vq.as_mut())
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct virtio_device`: features, config space, status.
+
+use crate::{
+    bindings,
+    pure::features::Features, //
+};
+use kernel::{
+    device,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// A virtio device that a driver of this module is bound (or being bound) to.
+///
+/// # Invariants
+///
+/// Wraps a valid `struct virtio_device`; the bus keeps it alive while a `&Device` exists, as
+/// references are made in bus callbacks or reached through objects that hold a reference count.
+#[repr(transparent)]
+pub(crate) struct Device(Opaque<bindings::virtio_device>);
+
+// SAFETY: The methods call functions that may be called from any thread (config accesses are
+// serialised by the transport).
+unsafe impl Send for Device {}
+// SAFETY: As above.
+unsafe impl Sync for Device {}
+
+impl Device {
+    /// # Safety
+    ///
+    /// `vdev` is valid for `'a`.
+    pub(super) unsafe fn from_raw<'a>(vdev: *mut bindings::virtio_device) -> &'a Self {
+        // SAFETY: By this function's contract; the layout is the same.
+        unsafe { &*vdev.cast() }
+    }
+
+    /// The C object.
+    pub(super) fn as_raw(&self) -> *mut bindings::virtio_device {
+        self.0.get()
+    }
+
+    /// The generic device, for messages (`dev_err!` and so on).
+    pub(crate) fn dev(&self) -> &device::Device {
+        // SAFETY: `dev` is embedded in the valid virtio device; `Device` has its layout.
+        unsafe { &*(&raw mut (*self.as_raw()).dev).cast::<device::Device>() }
+    }
+
+    /// The transport's device (PCI function, …), or null.
+    pub(super) fn parent(&self) -> *mut bindings::device {
+        // SAFETY: A field of a valid device, constant while it is registered.
+        unsafe { (*self.as_raw()).dev.parent }
+    }
+
+    /// The generic device as C wants it.
+    pub(crate) fn dev_raw(&self) -> *mut bindings::device {
+        // SAFETY: Only an address is computed.
+        unsafe { &raw mut (*self.as_raw()).dev }
+    }
+
+    /// Features in force: offered by both sides while `validate` runs, negotiated afterwards.
+    pub(crate) fn features(&self) -> Features {
+        // SAFETY: The array is written by the virtio core before the driver is called, and by
+        // `set_features` in `validate`.
+        let words = unsafe { (*self.as_raw()).__bindgen_anon_1.features_array };
+        Features::from_words(words[0], words[1])
+    }
+
+    /// Replaces the features that are about to be negotiated. Only in `validate`: the virtio core
+    /// writes a changed set to the device again.
+    pub(super) fn set_features(&self, f: Features) {
+        let (lo, hi) = f.words();
+        // SAFETY: As above; nobody else looks at the array while `validate` runs.
+        unsafe {
+            (*self.as_raw()).__bindgen_anon_1.features_array[0] = lo;
+            (*self.as_raw()).__bindgen_anon_1.features_array[1] = hi;
+        }
+    }
+
+    /// Reads `N` bytes of config space at `offset` as fields of one byte, again until the
+    /// config generation holds still. May sleep.
+    pub(crate) fn cread_bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
+        let mut buf = [0; N];
+        // SAFETY: `buf` has room for `N` fields of one byte.
+        unsafe {
+            bindings::virtio_cread_many(self.as_raw(), offset, buf.as_mut_ptr().cast(), N, 1)
+        };
+        buf
+    }
+
+    /// Reads one little-endian 16-bit field of config space. May sleep.
+    pub(crate) fn cread16(&self, offset: u32) -> u16 {
+        let mut buf = [0; 2];
+        // SAFETY: `buf` has room for one field of two bytes.
+        unsafe {
+            bindings::virtio_cread_many(self.as_raw(), offset, buf.as_mut_ptr().cast(), 1, 2)
+        };
+        u16::from_le_bytes(buf)
+    }
+
+    /// Reads one little-endian 32-bit field of config space. May sleep.
+    pub(crate) fn cread32(&self, offset: u32) -> u32 {
+        let mut buf = [0; 4];
+        // SAFETY: `buf` has room for one field of four bytes.
+        unsafe {
+            bindings::virtio_cread_many(self.as_raw(), offset, buf.as_mut_ptr().cast(), 1, 4)
+        };
+        u32::from_le_bytes(buf)
+    }
+
+    /// Writes bytes to config space, one at a time (legacy devices take the MAC address so).
+    pub(crate) fn cwrite_bytes(&self, offset: u32, bytes: &[u8]) {
+        for (at, b) in (offset..).zip(bytes) {
+            // SAFETY: The device is valid.
+            unsafe { bindings::virtio_cwrite8(self.as_raw(), at, *b) };
+        }
+    }
+
+    /// Sets DRIVER_OK: from here on the device may use the queues (specification 3.1.1).
+    pub(crate) fn ready(&self) {
+        // SAFETY: The device is valid; virtqueues were found by the caller.
+        unsafe { bindings::virtio_device_ready(self.as_raw()) };
+    }
+
+    /// Holds config change notifications back until `config_enable`; one that comes in between
+    /// is delivered then.
+    pub(crate) fn config_disable(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_config_driver_disable(self.as_raw()) };
+    }
+
+    /// Undoes `config_disable`.
+    pub(crate) fn config_enable(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
+    }
+
+    /// Where the device sits, as its transport names it.
+    pub(crate) fn bus_info(&self) -> &[u8] {
+        // SAFETY: The transport returns a string that lives as long as its device.
+        unsafe { kernel::str::CStr::from_char_ptr(bindings::virtio_bus_name(self.as_raw())) }
+            .to_bytes()
+    }
+
+    /// Resets the device and sets it up again through the driver's `freeze` and `restore`.
+    /// Process context; the caller keeps the device bound (holds its `device_lock` or is waited
+    /// for by `remove`).
+    pub(crate) fn reset_and_restore(&self) -> Result {
+        // SAFETY: The device is valid and bound.
+        kernel::error::to_result(unsafe { bindings::virtio_device_reset_prepare(self.as_raw()) })?;
+        // SAFETY: As above; `reset_prepare` succeeded.
+        kernel::error::to_result(unsafe { bindings::virtio_device_reset_done(self.as_raw()) })
+    }
+
+    /// Resets the device: it gives up every buffer and never touches memory until it is set up
+    /// again.
+    pub(super) fn reset(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_reset_device(self.as_raw()) };
+    }
+}
+
+/// A counted reference to a [`Device`].
+///
+/// # Invariants
+///
+/// Owns one reference to the embedded `struct device`.
+pub(crate) struct DeviceRef(core::ptr::NonNull<bindings::virtio_device>);
+
+// SAFETY: `Device` is `Send` and `Sync`; the reference may be dropped anywhere that may sleep.
+unsafe impl Send for DeviceRef {}
+// SAFETY: As above.
+unsafe impl Sync for DeviceRef {}
+
+impl From<&Device> for DeviceRef {
+    fn from(dev: &Device) -> Self {
+        // SAFETY: The device is valid; a reference's pointer isn't null.
+        // INVARIANT: Taken here.
+        unsafe {
+            bindings::get_device(dev.dev_raw());
+            Self(core::ptr::NonNull::new_unchecked(dev.as_raw()))
+        }
+    }
+}
+
+impl core::ops::Deref for DeviceRef {
+    type Target = Device;
+    fn deref(&self) -> &Device {
+        // SAFETY: By the type invariant.
+        unsafe { Device::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for DeviceRef {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::put_device(self.dev_raw()) };
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The virtio bus, as this driver sees it.
+//!
+//! - [`Device`]: a `struct virtio_device`, its features and config space.
+//! - [`driver`]: the bus adapter and the binding of a device to a network interface.
+//! - [`virtqueue`]: queues whose buffers are owned by the tokens that come back.
+//! - [`rx_ring`], [`tx_ring`], [`ctrl_ring`]: what may be put into them.
+
+pub(crate) mod ctrl_ring;
+pub(crate) mod device;
+pub(crate) mod driver;
+pub(crate) mod napi;
+pub(crate) mod rx_ring;
+pub(crate) mod tx_ring;
+pub(crate) mod virtqueue;
+
+pub(crate) use device::Device;
+pub(crate) use virtqueue::{
+    Virtqueue,
+    VirtqueueSet, //
+};

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ending a NAPI poll on a virtqueue.
+//!
+//! The order matters: the interrupt is asked for *before* NAPI gives the queue up, and the ring is
+//! looked at *after* it, so that a buffer that came in between is either seen here or interrupts.
+
+use super::virtqueue::{
+    Token,
+    Virtqueue, //
+};
+use crate::net::{
+    queue::{
+        Polled,
+        RxPoll,
+        TxPoll, //
+    },
+    Driver, //
+};
+
+/// Ends a poll of an RX queue that received less than its budget. `vq` picks the queue out of the
+/// exclusive state.
+#[inline]
+pub(crate) fn rx_complete<T, K>(
+    mut poll: RxPoll<'_, T>,
+    work: i32,
+    vq: impl Fn(&mut T::Rx) -> Option<&mut Virtqueue<K>>,
+) -> Polled
+where
+    T: Driver,
+    K: Token,
+{
+    let q = poll.queue();
+    let Some(armed) = vq(poll.state().0).map(|vq| vq.enable_cb_prepare()) else {
+        // No queue, nothing to arm.
+        // SAFETY: The state isn't used any more; there is no interrupt.
+        unsafe { poll.napi_complete_done(work) };
+        // SAFETY: Completed above.
+        return unsafe { Polled::new(work) };
+    };
+    // SAFETY: The state isn't used any more. The queue stays alive while this softirq runs: it is
+    // dropped only after `NetDevice::napi_settle`.
+    unsafe {
+        if poll.napi_complete_done(work) {
+            if armed.more() && q.schedule() {
+                armed.disable();
+            }
+        } else {
+            armed.disable();
+        }
+        Polled::new(work)
+    }
+}
+
+/// Ends a poll of a TX queue that found everything reaped.
+#[inline]
+pub(crate) fn tx_complete<T, K>(
+    mut poll: TxPoll<'_, T>,
+    vq: impl Fn(&mut T::Tx) -> Option<&mut Virtqueue<K>>,
+) -> Polled
+where
+    T: Driver,
+    K: Token,
+{
+    let q = poll.locked().queue();
+    let armed = vq(poll.locked().state()).map(|vq| vq.enable_cb_prepare());
+    // SAFETY: The interrupt is armed, or disabled again below.
+    let gone = unsafe { poll.napi_complete() };
+    if !gone {
+        if let Some(armed) = armed {
+            // SAFETY: The queue is alive, we hold its lock.
+            unsafe { armed.disable() };
+        }
+    }
+    drop(poll);
+    if let (true, Some(armed)) = (gone, armed) {
+        // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
+        // `NetDevice::napi_settle`. `disable` beside the lock's owner is a hint to the device that
+        // the poll scheduled here makes good.
+        unsafe {
+            if armed.more() && q.schedule() {
+                armed.disable();
+            }
+        }
+    }
+    // SAFETY: Completed above.
+    unsafe { Polled::new(0) }
+}

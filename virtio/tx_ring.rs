@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What goes into a transmit virtqueue: a packet with its virtio-net header.
+
+use super::virtqueue::Virtqueue;
+use crate::{
+    bindings,
+    net::{
+        page_pool::MAX_SKB_FRAGS,
+        skb::{
+            SkBuff,
+            TxToken, //
+        },
+    }, //
+};
+use kernel::prelude::*;
+
+/// Most entries that a packet takes: header, linear part, fragments.
+pub(crate) const MAX_SG: usize = crate::pure::tx::max_sg(MAX_SKB_FRAGS as usize);
+
+/// Scatterlist of one TX queue, used for one packet at a time.
+pub(crate) struct TxSg([bindings::scatterlist; MAX_SG]);
+
+// SAFETY: Between two packets the entries mean nothing.
+unsafe impl Send for TxSg {}
+
+impl TxSg {
+    /// An empty list.
+    pub(crate) fn new() -> Self {
+        Self([bindings::scatterlist::default(); MAX_SG])
+    }
+}
+
+/// How the device wants headers.
+#[derive(Clone, Copy)]
+pub(crate) struct HdrLayout {
+    /// Bytes of the header.
+    pub(crate) len: u32,
+    /// The header may share a descriptor with data (VERSION_1 or ANY_LAYOUT).
+    pub(crate) any_layout: bool,
+    /// `hdr_len` must be exact (GUEST_HDRLEN).
+    pub(crate) exact_hdr_len: bool,
+}
+
+impl Virtqueue<TxToken> {
+    /// Adds a packet with its header. The header goes right before the data where the skb lets
+    /// us, else into its control buffer as an entry of its own; either way the skb owns it.
+    ///
+    /// # Errors
+    ///
+    /// The packet back, with `EINVAL` if no header can describe it, or the ring's error.
+    #[inline]
+    pub(crate) fn add_skb(
+        &mut self,
+        sg: &mut TxSg,
+        skb: SkBuff,
+        layout: &HdrLayout,
+    ) -> Result<(), (Error, SkBuff)> {
+        let hdr = match skb.virtio_net_hdr(layout.exact_hdr_len) {
+            Ok(hdr) => hdr,
+            Err(e) => return Err((e, skb)),
+        };
+        let raw = skb.as_raw();
+        let len = layout.len.min(12);
+        // CAST: At most 12.
+        let bytes = len as usize;
+        // SAFETY: The skb is ours. With `push` there are `len` bytes of headroom that nobody else
+        // uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
+        // memory of the skb only, which the token keeps until the device gives it back.
+        let n = unsafe {
+            let push = layout.any_layout && bindings::skb_can_push_hdr(raw, len);
+            let (at, own) = if push {
+                ((*raw).data.sub(bytes), core::ptr::null_mut())
+            } else {
+                let cb = (&raw mut (*raw).cb).cast::<u8>();
+                (cb, cb)
+            };
+            core::ptr::copy_nonoverlapping(hdr.as_ptr(), at, bytes);
+            // CAST: 19 entries.
+            bindings::skb_map(raw, sg.0.as_mut_ptr(), MAX_SG as u32, own.cast(), len)
+        };
+        let Ok(n) = u32::try_from(n) else {
+            return Err((Error::from_errno(n), skb));
+        };
+        let token = super::virtqueue::Token::into_raw(TxToken::new(skb));
+        // SAFETY: `n` entries were filled; the token is given away.
+        let err = unsafe {
+            bindings::virtqueue_add_outbuf(
+                self.as_raw(),
+                sg.0.as_mut_ptr(),
+                n,
+                token.as_ptr(),
+                bindings::GFP_ATOMIC,
+            )
+        };
+        if err != 0 {
+            // SAFETY: Refused: the token is still ours.
+            let token: TxToken = unsafe { super::virtqueue::Token::from_raw(token) };
+            return Err((Error::from_errno(err), token.into_skb()));
+        }
+        Ok(())
+    }
+}

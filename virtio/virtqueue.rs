@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtqueues.
+//!
+//! [`VirtqueueSet::find`] sets up all queues of a device. [`VirtqueueSet::take`] hands out each
+//! of them once, as a [`Virtqueue<T>`]: the exclusive right to add and get buffers. A buffer goes
+//! in with a token `T` that owns its memory; the token comes back with the used length.
+//!
+//! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
+
+use super::Device;
+use crate::bindings;
+use core::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings as _,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
+    warn_on, //
+};
+
+/// What owns the memory of a buffer while the device has it.
+///
+/// # Safety
+///
+/// `from_raw` is the inverse of `into_raw`. The memory that was described to the device with the
+/// token stays valid for as long as neither `from_raw` nor the token's `Drop` has run.
+pub(crate) unsafe trait Token: Sized + Send {
+    /// Turns the token into what the virtqueue keeps.
+    fn into_raw(self) -> NonNull<c_void>;
+
+    /// # Safety
+    ///
+    /// `p` was returned by `into_raw` and is used once.
+    unsafe fn from_raw(p: NonNull<c_void>) -> Self;
+}
+
+/// How one queue is to be set up.
+pub(crate) struct QueueInfo {
+    /// Name, seen in `/proc/interrupts`.
+    pub(crate) name: CString,
+    /// Whether the device interrupts for this queue.
+    pub(crate) interrupt: bool,
+    /// Whether each buffer carries a context word; it keeps the queue from using indirect
+    /// descriptors.
+    pub(crate) ctx: bool,
+}
+
+/// All virtqueues of a device.
+///
+/// # Invariants
+///
+/// `vqs` are the queues that `find_vqs` made, valid until `del_vqs` in `Drop`. `reset` is true
+/// only if the device was reset after `find_vqs` and not made ready since.
+///
+/// Lifetime: reference-counted, by the owner and by each [`Virtqueue`]; holds a reference to the
+/// device. Locking: `reset` and `taken` are written under RTNL or in a bus callback.
+pub(crate) struct VirtqueueSet {
+    vdev: NonNull<bindings::virtio_device>,
+    vqs: KVVec<Slot>,
+    _names: KVVec<QueueInfo>,
+    reset: UnsafeCell<bool>,
+}
+
+struct Slot {
+    vq: *mut bindings::virtqueue,
+    taken: UnsafeCell<bool>,
+}
+
+// SAFETY: The pointers are valid by the type invariants; the cells are guarded as documented.
+unsafe impl Send for VirtqueueSet {}
+// SAFETY: As above.
+unsafe impl Sync for VirtqueueSet {}
+
+impl VirtqueueSet {
+    /// Sets up one virtqueue for each entry of `infos`, in that order (the order is the queues'
+    /// numbers: specification 5.1.2). Interrupts go to the driver's `vq_callback`.
+    ///
+    /// # Errors
+    ///
+    /// What the transport reports; `ENOMEM`.
+    pub(crate) fn find(dev: &Device, infos: KVVec<QueueInfo>) -> Result<Arc<Self>> {
+        let n = infos.len();
+        let mut raw: KVVec<*mut bindings::virtqueue> = KVVec::with_capacity(n, GFP_KERNEL)?;
+        let mut c_infos: KVVec<bindings::virtqueue_info> = KVVec::with_capacity(n, GFP_KERNEL)?;
+        let mut vqs = KVVec::with_capacity(n, GFP_KERNEL)?;
+        for info in infos.iter() {
+            raw.push(core::ptr::null_mut(), GFP_KERNEL)?;
+            c_infos.push(
+                bindings::virtqueue_info {
+                    name: info.name.as_char_ptr(),
+                    callback: info.interrupt.then_some(super::driver::vq_callback as _),
+                    ctx: info.ctx,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        // Everything that can fail comes first: after `find_vqs` only the queues' slots are left.
+        for _ in 0..n {
+            vqs.push(
+                Slot {
+                    vq: core::ptr::null_mut(),
+                    taken: UnsafeCell::new(false),
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        let room = UniqueArc::new_uninit(GFP_KERNEL)?;
+        // SAFETY: Both arrays have `n` entries; the names outlive the queues (kept in the set).
+        kernel::error::to_result(unsafe {
+            bindings::virtio_find_vqs(
+                dev.as_raw(),
+                u32::try_from(n)?,
+                raw.as_mut_ptr(),
+                c_infos.as_mut_ptr(),
+            )
+        })?;
+        for (slot, vq) in vqs.iter_mut().zip(raw.iter()) {
+            slot.vq = *vq;
+        }
+        // SAFETY: The device is valid; the reference goes with the set.
+        unsafe { bindings::get_device(dev.dev_raw()) };
+        // INVARIANT: `find_vqs` succeeded, the device is not reset.
+        Ok(room
+            .write(Self {
+                // SAFETY: A reference's pointer isn't null.
+                vdev: unsafe { NonNull::new_unchecked(dev.as_raw()) },
+                vqs,
+                _names: infos,
+                reset: UnsafeCell::new(false),
+            })
+            .into())
+    }
+
+    /// Hands out queue `index`, once.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no such queue, `EBUSY` if it is already out.
+    pub(crate) fn take<T: Token>(this: &Arc<Self>, index: u32) -> Result<Virtqueue<T>> {
+        let slot = this.vqs.get(usize::try_from(index)?).ok_or(EINVAL)?;
+        let vq = NonNull::new(slot.vq).ok_or(EINVAL)?;
+        // SAFETY: Serialised by RTNL or the bus, see the type's documentation.
+        if unsafe { slot.taken.get().replace(true) } {
+            return Err(EBUSY);
+        }
+        // INVARIANT: The only handle to this queue, which the set keeps valid.
+        Ok(Virtqueue {
+            vq,
+            set: this.clone(),
+            _t: PhantomData,
+        })
+    }
+
+    /// Resets the device: no buffer is the device's any more.
+    pub(crate) fn reset_device(&self) {
+        self.device().reset();
+        // SAFETY: Serialised by RTNL or the bus, see the type's documentation.
+        // INVARIANT: The device was just reset.
+        unsafe { *self.reset.get() = true };
+    }
+
+    fn is_reset(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { *self.reset.get() }
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> &Device {
+        // SAFETY: The set holds a reference to it.
+        unsafe { Device::from_raw(self.vdev.as_ptr()) }
+    }
+
+    /// Waits for queue callbacks that are running. Process context.
+    pub(super) fn synchronize_cbs(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_synchronize_cbs(self.vdev.as_ptr()) };
+    }
+
+    /// Hints that the interrupt of queue `index` belongs on the CPUs of `mask`. Process context.
+    pub(crate) fn set_affinity(&self, index: u32, mask: &kernel::cpumask::CpumaskVar) {
+        if let Some(vq) = self.raw(index) {
+            let mask: &kernel::cpumask::Cpumask = mask;
+            // SAFETY: The queue and the mask are valid. A transport that can't is no error.
+            unsafe { bindings::virtqueue_set_affinity(vq, mask.as_raw().cast()) };
+        }
+    }
+
+    /// Takes the hint of queue `index` back.
+    pub(crate) fn clear_affinity(&self, index: u32) {
+        if let Some(vq) = self.raw(index) {
+            // SAFETY: The queue is valid; null removes the hint.
+            unsafe { bindings::virtqueue_set_affinity(vq, core::ptr::null()) };
+        }
+    }
+
+    fn raw(&self, index: u32) -> Option<*mut bindings::virtqueue> {
+        let slot = self.vqs.get(usize::try_from(index).ok()?)?;
+        (!slot.vq.is_null()).then_some(slot.vq)
+    }
+
+    /// Number of descriptors of queue `index`, 0 if there is none.
+    pub(crate) fn size(&self, index: u32) -> u32 {
+        // SAFETY: The queue is valid.
+        self.raw(index)
+            .map_or(0, |vq| unsafe { bindings::virtqueue_get_vring_size(vq) })
+    }
+
+    /// The largest number of descriptors that the device allows for queue `index`.
+    pub(crate) fn size_max(&self, index: u32) -> u32 {
+        // SAFETY: The queue is valid.
+        self.raw(index).map_or(0, |vq| unsafe { (*vq).num_max })
+    }
+
+    /// The interrupt of queue `index`, where the transport is PCI with MSI-X.
+    ///
+    /// virtio_pci tells nobody which vector a queue has, but its rule is fixed
+    /// (`vp_find_vqs_msix`): entry 0 is for config changes; then either each queue that
+    /// interrupts has the next one, in order, or all of them share entry 1.
+    pub(crate) fn irq(&self, index: u32) -> Option<i32> {
+        let parent = self.device().parent();
+        // SAFETY: The parent lives as long as the virtio device; the helper checks its bus.
+        if !unsafe { bindings::pci_msix_enabled(parent) } {
+            return None;
+        }
+        let wants = |i: &&QueueInfo| i.interrupt;
+        let all = u32::try_from(self._names.iter().filter(wants).count()).ok()?;
+        let at = usize::try_from(index).ok()?;
+        let info = self._names.get(at)?;
+        let before = u32::try_from(self._names.iter().take(at).filter(wants).count()).ok()?;
+        if !info.interrupt {
+            return None;
+        }
+        // SAFETY: As above. An entry that doesn't exist gives a negative number.
+        let entry = |nr| unsafe { bindings::pci_irq_of(parent, nr) };
+        let own = entry(all) > 0;
+        let irq = entry(if own { before.saturating_add(1) } else { 1 });
+        (irq > 0).then_some(irq)
+    }
+
+    /// Whether each queue has an interrupt of its own.
+    pub(crate) fn irq_per_queue(&self) -> bool {
+        match (self.irq(0), self.irq(1)) {
+            (Some(a), Some(b)) => a != b,
+            _ => false,
+        }
+    }
+}
+
+impl Drop for VirtqueueSet {
+    fn drop(&mut self) {
+        if !self.is_reset() {
+            self.reset_device();
+        }
+        // SAFETY: No handle is left, the device is reset; the queues are deleted once. The
+        // reference is the one taken in `find`.
+        unsafe {
+            bindings::virtio_del_vqs(self.vdev.as_ptr());
+            bindings::put_device(&raw mut (*self.vdev.as_ptr()).dev);
+        }
+    }
+}
+
+/// A used buffer: its token, and the length that the device says it wrote (unchecked).
+pub(crate) struct Used<T> {
+    /// Owner of the buffer.
+    pub(crate) token: T,
+    /// As the device reports it.
+    pub(crate) len: u32,
+    /// What the buffer was added with.
+    pub(super) ctx: usize,
+}
+
+/// The right to use one virtqueue.
+///
+/// # Invariants
+///
+/// `vq` is a queue of `set` and this is the only handle to it. Each token in it came from
+/// `T::into_raw`.
+///
+/// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). The queue's
+/// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows.
+pub(crate) struct Virtqueue<T: Token> {
+    vq: NonNull<bindings::virtqueue>,
+    set: Arc<VirtqueueSet>,
+    _t: PhantomData<T>,
+}
+
+// SAFETY: The tokens are `Send`, the C functions don't care for the thread.
+unsafe impl<T: Token> Send for Virtqueue<T> {}
+
+impl<T: Token> Virtqueue<T> {
+    /// The queue's C object.
+    #[inline(always)]
+    pub(super) fn as_raw(&self) -> *mut bindings::virtqueue {
+        self.vq.as_ptr()
+    }
+
+    /// Descriptors that are free (one buffer may take several).
+    #[inline(always)]
+    pub(crate) fn num_free(&self) -> u32 {
+        // SAFETY: The queue is valid; the field is written by the owner of `&mut self` only.
+        unsafe { (*self.as_raw()).num_free }
+    }
+
+    /// Number of descriptors.
+    pub(crate) fn size(&self) -> u32 {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::virtqueue_get_vring_size(self.as_raw()) }
+    }
+
+    /// Whether the ring was found corrupt, or the device is gone: no buffer comes back any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::virtqueue_is_broken(self.as_raw()) }
+    }
+
+    /// Takes the next used buffer.
+    #[inline(always)]
+    pub(crate) fn get_buf(&mut self) -> Option<Used<T>> {
+        let mut len = 0;
+        let mut ctx = core::ptr::null_mut();
+        // SAFETY: The queue is valid and ours.
+        let p = unsafe { bindings::virtqueue_get_buf_ctx(self.as_raw(), &mut len, &mut ctx) };
+        let p = NonNull::new(p)?;
+        Some(Used {
+            // SAFETY: The virtio core gives each pointer back once, and only for a head that is
+            // in use, whatever the device writes into the ring.
+            token: unsafe { T::from_raw(p) },
+            len,
+            ctx: ctx.addr(),
+        })
+    }
+
+    /// Tells the device about new buffers if it wants to know. Returns whether it was told.
+    #[inline(always)]
+    pub(crate) fn kick(&mut self) -> bool {
+        // SAFETY: The queue is valid and ours.
+        unsafe {
+            bindings::virtqueue_kick_prepare(self.as_raw())
+                && bindings::virtqueue_notify(self.as_raw())
+        }
+    }
+
+    /// Asks the device not to interrupt (a hint).
+    #[inline(always)]
+    pub(crate) fn disable_cb(&mut self) {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::virtqueue_disable_cb(self.as_raw()) };
+    }
+
+    /// Asks for an interrupt once most of the outstanding buffers are used. False: they are.
+    #[inline(always)]
+    pub(crate) fn enable_cb_delayed(&mut self) -> bool {
+        // SAFETY: The queue is valid and ours.
+        unsafe { bindings::virtqueue_enable_cb_delayed(self.as_raw()) }
+    }
+
+    /// Asks for an interrupt for the next used buffer; [`Armed::more`] tells if one came before.
+    #[inline(always)]
+    pub(super) fn enable_cb_prepare(&mut self) -> Armed {
+        Armed {
+            vq: self.vq,
+            // SAFETY: The queue is valid and ours.
+            state: unsafe { bindings::virtqueue_enable_cb_prepare(self.as_raw()) },
+        }
+    }
+
+    /// Whether a used buffer is waiting.
+    pub(crate) fn has_used(&mut self) -> bool {
+        let armed = self.enable_cb_prepare();
+        self.disable_cb();
+        // SAFETY: The queue is alive.
+        unsafe { armed.more() }
+    }
+
+    /// Takes back a buffer that the device never used. None as well if the device was not reset:
+    /// it may still write to it.
+    pub(crate) fn detach_unused_buf(&mut self) -> Option<T> {
+        if !self.set.is_reset() {
+            return None;
+        }
+        self.detach()
+    }
+
+    fn detach(&mut self) -> Option<T> {
+        // SAFETY: The queue is valid; the device doesn't use it (reset).
+        let p = NonNull::new(unsafe { bindings::virtqueue_detach_unused_buf(self.as_raw()) })?;
+        // SAFETY: Each pointer comes back once.
+        Some(unsafe { T::from_raw(p) })
+    }
+
+    /// Resets this queue alone (`VIRTIO_F_RING_RESET`), which drops all its tokens, and makes it
+    /// usable again, empty. Process context; the caller keeps every other user away.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the feature wasn't negotiated, else the transport's.
+    pub(crate) fn reset(&mut self) -> Result {
+        unsafe extern "C" fn recycle<T: Token>(_: *mut bindings::virtqueue, buf: *mut c_void) {
+            if let Some(p) = NonNull::new(buf) {
+                // SAFETY: The queue is reset; each pointer comes once.
+                drop(unsafe { T::from_raw(p) });
+            }
+        }
+        // SAFETY: The queue is valid and ours.
+        kernel::error::to_result(unsafe {
+            bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None)
+        })
+    }
+}
+
+impl<T: Token> Drop for Virtqueue<T> {
+    fn drop(&mut self) {
+        if self.set.is_reset() {
+            while let Some(token) = self.detach() {
+                drop(token);
+            }
+        } else if !warn_on!(true) {
+            // Not reached. A queue dropped with a live device keeps its buffers: leaked memory
+            // is bad, memory that the device still writes to is worse.
+        }
+    }
+}
+
+/// A queue whose interrupt was asked for, and what the ring looked like then.
+#[derive(Clone, Copy)]
+pub(super) struct Armed {
+    vq: NonNull<bindings::virtqueue>,
+    state: u32,
+}
+
+impl Armed {
+    /// Whether a buffer was used since: no interrupt may come for it.
+    ///
+    /// # Safety
+    ///
+    /// The queue is alive. (It need not be the caller's: C allows this beside its owner.)
+    #[inline(always)]
+    pub(super) unsafe fn more(self) -> bool {
+        // SAFETY: By this function's contract.
+        unsafe { bindings::virtqueue_poll(self.vq.as_ptr(), self.state) }
+    }
+
+    /// Asks not to be interrupted.
+    ///
+    /// # Safety
+    ///
+    /// The queue is alive.
+    pub(super) unsafe fn disable(self) {
+        // SAFETY: By this function's contract.
+        unsafe { bindings::virtqueue_disable_cb(self.vq.as_ptr()) };
+    }
+}
+
+/// A queue's interrupt: all that may be done there.
+pub(crate) struct VqCallback<'a> {
+    vq: NonNull<bindings::virtqueue>,
+    _a: PhantomData<&'a ()>,
+}
+
+impl VqCallback<'_> {
+    /// # Safety
+    ///
+    /// `vq` is valid for the lifetime, which is that of the interrupt.
+    pub(super) unsafe fn new(vq: NonNull<bindings::virtqueue>) -> Self {
+        Self {
+            vq,
+            _a: PhantomData,
+        }
+    }
+
+    /// The queue's number.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u32 {
+        // SAFETY: The queue is valid; the field is constant.
+        unsafe { (*self.vq.as_ptr()).index }
+    }
+
+    /// Asks the device not to interrupt (a hint).
+    #[inline(always)]
+    pub(crate) fn disable_cb(&self) {
+        // SAFETY: The queue is valid; C allows this from the queue's callback.
+        unsafe { bindings::virtqueue_disable_cb(self.vq.as_ptr()) };
+    }
+}
