@@ -10,12 +10,12 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    sync::params,
     pure::ctrl::{
         self,
         Ack,
         Backoff, //
     },
+    sync::params,
     virtio::{
         ctrl_ring,
         Device,

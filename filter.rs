@@ -205,7 +205,14 @@ pub(crate) fn replay(dev: &Net) {
             }
         }
         let _ = table.extend_from_slice(&f.table, GFP_KERNEL);
-        (s.mac_set, s.guest_offloads, f.promisc, f.allmulti, table, vids)
+        (
+            s.mac_set,
+            s.guest_offloads,
+            f.promisc,
+            f.allmulti,
+            table,
+            vids,
+        )
     };
     if mac_set {
         report("address", tell_mac(info, dev.mac()));
@@ -217,12 +224,18 @@ pub(crate) fn replay(dev: &Net) {
         report("allmulti", info.ctrl.exec(&info.vdev, &RxAllmulti(true)));
     }
     if !table.is_empty() {
-        report("addresses", info.ctrl.exec(&info.vdev, &MacTableSet(&table)));
+        report(
+            "addresses",
+            info.ctrl.exec(&info.vdev, &MacTableSet(&table)),
+        );
     }
     for vid in &vids {
         report("VLAN", info.ctrl.exec(&info.vdev, &VlanAdd(*vid)));
     }
     if let Some(bits) = offloads {
-        report("offloads", info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits)));
+        report(
+            "offloads",
+            info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits)),
+        );
     }
 }

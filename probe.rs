@@ -194,7 +194,10 @@ fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
     if mac_usable(mac) {
         return Some(mac);
     }
-    dev_warn!(dev.dev(), "the device's address is not usable: a random one instead\n");
+    dev_warn!(
+        dev.dev(),
+        "the device's address is not usable: a random one instead\n"
+    );
     None
 }
 
@@ -275,7 +278,10 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     let info = net.data();
     let pairs = info.pairs();
     if let Err(e) = channels::tell_device(info, pairs) {
-        dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}; using 1\n");
+        dev_warn!(
+            info.vdev.dev(),
+            "{pairs} queue pairs refused: {e:?}; using 1\n"
+        );
         info.settings.lock().pairs = 1;
         net.set_real_num_queues(1, 1, rtnl)?;
     }

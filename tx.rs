@@ -71,11 +71,7 @@ impl SendQueue {
 /// Completed packets are not looked for here: the TX NAPI reaps them, and the RX NAPI of the same
 /// pair. The interrupt is off while packets come and asked for again with each kick.
 #[inline]
-pub(crate) fn start_xmit(
-    dev: &Net,
-    mut skb: SkBuff,
-    mut tx: TxLocked<'_, VirtnetInfo>,
-) -> Xmit {
+pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
     let stats = tx.queue().shared();
     let layout = &dev.data().f.layout;
     let sq = tx.state();
@@ -134,12 +130,7 @@ fn stop(tx: &mut TxLocked<'_, VirtnetInfo>) {
 /// The ring did not take the packet. A full ring is the stack's to wait for; anything else can't
 /// be helped by trying again.
 #[cold]
-fn refused(
-    dev: &Net,
-    e: Error,
-    skb: SkBuff,
-    mut tx: TxLocked<'_, VirtnetInfo>,
-) -> Xmit {
+fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
     let stats = tx.queue().shared();
     // A packet that doesn't fit into an empty ring never will.
     let hopeless = match tx.state().vq.as_ref() {
@@ -213,7 +204,11 @@ pub(crate) fn reap_from_rx(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         None => return,
     }
     reap(tx, budget);
-    let late = tx.state().vq.as_mut().is_some_and(|vq| !vq.enable_cb_delayed());
+    let late = tx
+        .state()
+        .vq
+        .as_mut()
+        .is_some_and(|vq| !vq.enable_cb_delayed());
     if late {
         tx.schedule_poll();
     }

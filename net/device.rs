@@ -283,12 +283,6 @@ impl<T: Driver> NetDevice<T> {
         )
     }
 
-    /// The MTU.
-    pub(crate) fn mtu(&self) -> u32 {
-        // SAFETY: The device is valid.
-        unsafe { (*self.as_raw()).mtu }
-    }
-
     /// Features in force.
     pub(crate) fn features(&self) -> Features {
         // SAFETY: The device is valid.
@@ -299,9 +293,7 @@ impl<T: Driver> NetDevice<T> {
     pub(crate) fn mac(&self) -> [u8; 6] {
         let mut mac = [0; 6];
         // SAFETY: `dev_addr` of an Ethernet device has at least six bytes.
-        unsafe {
-            core::ptr::copy_nonoverlapping((*self.as_raw()).dev_addr, mac.as_mut_ptr(), 6)
-        };
+        unsafe { core::ptr::copy_nonoverlapping((*self.as_raw()).dev_addr, mac.as_mut_ptr(), 6) };
         mac
     }
 
@@ -513,7 +505,9 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
         let net: &NetDevice<T> = self;
         net.quiesce();
         T::released(net, &mut RtnlGuard::new());
-        let slot = net.private() as *const Private<T> as *mut MaybeUninit<Private<T>>;
+        let slot = core::ptr::from_ref(net.private())
+            .cast_mut()
+            .cast::<MaybeUninit<Private<T>>>();
         for p in net.pairs() {
             // SAFETY: The interface is down (never up, or unregistered), so NAPI is disabled.
             unsafe { p.del_napi() };

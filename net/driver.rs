@@ -64,8 +64,12 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     fn tx_timeout(dev: &NetDevice<Self>, txqueue: u32);
 
     /// `ndo_set_rx_mode_async`: flags or address lists changed. Process context.
-    fn set_rx_mode(dev: &NetDevice<Self>, uc: AddrList<'_>, mc: AddrList<'_>, rtnl: &mut Rtnl)
-        -> Result;
+    fn set_rx_mode(
+        dev: &NetDevice<Self>,
+        uc: AddrList<'_>,
+        mc: AddrList<'_>,
+        rtnl: &mut Rtnl,
+    ) -> Result;
 
     /// `ndo_set_mac_address`: asks the device to take `mac`. Process context.
     fn set_mac_address(dev: &NetDevice<Self>, mac: [u8; 6], rtnl: &mut Rtnl) -> Result;

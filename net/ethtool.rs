@@ -172,6 +172,9 @@ impl<E: Ops> Table<E> {
         unsafe { NetDevice::from_raw(dev) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_drvinfo` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_drvinfo(
         dev: *mut bindings::net_device,
         out: *mut bindings::ethtool_drvinfo,
@@ -185,6 +188,9 @@ impl<E: Ops> Table<E> {
         });
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_ringparam` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_ringparam(
         dev: *mut bindings::net_device,
         out: *mut bindings::ethtool_ringparam,
@@ -198,6 +204,9 @@ impl<E: Ops> Table<E> {
         (out.tx_max_pending, out.tx_pending) = rings.tx;
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_channels` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_channels(
         dev: *mut bindings::net_device,
         out: *mut bindings::ethtool_channels,
@@ -211,6 +220,9 @@ impl<E: Ops> Table<E> {
         (out.max_combined, out.combined_count) = c.combined;
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_channels` of a device of this driver, under RTNL.
     unsafe extern "C" fn set_channels(
         dev: *mut bindings::net_device,
         want: *mut bindings::ethtool_channels,
@@ -229,6 +241,9 @@ impl<E: Ops> Table<E> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_sset_count` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: c_int) -> c_int {
         from_result(|| {
             if u32::try_from(set)? != bindings::ethtool_stringset_ETH_SS_STATS {
@@ -239,6 +254,9 @@ impl<E: Ops> Table<E> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_strings` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_strings(dev: *mut bindings::net_device, set: u32, out: *mut u8) {
         if set != bindings::ethtool_stringset_ETH_SS_STATS {
             return;
@@ -254,6 +272,9 @@ impl<E: Ops> Table<E> {
         E::stats_names(dev, &mut strings);
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_ethtool_stats` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_ethtool_stats(
         dev: *mut bindings::net_device,
         stats: *mut bindings::ethtool_stats,
@@ -271,6 +292,9 @@ impl<E: Ops> Table<E> {
         E::stats_values(dev, &mut out.iter_mut());
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_link_ksettings` of a device of this driver, under RTNL.
     unsafe extern "C" fn get_link_ksettings(
         dev: *mut bindings::net_device,
         out: *mut bindings::ethtool_link_ksettings,
@@ -289,6 +313,9 @@ impl<E: Ops> Table<E> {
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_link_ksettings` of a device of this driver, under RTNL.
     unsafe extern "C" fn set_link_ksettings(
         dev: *mut bindings::net_device,
         want: *const bindings::ethtool_link_ksettings,
@@ -320,9 +347,11 @@ impl<E: Ops> Table<E> {
     }
 }
 
-/// Copies a name into a fixed field, cut to leave a terminating zero.
+/// Copies a name into a fixed field, cut to leave a terminating zero. The rest is zeroed: the core
+/// may have put a name of its own there.
 fn copy_name(field: &mut [u8], name: &[u8]) {
     let room = field.len().saturating_sub(1);
+    field.fill(0);
     for (to, from) in field.iter_mut().take(room).zip(name) {
         *to = *from;
     }

@@ -80,6 +80,9 @@ impl<T: Driver> Ops<T> {
         unsafe { NetDevice::from_raw(dev) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `open` of a device of this driver.
     unsafe extern "C" fn open(dev: *mut bindings::net_device) -> c_int {
         from_result(|| {
             // SAFETY: Called by the core for our device.
@@ -90,6 +93,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `stop` of a device of this driver.
     unsafe extern "C" fn stop(dev: *mut bindings::net_device) -> c_int {
         // SAFETY: Called by the core for our device.
         let dev = unsafe { Self::dev(dev) };
@@ -98,6 +104,9 @@ impl<T: Driver> Ops<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `start_xmit` of a device of this driver.
     unsafe extern "C" fn start_xmit(
         skb: *mut bindings::sk_buff,
         dev: *mut bindings::net_device,
@@ -125,11 +134,17 @@ impl<T: Driver> Ops<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `tx_timeout` of a device of this driver.
     unsafe extern "C" fn tx_timeout(dev: *mut bindings::net_device, txqueue: u32) {
         // SAFETY: Called by the core for our device.
         T::tx_timeout(unsafe { Self::dev(dev) }, txqueue);
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `set_rx_mode` of a device of this driver.
     unsafe extern "C" fn set_rx_mode(
         dev: *mut bindings::net_device,
         uc: *mut bindings::netdev_hw_addr_list,
@@ -151,6 +166,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `set_mac_address` of a device of this driver.
     unsafe extern "C" fn set_mac_address(
         dev: *mut bindings::net_device,
         addr: *mut c_void,
@@ -177,6 +195,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `change_mtu` of a device of this driver.
     unsafe extern "C" fn change_mtu(dev: *mut bindings::net_device, mtu: c_int) -> c_int {
         from_result(|| {
             // SAFETY: Called by the core for our device, under RTNL.
@@ -189,6 +210,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `vlan_add` of a device of this driver.
     unsafe extern "C" fn vlan_add(dev: *mut bindings::net_device, _: u16, vid: u16) -> c_int {
         from_result(|| {
             // SAFETY: Called by the core for our device, under RTNL.
@@ -198,6 +222,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `vlan_kill` of a device of this driver.
     unsafe extern "C" fn vlan_kill(dev: *mut bindings::net_device, _: u16, vid: u16) -> c_int {
         from_result(|| {
             // SAFETY: Called by the core for our device, under RTNL.
@@ -207,6 +234,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `set_features` of a device of this driver.
     unsafe extern "C" fn set_features(dev: *mut bindings::net_device, wanted: u64) -> c_int {
         from_result(|| {
             // SAFETY: Called by the core for our device, under RTNL.
@@ -216,6 +246,9 @@ impl<T: Driver> Ops<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `stats64` of a device of this driver.
     unsafe extern "C" fn stats64(
         dev: *mut bindings::net_device,
         out: *mut bindings::rtnl_link_stats64,
@@ -225,6 +258,9 @@ impl<T: Driver> Ops<T> {
         T::stats64(net, &mut LinkStats(out));
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `rx_stats` of a device of this driver.
     unsafe extern "C" fn rx_stats(
         dev: *mut bindings::net_device,
         index: c_int,
@@ -237,6 +273,9 @@ impl<T: Driver> Ops<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `tx_stats` of a device of this driver.
     unsafe extern "C" fn tx_stats(
         dev: *mut bindings::net_device,
         index: c_int,
@@ -250,6 +289,10 @@ impl<T: Driver> Ops<T> {
     }
 
     /// What queues counted that are not in use now, so that the sums never go back.
+    ///
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `base_stats` of a device of this driver.
     unsafe extern "C" fn base_stats(
         dev: *mut bindings::net_device,
         rx: *mut bindings::netdev_queue_stats_rx,

@@ -103,9 +103,8 @@ impl PagePool {
     pub(crate) fn alloc(&mut self, size: u32, context: Context) -> Option<Frag> {
         let mut truesize = size.min(PAGE_SIZE);
         // SAFETY: The pool is valid and ours.
-        let va = unsafe {
-            bindings::page_pool_alloc_va(self.0.as_ptr(), &mut truesize, context.gfp())
-        };
+        let va =
+            unsafe { bindings::page_pool_alloc_va(self.0.as_ptr(), &mut truesize, context.gfp()) };
         // INVARIANT: Fresh from the pool, `truesize` as it reports.
         Some(Frag {
             va: NonNull::new(va.cast())?,
@@ -119,11 +118,7 @@ impl PagePool {
         let frag = ManuallyDrop::new(frag);
         // SAFETY: The fragment's reference goes; direct only in this queue's own NAPI.
         unsafe {
-            bindings::page_pool_put_va(
-                self.0.as_ptr(),
-                frag.va.as_ptr().cast(),
-                napi.in_napi(),
-            )
+            bindings::page_pool_put_va(self.0.as_ptr(), frag.va.as_ptr().cast(), napi.in_napi())
         };
     }
 }
@@ -229,8 +224,7 @@ impl Frag {
         }
         // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared
         // info; NAPI context by `_napi`.
-        let skb =
-            unsafe { bindings::napi_build_skb(self.va.as_ptr().cast(), self.truesize) };
+        let skb = unsafe { bindings::napi_build_skb(self.va.as_ptr().cast(), self.truesize) };
         let Some(skb) = NonNull::new(skb) else {
             return Err(self);
         };
@@ -334,11 +328,6 @@ impl SkbChain {
             head,
             last: core::ptr::null_mut(),
         }
-    }
-
-    /// Bytes so far.
-    pub(crate) fn len(&self) -> u32 {
-        self.head.len()
     }
 
     /// Appends the first `len` bytes of `frag`. NAPI context.

@@ -159,10 +159,9 @@ impl<T: Driver> QueuePair<T> {
         init: PairInit<T>,
     ) -> Result<Pin<KBox<Self>>> {
         // SAFETY: By this function's contract.
-        let txq = NonNull::new(unsafe {
-            bindings::netdev_get_tx_queue(dev.as_ptr(), u32::from(index))
-        })
-        .ok_or(EINVAL)?;
+        let txq =
+            NonNull::new(unsafe { bindings::netdev_get_tx_queue(dev.as_ptr(), u32::from(index)) })
+                .ok_or(EINVAL)?;
         let PairInit {
             tx,
             tx_shared,
@@ -362,6 +361,9 @@ impl<T: Driver> RxQueue<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the NAPI core with an instance that `QueuePair::new` added.
     unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
         // CAST: `Opaque` has the layout of what it holds.
         let napi = napi.cast::<Opaque<bindings::napi_struct>>();
@@ -458,12 +460,6 @@ impl<T: Driver> TxQueue<T> {
         self.napi.schedule()
     }
 
-    /// Schedules a poll from process context, and runs it before it returns where it can.
-    pub(crate) fn schedule_now(&self) {
-        // SAFETY: The instance was added.
-        unsafe { bindings::napi_kick(self.napi.napi.get()) };
-    }
-
     /// Takes the queue's TX lock. Process context.
     pub(crate) fn lock_bh(&self) -> TxGuard<'_, T> {
         // SAFETY: The queue is valid.
@@ -508,6 +504,9 @@ impl<T: Driver> TxQueue<T> {
         unsafe { bindings::netdev_queue_backlog(self.txq.as_ptr()) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the NAPI core with an instance that `QueuePair::new` added.
     unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
         // CAST: `Opaque` has the layout of what it holds.
         let napi = napi.cast::<Opaque<bindings::napi_struct>>();
@@ -604,9 +603,7 @@ impl<'a, T: Driver> TxLocked<'a, T> {
     #[inline(always)]
     pub(crate) fn completed(&mut self, packets: u32, bytes: u32) {
         // SAFETY: The queue is valid and locked.
-        unsafe {
-            bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes)
-        };
+        unsafe { bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes) };
     }
 
     /// BQL: what was sent will never complete.

@@ -212,10 +212,7 @@ impl Drop for SkBuff {
         warn_on!(true);
         // SAFETY: The reference is ours and goes.
         unsafe {
-            bindings::dev_kfree_skb_any_reason(
-                self.as_raw(),
-                DropReason::NotSpecified.as_raw(),
-            )
+            bindings::dev_kfree_skb_any_reason(self.as_raw(), DropReason::NotSpecified.as_raw())
         };
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn pair_cpus(pair: u32, pairs: u32, cpus: u32) -> Range<u32> {
 /// `cpus` online CPUs.
 ///
 /// `None` if `pairs` is 0 or if `rank` is not below `cpus`.
+#[cfg(test)]
 pub(crate) fn pair_of_rank(rank: u32, pairs: u32, cpus: u32) -> Option<u32> {
     let base = cpus.checked_div(pairs)?;
     let extra = cpus.checked_rem(pairs)?;

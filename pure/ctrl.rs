@@ -18,10 +18,6 @@ pub(crate) mod class {
     pub(crate) const MQ: u8 = 4;
     /// Receive offloads (5.1.6.5.8).
     pub(crate) const GUEST_OFFLOADS: u8 = 5;
-    /// Notification coalescing (5.1.6.5.9).
-    pub(crate) const NOTF_COAL: u8 = 6;
-    /// Device statistics (virtio 1.4, 5.1.9.5.11).
-    pub(crate) const STATS: u8 = 8;
 }
 
 /// Class RX: promiscuous mode; data: u8, 0 or 1 (5.1.6.5.1).

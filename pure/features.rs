@@ -116,6 +116,7 @@ const fn mask(bit: u32) -> (u64, u64) {
 
 impl Features {
     /// The set without any feature.
+    #[cfg(test)]
     pub(crate) const EMPTY: Self = Self { lo: 0, hi: 0 };
 
     /// Makes a set out of bits 0 to 63 (`lo`) and 64 to 127 (`hi`).
@@ -135,6 +136,7 @@ impl Features {
     }
 
     /// Returns the set with `bit` added; one above 127 is ignored.
+    #[cfg(test)]
     pub(crate) const fn with(self, bit: u32) -> Self {
         let (lo, hi) = mask(bit);
         Self {

@@ -140,7 +140,9 @@ pub(crate) fn parse_rx(
         if gso_size == 0 {
             return Err(HdrError::GsoSize);
         }
-        if !partial {
+        // A host that forwards packets merged by its own hardware has DATA_VALID instead. The
+        // headers of such a packet are dissected before anything relies on them.
+        if !partial && flags & F_DATA_VALID == 0 {
             return Err(HdrError::GsoType);
         }
     }

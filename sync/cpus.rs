@@ -132,11 +132,17 @@ impl<T: HotplugTarget + 'static> HotplugState<T> {
         0
     }
 
+    /// # Safety
+    ///
+    /// Called by the hotplug core with the node of a `HotplugNode<T>` that was added.
     unsafe extern "C" fn online(_: u32, node: *mut bindings::hlist_node) -> core::ffi::c_int {
         // SAFETY: Called by the hotplug core with one of our nodes.
         unsafe { Self::call(node, None) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the hotplug core with the node of a `HotplugNode<T>` that was added.
     unsafe extern "C" fn offline(cpu: u32, node: *mut bindings::hlist_node) -> core::ffi::c_int {
         // SAFETY: Called by the hotplug core with one of our nodes.
         unsafe { Self::call(node, Some(cpu)) }

@@ -88,6 +88,9 @@ impl<T: WorkTarget> Work<T> {
         unsafe { bindings::enable_work(self.work.get()) };
     }
 
+    /// # Safety
+    ///
+    /// Called by the workqueue with an item that was scheduled as part of a `Work`.
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
         // CAST: `work` is the first field's `Opaque`, which has the layout of what it holds.
         let this = work.cast::<Opaque<bindings::work_struct>>();

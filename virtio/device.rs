@@ -123,19 +123,6 @@ impl Device {
         unsafe { bindings::virtio_device_ready(self.as_raw()) };
     }
 
-    /// Holds config change notifications back until `config_enable`; one that comes in between
-    /// is delivered then.
-    pub(crate) fn config_disable(&self) {
-        // SAFETY: The device is valid.
-        unsafe { bindings::virtio_config_driver_disable(self.as_raw()) };
-    }
-
-    /// Undoes `config_disable`.
-    pub(crate) fn config_enable(&self) {
-        // SAFETY: The device is valid.
-        unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
-    }
-
     /// Where the device sits, as its transport names it.
     pub(crate) fn bus_info(&self) -> &[u8] {
         // SAFETY: The transport returns a string that lives as long as its device.

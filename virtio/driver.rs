@@ -8,10 +8,7 @@
 //! takes the data back and drops it itself.
 
 use super::{
-    virtqueue::{
-        VirtqueueSet,
-        VqCallback, //
-    },
+    virtqueue::VqCallback,
     Device, //
 };
 use crate::{
@@ -38,7 +35,6 @@ use kernel::{
     driver,
     error::from_result,
     prelude::*,
-    sync::Arc,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -105,7 +101,9 @@ pub(super) unsafe extern "C" fn vq_callback(vq: *mut bindings::virtqueue) {
     // before the target goes (`Binding`'s drop).
     unsafe {
         let vdev = (*vq).vdev;
-        let target = (&raw const (*vdev).priv_).read_volatile().cast::<IrqTarget>();
+        let target = (&raw const (*vdev).priv_)
+            .read_volatile()
+            .cast::<IrqTarget>();
         if let (Some(target), Some(vq)) = (target.as_ref(), NonNull::new(vq)) {
             (target.call)(target.net, VqCallback::new(vq));
         }
@@ -233,11 +231,6 @@ impl<D: Driver> Drop for Binding<D> {
     }
 }
 
-/// Waits until no callback of the set's queues runs. Process context.
-pub(crate) fn synchronize_cbs(set: &Arc<VirtqueueSet>) {
-    set.synchronize_cbs();
-}
-
 /// The adapter between the bus and a [`Driver`].
 pub(crate) struct Adapter<D: Driver>(PhantomData<D>);
 
@@ -302,6 +295,9 @@ impl<D: Driver> Adapter<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `validate`, with a device of this driver.
     unsafe extern "C" fn validate(vdev: *mut bindings::virtio_device) -> c_int {
         from_result(|| {
             // SAFETY: Called by the bus with a valid device.
@@ -314,6 +310,9 @@ impl<D: Driver> Adapter<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `probe`, with a device of this driver.
     unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
         from_result(|| {
             // SAFETY: Called by the bus with a valid device.
@@ -327,6 +326,9 @@ impl<D: Driver> Adapter<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `remove`, with a device of this driver.
     unsafe extern "C" fn remove(vdev: *mut bindings::virtio_device) {
         // SAFETY: Called by the bus with a bound device: `probe` stored a box of this type. The
         // slot is emptied, so that `post_unbind_rust` finds nothing.
@@ -340,33 +342,50 @@ impl<D: Driver> Adapter<D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `config_changed`, with a device of this driver.
     unsafe extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
         // Not through drvdata: a change may come while `probe` is still running.
         // SAFETY: As in `vq_callback`.
         unsafe {
-            let target = (&raw const (*vdev).priv_).read_volatile().cast::<IrqTarget>();
+            let target = (&raw const (*vdev).priv_)
+                .read_volatile()
+                .cast::<IrqTarget>();
             if let Some(target) = target.as_ref() {
                 D::config_changed(NetDevice::from_raw(target.net));
             }
         }
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `freeze`, with a device of this driver.
     unsafe extern "C" fn freeze(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: Called by the bus for a bound device.
         unsafe { Self::down(vdev, Cause::Suspend) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `restore`, with a device of this driver.
     unsafe extern "C" fn restore(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: As for `freeze`.
         unsafe { Self::up(vdev, Cause::Suspend) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `reset_prepare`, with a device of this driver.
     unsafe extern "C" fn reset_prepare(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: Called for a bound device by the bus, or by the reset work, which `remove` waits
         // for.
         unsafe { Self::down(vdev, Cause::Reset) }
     }
 
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `reset_done`, with a device of this driver.
     unsafe extern "C" fn reset_done(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: As for `reset_prepare`.
         unsafe { Self::up(vdev, Cause::Reset) }

@@ -27,6 +27,9 @@ use kernel::{
     warn_on, //
 };
 
+/// The callback of every queue that interrupts.
+const VQ_CALLBACK: unsafe extern "C" fn(*mut bindings::virtqueue) = super::driver::vq_callback;
+
 /// What owns the memory of a buffer while the device has it.
 ///
 /// # Safety
@@ -97,7 +100,7 @@ impl VirtqueueSet {
             c_infos.push(
                 bindings::virtqueue_info {
                     name: info.name.as_char_ptr(),
-                    callback: info.interrupt.then_some(super::driver::vq_callback as _),
+                    callback: info.interrupt.then_some(VQ_CALLBACK),
                     ctx: info.ctx,
                 },
                 GFP_KERNEL,
@@ -177,12 +180,6 @@ impl VirtqueueSet {
     pub(crate) fn device(&self) -> &Device {
         // SAFETY: The set holds a reference to it.
         unsafe { Device::from_raw(self.vdev.as_ptr()) }
-    }
-
-    /// Waits for queue callbacks that are running. Process context.
-    pub(super) fn synchronize_cbs(&self) {
-        // SAFETY: The device is valid.
-        unsafe { bindings::virtio_synchronize_cbs(self.vdev.as_ptr()) };
     }
 
     /// Hints that the interrupt of queue `index` belongs on the CPUs of `mask`. Process context.
@@ -374,23 +371,6 @@ impl<T: Token> Virtqueue<T> {
         }
     }
 
-    /// Whether a used buffer is waiting.
-    pub(crate) fn has_used(&mut self) -> bool {
-        let armed = self.enable_cb_prepare();
-        self.disable_cb();
-        // SAFETY: The queue is alive.
-        unsafe { armed.more() }
-    }
-
-    /// Takes back a buffer that the device never used. None as well if the device was not reset:
-    /// it may still write to it.
-    pub(crate) fn detach_unused_buf(&mut self) -> Option<T> {
-        if !self.set.is_reset() {
-            return None;
-        }
-        self.detach()
-    }
-
     fn detach(&mut self) -> Option<T> {
         // SAFETY: The queue is valid; the device doesn't use it (reset).
         let p = NonNull::new(unsafe { bindings::virtqueue_detach_unused_buf(self.as_raw()) })?;
@@ -405,6 +385,9 @@ impl<T: Token> Virtqueue<T> {
     ///
     /// `ENOENT` if the feature wasn't negotiated, else the transport's.
     pub(crate) fn reset(&mut self) -> Result {
+        /// # Safety
+        ///
+        /// Called by the virtio core with a queue that is reset and a buffer of it.
         unsafe extern "C" fn recycle<T: Token>(_: *mut bindings::virtqueue, buf: *mut c_void) {
             if let Some(p) = NonNull::new(buf) {
                 // SAFETY: The queue is reset; each pointer comes once.
