@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Interrupt affinity and XPS maps follow one table, computed here once more: with at least as many pairs as CPUs, pair i
+# has the CPU of rank i mod n; with fewer, the pairs have contiguous slices of the CPUs, the larger ones first. Ranks count
+# online CPUs, so the table changes when CPUs go and come.
+. "$(dirname "$0")/lib.sh"
+
+ours || skip_all "$DRV distributes CPUs by a rule of its own"
+max=$(max_pairs) first=$(pairs)
+at_exit 'set_pairs $first'
+at_exit all_cpus_online
+plan 8
+
+# The CPUs of pair $1 of $2, given the online ones as further arguments.
+# (Without a subshell wherever possible: there are many comparisons, and a process is dear on an emulated CPU.)
+expected() {
+	local i=$1 p=$2 n out= r
+	shift 2
+	local cpus=("$@")
+	n=${#cpus[@]}
+	if ((p >= n)); then
+		echo "${cpus[i % n]}"
+		return
+	fi
+	# CPU by CPU: which slice does rank r fall into, when each pair takes its share in turn?
+	local pair=0 taken=0 share
+	for ((r = 0; r < n; r++)); do
+		share=$((n / p + (pair < n % p ? 1 : 0)))
+		if ((taken == share)); then pair=$((pair + 1)) taken=0; fi
+		((pair == i)) && out+=" ${cpus[r]}"
+		taken=$((taken + 1))
+	done
+	echo $out
+}
+
+# As masks, like the kernel's files, in $MASK.
+expected_mask() {
+	local c m=0
+	for c in $(expected "$@"); do m=$((m | 1 << c)); done
+	MASK=$m
+}
+# Value of a file with a mask in it, in $MASK.
+read_mask() {
+	read -r MASK <"$1"
+	MASK=$((16#${MASK//,/}))
+}
+
+check_xps() {
+	local i p=$1 want online
+	online=$(online_cpus)
+	for ((i = 0; i < p; i++)); do
+		expected_mask $i "$p" $online
+		want=$MASK
+		read_mask "/sys/class/net/$NETIF/queues/tx-$i/xps_cpus"
+		[ $want = $MASK ] || bad "$p pairs, CPUs $online: tx-$i has xps_cpus $MASK, not $want (masks in decimal)"
+	done
+}
+declare -A IRQ
+find_irqs() {
+	local irq name
+	while read -r irq name; do IRQ[$name]=$irq; done < <(awk -v v="$VDEV-" 'index($NF, v) == 1 {
+		sub(":", "", $1); print $1, substr($NF, length(v) + 1) }' /proc/interrupts)
+}
+check_irq() {
+	local i p=$1 d f want online
+	online=$(online_cpus)
+	for ((i = 0; i < max; i++)); do
+		if ((i < p)); then expected_mask $i "$p" $online; else MASK=0; fi
+		want=$MASK
+		for d in input.$i output.$i; do
+			for f in affinity_hint smp_affinity; do
+				# Where an inactive queue's interrupt would go doesn't matter.
+				[ $i -ge "$p" ] && [ $f = smp_affinity ] && continue
+				read_mask "/proc/irq/${IRQ[$d]}/$f"
+				[ $MASK = $want ] || bad "$p pairs, CPUs $online: $d has $f $MASK, not $want (masks in decimal)"
+			done
+		done
+	done
+}
+find_irqs
+
+# The own table first: it covers each CPU, and slices differ by one at most.
+begin
+for n in 1 3 4 7; do
+	for p in 1 2 3 4 5; do
+		all= sizes=
+		for ((i = 0; i < p; i++)); do
+			e=$(expected $i $p $(seq 0 $((n - 1))))
+			all+=" $e" sizes+=" $(wc -w <<<"$e")"
+		done
+		[ "$(tr ' ' '\n' <<<"$all" | grep . | sort -nu | wc -l)" = $n ] || bad "$p pairs on $n CPUs: covered are $all"
+		[ "$(tr ' ' '\n' <<<"$sizes" | grep . | sort -n | sed -n '1p;$p' | paste -sd' ' | awk '{ print $2 - $1 }')" -le 1 ] ||
+			bad "$p pairs on $n CPUs: sizes are $sizes"
+	done
+done
+verdict "the table covers all CPUs evenly"
+
+run() {
+	local p what=$1
+	shift
+	local irq_bad=()
+	for p in $(seq "$max") 1 "$max"; do
+		set_pairs "$p" 2>"$WORK/err" || bad "combined $p: $(cat "$WORK/err")"
+		check_xps "$p"
+		if irq_per_queue; then
+			local keep=("${_bad[@]}")
+			begin
+			check_irq "$p"
+			irq_bad+=("${_bad[@]}")
+			_bad=("${keep[@]}")
+		fi
+	done
+	verdict "XPS maps: $what"
+	if irq_per_queue; then
+		_bad=("${irq_bad[@]}")
+		verdict "interrupts: $what"
+	else
+		skip "interrupts: $what" "no interrupt for each queue"
+	fi
+}
+
+begin
+run "all CPUs online"
+
+if [ -z "$(removable_cpus)" ]; then
+	for t in "XPS maps: CPUs offline" "interrupts: CPUs offline" "each change" "XPS maps: CPUs back" "interrupts: CPUs back"; do
+		skip "$t" "no CPU can go offline"
+	done
+	finish
+fi
+
+# One in the middle and the last, if there are that many.
+gone=$(removable_cpus | sed -n '1p;$p' | sort -nu)
+begin
+for c in $gone; do cpu_online "$c" 0; done
+run "CPUs $(echo $gone) offline"
+
+# As CPUs come one by one the maps follow at once, without a change of the number of pairs.
+begin
+for c in $gone; do
+	cpu_online "$c" 1
+	check_xps "$max"
+	irq_per_queue && check_irq "$max"
+done
+for c in $gone; do
+	cpu_online "$c" 0
+	check_xps "$max"
+	irq_per_queue && check_irq "$max"
+	cpu_online "$c" 1
+done
+verdict "the maps follow each CPU"
+
+begin
+run "CPUs back"
+finish

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests share: KTAP output, waiting with a limit, and looking things up. Sourced, not run.
+#
+# The environment names the interface (NETIF) and the machine it talks to (PEER, and PEER6 for IPv6), which runs
+# `iperf3 -s` on ports 5201 to 5204 and qemu-test/peer.py. Everything else has a default; README lists it.
+
+export LC_ALL=C
+: "${NETIF:?name the interface under test}" "${PEER:?give the address of the machine it talks to}"
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PEER6=${PEER6:-}
+PEER_NS=${PEER_NS:-}
+PEER_NS_IP=${PEER_NS_IP:-192.0.2.3}
+VDEV=${VDEV:-$(basename "$(readlink -f "/sys/class/net/$NETIF/device")")}
+DRV=$(basename "$(readlink -f "/sys/class/net/$NETIF/device/driver")")
+DUT_IP=${DUT_IP:-$(ip -4 -o addr show dev "$NETIF" | awk '{ sub("/.*", "", $4); print $4; exit }')}
+DUT_IP6=${DUT_IP6:-2001:db8::2}
+WORK=$(mktemp -d "${TMPDIR:-/tmp}/vnm.XXXXXX")
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+_n=0 _planned=0 _failed=0 _skipped=0 _done=
+_exit_cmds=()
+
+note() { local l; while IFS= read -r l; do printf '# %s\n' "$l"; done <<<"$*"; }
+plan() { _planned=$1; printf 'KTAP version 1\n1..%d\n' "$1"; }
+ok() { printf 'ok %d %s\n' $((++_n)) "$*"; }
+not_ok() { _failed=$((_failed + 1)); printf 'not ok %d %s\n' $((++_n)) "$*"; }
+# skip NAME REASON
+skip() { _skipped=$((_skipped + 1)); printf 'ok %d %s # SKIP %s\n' $((++_n)) "$1" "$2"; }
+# Instead of a plan: nothing here applies.
+skip_all() { printf 'KTAP version 1\n1..0 # SKIP %s\n' "$*"; _done=1; exit 4; }
+
+# Problems are collected while a test goes on and printed with its verdict:
+#   begin; …; [ … ] || bad "what was seen"; …; verdict NAME
+begin() { _bad=(); }
+bad() { _bad+=("$*"); }
+verdict() {
+	local b
+	if [ ${#_bad[@]} = 0 ]; then
+		ok "$1"
+	else
+		not_ok "$1"
+		for b in "${_bad[@]:0:10}"; do note "  $b"; done
+		[ ${#_bad[@]} -le 10 ] || note "  … and $((${#_bad[@]} - 10)) more"
+	fi
+	_bad=()
+}
+
+# Commands for the end of the test, run last one first whatever way it ends.
+at_exit() { _exit_cmds+=("$1"); }
+_finish() {
+	local rc=$? i
+	set +e
+	for ((i = ${#_exit_cmds[@]} - 1; i >= 0; i--)); do eval "${_exit_cmds[i]}" >/dev/null 2>&1; done
+	jobs -p | xargs -r kill 2>/dev/null
+	rm -rf "$WORK"
+	[ "$_done" ] || { note "ended early, with status $rc"; exit 1; }
+	exit "$rc"
+}
+trap _finish EXIT
+trap 'exit 1' INT TERM
+
+# Ends a test: the status kselftest wants.
+finish() {
+	_done=1
+	printf '# Totals: pass:%d fail:%d skip:%d\n' $((_n - _failed - _skipped)) "$_failed" "$_skipped"
+	if [ "$_n" != "$_planned" ]; then
+		note "planned $_planned tests, ran $_n"
+		exit 1
+	fi
+	[ "$_failed" = 0 ] || exit 1
+	[ "$_skipped" != "$_n" ] || exit 4
+	exit 0
+}
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+# wait_for SECONDS COMMAND…: until it succeeds; its failure if it didn't in time. The limits used are far above what a
+# slow machine needs: how long something takes is never what is tested.
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	while ! "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+have() { command -v "$1" >/dev/null; }
+have_hostctl() { have hostctl; }
+ours() { [ "$DRV" = virtio_net_mq ]; }
+
+# --- the interface ----------------------------------------------------------------------------------------------------
+
+carrier() { [ "$(cat "/sys/class/net/$NETIF/carrier" 2>/dev/null)" = 1 ]; }
+
+# Its name, which a new binding may change.
+find_netif() {
+	local d
+	for d in "/sys/bus/virtio/devices/$VDEV/net/"*; do
+		[ -e "$d" ] && { NETIF=${d##*/}; return 0; }
+	done
+	return 1
+}
+
+# Up, with addresses, after a test that took them away.
+configure() {
+	wait_for 10 find_netif || return 1
+	echo 0 >"/proc/sys/net/ipv6/conf/$NETIF/accept_dad" 2>/dev/null
+	ip -4 -o addr show dev "$NETIF" | grep -qF " $DUT_IP/" || ip addr add "$DUT_IP/24" dev "$NETIF"
+	[ -z "$PEER6" ] || ip -6 -o addr show dev "$NETIF" | grep -qF " $DUT_IP6/" || ip addr add "$DUT_IP6/64" dev "$NETIF" nodad
+	ip link set "$NETIF" up || return 1
+	wait_for 10 carrier
+}
+
+# The peer answers: pings until it does, for at most 10 s. What is lost meanwhile is not this check's business.
+reach() { wait_for 10 ping -q -c 1 -W 1 "${1:-$PEER}" >/dev/null 2>&1; }
+reach6() { [ -z "$PEER6" ] || reach "$PEER6"; }
+
+# One counter of ethtool -S, or nothing; and the sum of those that match an expression.
+stat() { ethtool -S "$NETIF" | awk -v n="$1:" '$1 == n { print $2; exit }'; }
+stat_sum() { ethtool -S "$NETIF" | awk -v re="^($1):\$" '$1 ~ re { s += $2 } END { printf "%d\n", s }'; }
+# A counter of the interface as a whole.
+if_stat() { cat "/sys/class/net/$NETIF/statistics/$1"; }
+
+mtu() { cat "/sys/class/net/$NETIF/mtu"; }
+mac() { cat "/sys/class/net/$NETIF/address"; }
+# On, off, "off [fixed]", or nothing.
+feature() { ethtool -k "$NETIF" | sed -nE "s/^[[:space:]]*$1: //p"; }
+
+# --- queues -----------------------------------------------------------------------------------------------------------
+
+# Third field of the n-th "Combined:" line: 1 is the most, 2 is now.
+_combined() { ethtool -l "$NETIF" | awk -v n="$1" '/^Combined:/ && ++i == n { print $2 }'; }
+max_pairs() { _combined 1; }
+pairs() { _combined 2; }
+# ethtool takes a request for what is for a failure.
+set_pairs() { [ "$(pairs)" = "$1" ] || ethtool -L "$NETIF" combined "$1"; }
+queue_dirs() { find "/sys/class/net/$NETIF/queues" -maxdepth 1 -name "$1-*" | wc -l; }
+
+# Number of the interrupt "VDEV-$1" (input.0, output.0, …), and how often it came.
+irq_of() { awk -v n="$VDEV-$1" '$NF == n { sub(":", "", $1); print $1; exit }' /proc/interrupts; }
+irq_count() {
+	awk -v n="$VDEV-$1" 'NR == 1 { cpus = NF; next }
+		$NF == n { for (i = 2; i <= cpus + 1; i++) s += $i } END { printf "%d\n", s }' /proc/interrupts
+}
+irq_per_queue() { [ "$(irq_of output.0)" ]; }
+
+# --- CPUs -------------------------------------------------------------------------------------------------------------
+
+# "0-2,5" as "0 1 2 5"
+expand() {
+	local part i out=
+	for part in ${1//,/ }; do
+		for ((i = ${part%-*}; i <= ${part#*-}; i++)); do out+="${out:+ }$i"; done
+	done
+	echo "$out"
+}
+online_cpus() { expand "$(</sys/devices/system/cpu/online)"; }
+# A mask in hexadecimal, perhaps with commas, as "0 1 2 5"; for up to 63 CPUs.
+mask_cpus() {
+	local m=$((16#${1//,/})) i out=
+	for ((i = 0; m > 0; i++, m >>= 1)); do ((m & 1)) && out+="${out:+ }$i"; done
+	echo "$out"
+}
+xps_cpus() { mask_cpus "$(<"/sys/class/net/$NETIF/queues/tx-$1/xps_cpus")"; }
+# Which CPUs can go offline (the first can't, on x86).
+removable_cpus() {
+	local d
+	for d in /sys/devices/system/cpu/cpu[0-9]*; do
+		[ -w "$d/online" ] && echo "${d##*/cpu}"
+	done | sort -n
+}
+cpu_online() { echo "$2" >"/sys/devices/system/cpu/cpu$1/online"; }
+all_cpus_online() { local c; for c in $(removable_cpus); do cpu_online "$c" 1; done; }
+
+# --- traffic ----------------------------------------------------------------------------------------------------------
+
+# iperf3 in the background, its output in $WORK/iperf; iperf_ok waits for it.
+# One server serves one client at a time, and lets go of the last one late: try again for a while.
+iperf_start() {
+	IPERF_LOG=$WORK/iperf.$RANDOM
+	(
+		for _ in 1 2 3 4 5 6; do
+			iperf3 -c "$PEER" -i 0 --connect-timeout 10000 "$@" >"$IPERF_LOG" 2>&1 && exit 0
+			grep -q 'server is busy' "$IPERF_LOG" || exit 1
+			sleep 1
+		done
+		exit 1
+	) &
+	IPERF_PID=$!
+}
+iperf_ok() { wait "$IPERF_PID"; }
+iperf_running() { kill -0 "$IPERF_PID" 2>/dev/null; }
+iperf_last() { grep -E 'error|SUM.*receiver|receiver' "$IPERF_LOG" | tail -1; }
+
+# The peer's content service (qemu-test/peer.py), one request each.
+peer_request() { printf '%s\n' "$*" | socat -t 60 - "TCP:$(addr4or6 "${PEER_VIA:-$PEER}"):7000"; }
+addr4or6() { case $1 in *:*) echo "[$1]" ;; *) echo "$1" ;; esac; }
+have_peer_service() {
+	have socat || return 1
+	[ "$(peer_request HASH 0 0 2>/dev/null)" = e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 ]
+}
+# download BYTES SEED [ADDRESS]: fetches contents and compares with what the peer says they are.
+download() {
+	local want got
+	want=$(PEER_VIA=${3:-} peer_request HASH "$1" "$2") || return 1
+	got=$(printf 'SEND %s %s\n' "$1" "$2" | socat -t 60 -b 65536 - "TCP:$(addr4or6 "${3:-$PEER}"):7000" | sha256sum)
+	[ "${got%% *}" = "$want" ] && return 0
+	echo "received $1 bytes with checksum ${got%% *}, sent were $want"
+	return 1
+}
+# upload FILE SHA256 [ADDRESS]: sends a file and compares the checksum of what arrived.
+upload() {
+	local got
+	got=$( (echo RECV; cat "$1") | socat -t 60 -b 65536 - "TCP:$(addr4or6 "${3:-$PEER}"):7000") || { echo "socat failed"; return 1; }
+	[ "$got" = "$(wc -c <"$1") $2" ] && return 0
+	echo "sent $(wc -c <"$1") bytes with checksum $2, the peer has: $got"
+	return 1
+}
+# blob FILE BYTES: random contents; prints their checksum.
+blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
+
+# Problems in the kernel's log since mark_log, as lines.
+mark_log() { LOG_MARK="vnm-mark-$$-$RANDOM"; echo "$LOG_MARK" >/dev/kmsg; }
+log_since() { dmesg | sed -n "/$LOG_MARK/,\$p" | sed 1d; }
+log_problems() {
+	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|stall|DMA-API'
+}
+# For the device: QEMU's view of the receive filter, one field of it.
+rx_filter() { hostctl qmp query-rx-filter name=nic0 | grep -oE "\"$1\": (\[[^]]*\]|\"[^\"]*\"|[a-z0-9]+)" | sed -E 's/^"[^"]*": //'; }
