@@ -73,6 +73,8 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
         )?;
     }
     let set = VirtqueueSet::find(&info.vdev, infos)?;
+    // First, so that `detach_queues` finds it whatever fails below.
+    *info.queues.lock() = Some(set.clone());
     for i in 0..info.max_pairs {
         let pair = dev.pair(i).ok_or(EINVAL)?;
         let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
@@ -84,8 +86,7 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
         info.ctrl
             .attach(VirtqueueSet::take(&set, rx_vq(info.max_pairs))?);
     }
-    info.affinity.lock().set(Some(set.clone()));
-    *info.queues.lock() = Some(set);
+    info.affinity.lock().set(Some(set));
     Ok(())
 }
 
@@ -179,9 +180,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     }
     dev.set_real_num_queues(want, want, rtnl)?;
     if up {
-        for i in want..now {
-            open::drain_tx(dev, i);
-        }
+        open::drain_tx(dev, want..now);
     }
     if let Err(e) = tell_device(info, want) {
         // The old count stays in force on both sides.
@@ -190,9 +189,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     }
     info.settings.lock().pairs = want;
     if up {
-        for i in want..now {
-            open::drain_rx(dev, i);
-        }
+        open::drain_rx(dev, want..now);
         open::disable_pairs(dev, want, now, rtnl);
         for i in want..now {
             reclaim(dev, i, rtnl);

@@ -15,7 +15,10 @@ use crate::{
         Ack,
         Backoff, //
     },
-    sync::params,
+    sync::{
+        fail,
+        params, //
+    },
     virtio::{
         ctrl_ring,
         Device,
@@ -148,6 +151,7 @@ impl CtrlVq {
     /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EPROTO`-like `EIO`
     /// for a malformed answer, a broken queue or a device that owes an answer, `ETIMEDOUT`.
     pub(crate) fn exec<C: Command>(&self, dev: &Device, cmd: &C) -> Result {
+        fail::point()?;
         let mut out = KVec::with_capacity(16, GFP_KERNEL)?;
         out.extend_from_slice(&[C::CLASS, C::CMD], GFP_KERNEL)?;
         cmd.payload(&mut out)?;
@@ -158,7 +162,7 @@ impl CtrlVq {
         let vq = state
             .vq
             .as_mut()
-            .ok_or_else(crate::compat::errno::eopnotsupp)?;
+            .ok_or_else(crate::sync::errno::eopnotsupp)?;
         while state.late > 0 && vq.get_buf().is_some() {
             state.late -= 1;
         }

@@ -43,6 +43,39 @@ unsigned int vnm_helper_param_ctrl_timeout_ms(void)
 	return READ_ONCE(ctrl_timeout_ms);
 }
 
+#ifdef VNM_FAILPOINTS
+static atomic_t fail_left = ATOMIC_INIT(0);
+
+static int set_fail_at(const char *val, const struct kernel_param *kp)
+{
+	int n, err = kstrtoint(val, 0, &n);
+
+	if (!err)
+		atomic_set(&fail_left, n);
+	return err;
+}
+
+static int get_fail_at(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&fail_left));
+}
+
+static const struct kernel_param_ops fail_at_ops = { .set = set_fail_at, .get = get_fail_at };
+module_param_cb(fail_at, &fail_at_ops, NULL, 0644);
+MODULE_PARM_DESC(fail_at, "The step, counted from now on, that fails (0 = none; negative: it did)");
+
+bool vnm_helper_fail_point(void)
+{
+	/* 0 stays: no step is to fail.  1 becomes -1: this one does. */
+	if (atomic_read(&fail_left) <= 0)
+		return false;
+	if (atomic_dec_return(&fail_left))
+		return false;
+	atomic_set(&fail_left, -1);
+	return true;
+}
+#endif
+
 /* --- virtio --- */
 
 void vnm_helper_virtio_device_ready(struct virtio_device *vdev)

@@ -17,6 +17,7 @@ use crate::{
     tx,
     virtio::VirtqueueSet, //
 };
+use core::ops::Range;
 use kernel::{
     prelude::*,
     sync::Arc,
@@ -48,9 +49,7 @@ pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
 /// `ndo_stop`.
 pub(crate) fn stop(dev: &Net, rtnl: &mut Rtnl) {
     let n = dev.data().pairs();
-    for i in 0..n {
-        drain_tx(dev, i);
-    }
+    drain_tx(dev, 0..n);
     disable_pairs(dev, 0, n, rtnl);
 }
 
@@ -114,45 +113,50 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     }
 }
 
-/// Waits until the device has sent what is in TX ring `i`: at most 100 ms, or less if it is dead.
-/// The stack must not send on the queue any more. Returns whether the ring is empty.
-pub(crate) fn drain_tx(dev: &Net, i: u16) -> bool {
-    let Some(pair) = dev.pair(i) else {
-        return true;
-    };
+/// Waits until the device has sent what is in these TX rings: 100 ms in all, less if it is dead.
+/// The stack must not send on them any more.
+pub(crate) fn drain_tx(dev: &Net, pairs: Range<u16>) {
     for turn in 0..100 {
-        {
+        let mut empty = true;
+        for pair in pairs.clone().filter_map(|i| dev.pair(i)) {
             let mut tx = pair.tx.lock_bh();
             tx::reap(&mut tx, 0);
-            match tx.state().vq.as_mut() {
-                Some(vq) if vq.num_free() < vq.size() && !vq.is_broken() => {
+            if let Some(vq) = tx.state().vq.as_mut() {
+                if vq.num_free() < vq.size() && !vq.is_broken() {
+                    empty = false;
                     // The last packets may not have been kicked (xmit_more).
                     if turn == 0 {
                         vq.kick();
                     }
                 }
-                _ => return true,
             }
+        }
+        if empty {
+            return;
         }
         fsleep(Delta::from_millis(1));
     }
-    false
 }
 
-/// Polls RX ring `i` until it is dry: at most 100 ms. NAPI runs on it; the device doesn't fill it
-/// any more.
-pub(crate) fn drain_rx(dev: &Net, i: u16) {
-    let Some(pair) = dev.pair(i) else {
-        return;
+/// Polls these RX rings until they are dry: 100 ms in all. NAPI runs on them; the device doesn't
+/// fill them any more.
+pub(crate) fn drain_rx(dev: &Net, pairs: Range<u16>) {
+    let received = || {
+        pairs
+            .clone()
+            .filter_map(|i| dev.pair(i))
+            .fold(0u64, |n, p| n.wrapping_add(p.rx.shared().packets.get()))
     };
-    let mut last = None;
-    for _ in 0..100 {
-        pair.rx.schedule_now();
-        fsleep(Delta::from_millis(1));
-        let now = pair.rx.shared().packets.get();
-        if last == Some(now) {
+    let mut last = received();
+    for _ in 0..50 {
+        for pair in pairs.clone().filter_map(|i| dev.pair(i)) {
+            pair.rx.schedule_now();
+        }
+        fsleep(Delta::from_millis(2));
+        let now = received();
+        if now == last {
             return;
         }
-        last = Some(now);
+        last = now;
     }
 }

@@ -157,8 +157,9 @@ fn post_one(info: &VirtnetInfo, rq: &mut ReceiveQueue, context: Context) -> Resu
             return match full.map(|()| vq.add_big(buf, split)) {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(buf)) => {
-                    if rq.spare.push(buf, context.flags()).is_err() {
-                        return Err(ENOMEM);
+                    // There is room: the list was taken out of there, or `prepare` made it.
+                    if let Err(e) = rq.spare.push_within_capacity(buf) {
+                        drop(e);
                     }
                     Err(ENOSPC)
                 }

@@ -23,7 +23,6 @@ use kernel::{
 mod bindings;
 
 // The safe layer.
-mod compat;
 mod net;
 mod sync;
 mod virtio;
@@ -56,10 +55,10 @@ const VERSION: &str = "0.1.0";
 /// The virtio device type "network card" (specification section 5).
 const VIRTIO_ID_NET: u32 = 1;
 
-const ID_TABLE: compat::device_id::Table<1> =
-    compat::device_id::table([(compat::device_id::DeviceId::any_vendor(VIRTIO_ID_NET), ())]);
+const ID_TABLE: virtio::id_table::Table<1> =
+    virtio::id_table::table([(virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET), ())]);
 kernel::module_device_table!("virtio", MODULE_VIRTIO_TABLE, ID_TABLE);
-static ID_TABLE_STATIC: compat::device_id::Table<1> = ID_TABLE;
+static ID_TABLE_STATIC: virtio::id_table::Table<1> = ID_TABLE;
 const ID_TABLE_PTR: *const bindings::virtio_device_id = (&raw const ID_TABLE_STATIC).cast();
 
 /// Number of the CPU hotplug state, for interfaces that appear.

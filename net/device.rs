@@ -27,6 +27,7 @@ use crate::{
         },
     }, //
 };
+use crate::sync::fail;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -217,6 +218,7 @@ impl<T: Driver> NetDevice<T> {
     /// Sets the stack's numbers of queues. Before registration RTNL may be absent in C; here it
     /// is always held.
     pub(crate) fn set_real_num_queues(&self, tx: u16, rx: u16, _rtnl: &mut Rtnl) -> Result {
+        fail::point()?;
         // SAFETY: The device is valid, RTNL is held.
         kernel::error::to_result(unsafe {
             bindings::netif_set_real_num_tx_queues(self.as_raw(), u32::from(tx))
@@ -344,6 +346,7 @@ impl<T: Driver> NetDevice<T> {
 
     /// Starts to listen for CPUs on hotplug state `state`.
     pub(crate) fn hotplug_add(&self, state: i32) -> Result {
+        fail::point()?;
         // SAFETY: The device owns the node and outlives it; serialised by the bus.
         unsafe { self.private().hotplug.add(state, self) }
     }
@@ -373,8 +376,9 @@ impl<T: Driver> NetDevice<T> {
 
     /// Stops everything that calls into the driver on its own: works and hotplug callbacks.
     pub(crate) fn quiesce(&self) {
-        self.hotplug_remove();
+        // First the reset work: it removes and adds the hotplug node itself.
         self.private().reset_work.disable_sync();
+        self.hotplug_remove();
         self.private().config_work.disable_sync();
     }
 }
@@ -417,6 +421,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         data: impl PinInit<T, Error>,
         mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
     ) -> Result<Self> {
+        fail::point()?;
         let size = i32::try_from(core::mem::size_of::<Private<T>>())?;
         let n = u32::from(pairs);
         // SAFETY: Any sizes are fine; null on failure.
@@ -464,6 +469,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             net.private().reset_work.bind(net);
         }
         for i in 0..pairs {
+            fail::point()?;
             // SAFETY: The device has that many queues. Nobody else looks at the list yet.
             unsafe {
                 let pair = QueuePair::new(dev, i, pair_init(i)?)?;
@@ -483,6 +489,9 @@ impl<T: Driver> UnregisteredNetDevice<T> {
     ///
     /// The device back, with the core's error.
     pub(crate) fn register(self, _rtnl: &mut Rtnl) -> Result<Registration<T>, (Self, Error)> {
+        if let Err(e) = fail::point() {
+            return Err((self, e));
+        }
         // SAFETY: Valid, not registered; RTNL is held.
         match kernel::error::to_result(unsafe { bindings::register_netdevice(self.0.as_ptr()) }) {
             // INVARIANT: Registered.

@@ -247,7 +247,7 @@ impl<E: Ops> Table<E> {
     unsafe extern "C" fn get_sset_count(dev: *mut bindings::net_device, set: c_int) -> c_int {
         from_result(|| {
             if u32::try_from(set)? != bindings::ethtool_stringset_ETH_SS_STATS {
-                return Err(crate::compat::errno::eopnotsupp());
+                return Err(crate::sync::errno::eopnotsupp());
             }
             // SAFETY: Called by the core for our device.
             Ok(i32::try_from(E::stats_count(unsafe { Self::dev(dev) }))?)

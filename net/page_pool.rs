@@ -80,6 +80,7 @@ impl PagePool {
     /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers.
     /// Process context.
     pub(crate) fn new(napi: &NapiRef<'_>, size: u32) -> Result<Self> {
+        crate::sync::fail::point()?;
         let mut params = bindings::page_pool_params::default();
         // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid and outlive
         // the direct use of the pool (`page_pool_destroy` unlinks it).

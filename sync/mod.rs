@@ -4,5 +4,7 @@
 
 pub(crate) mod counter;
 pub(crate) mod cpus;
+pub(crate) mod errno;
+pub(crate) mod fail;
 pub(crate) mod params;
 pub(crate) mod work;

@@ -149,6 +149,7 @@ impl<D: Driver> Binding<D> {
         // SAFETY: The virtio device is the parent and outlives the binding.
         let net =
             unsafe { UnregisteredNetDevice::new(dev.dev_raw(), pairs, setup, data, pair_init)? };
+        crate::sync::fail::point()?;
         let target = KBox::new(
             IrqTarget {
                 net: net.as_raw(),

@@ -10,6 +10,7 @@
 pub(crate) mod ctrl_ring;
 pub(crate) mod device;
 pub(crate) mod driver;
+pub(crate) mod id_table;
 pub(crate) mod napi;
 pub(crate) mod rx_ring;
 pub(crate) mod tx_ring;

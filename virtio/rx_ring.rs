@@ -165,7 +165,7 @@ impl Virtqueue<RxBuf> {
                 if at != 0 {
                     if let Some(e) = sg.get_mut(n) {
                         bindings::sg_set_buf(e, va.cast(), at);
-                        n += 1;
+                        n = n.wrapping_add(1);
                     }
                 }
                 if let Some(e) = sg.get_mut(n) {
@@ -174,9 +174,9 @@ impl Virtqueue<RxBuf> {
                         e,
                         // CAST: u32 fits.
                         va.add(at as usize).cast(),
-                        page.truesize() - at,
+                        page.truesize().saturating_sub(at),
                     );
-                    n += 1;
+                    n = n.wrapping_add(1);
                 }
                 at = 0;
             }

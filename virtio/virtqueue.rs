@@ -9,7 +9,10 @@
 //! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
 
 use super::Device;
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::fail, //
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
@@ -91,6 +94,7 @@ impl VirtqueueSet {
     ///
     /// What the transport reports; `ENOMEM`.
     pub(crate) fn find(dev: &Device, infos: KVVec<QueueInfo>) -> Result<Arc<Self>> {
+        fail::point()?;
         let n = infos.len();
         let mut raw: KVVec<*mut bindings::virtqueue> = KVVec::with_capacity(n, GFP_KERNEL)?;
         let mut c_infos: KVVec<bindings::virtqueue_info> = KVVec::with_capacity(n, GFP_KERNEL)?;
@@ -117,6 +121,7 @@ impl VirtqueueSet {
             )?;
         }
         let room = UniqueArc::new_uninit(GFP_KERNEL)?;
+        fail::point()?;
         // SAFETY: Both arrays have `n` entries; the names outlive the queues (kept in the set).
         kernel::error::to_result(unsafe {
             bindings::virtio_find_vqs(
@@ -149,6 +154,7 @@ impl VirtqueueSet {
     ///
     /// `EINVAL` if there is no such queue, `EBUSY` if it is already out.
     pub(crate) fn take<T: Token>(this: &Arc<Self>, index: u32) -> Result<Virtqueue<T>> {
+        fail::point()?;
         let slot = this.vqs.get(usize::try_from(index)?).ok_or(EINVAL)?;
         let vq = NonNull::new(slot.vq).ok_or(EINVAL)?;
         // SAFETY: Serialised by RTNL or the bus, see the type's documentation.

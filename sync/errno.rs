@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Error numbers that the kernel crate of 7.2 has no names for; 7.3 has some of them.
+//! Error numbers that the kernel crate of 7.2 has no names for.
+//!
+//! Kernel 7.3 has some of them; that concerns this file only.
 
 use crate::bindings;
 use kernel::error::Error;

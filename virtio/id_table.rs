@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device table: 7.3 changes `IdArray::new_without_index` and `module_device_table!`.
+//! The device table.
+//!
+//! Kernel 7.3 changes `IdArray::new_without_index`; that concerns this file only.
 
 use crate::bindings;
 use kernel::device_id::{
