@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Contents arrive as they were sent, both ways, over IPv4 and IPv6, in whatever receive mode the device's features give;
+# packets of every kind of length pass; a device's MTU is taken over.
+. "$(dirname "$0")/lib.sh"
+
+MB=${MB:-10}
+plan 8
+reach
+
+# "4 of 4 queue pairs, mergeable mode", of the last binding
+mode=$(dmesg | grep "$DRV $VDEV: .* mode" | tail -1 | sed 's/.*, //')
+note "receive mode: ${mode:-unknown}; MTU $(mtu)"
+
+if have_peer_service; then
+	sum=$(blob "$WORK/blob" $((MB << 20)))
+	for via in "$PEER" $PEER6; do
+		begin
+		out=$(upload "$WORK/blob" "$sum" "$via") || bad "$out"
+		out=$(download $((MB << 20)) "$RANDOM" "$via") || bad "$out"
+		verdict "$MB MB each way by way of $via"
+	done
+	[ "$PEER6" ] || skip "contents by way of IPv6" "PEER6 is not set"
+else
+	skip "contents by way of IPv4" "qemu-test/peer.py doesn't run there, or socat is missing"
+	skip "contents by way of IPv6" "qemu-test/peer.py doesn't run there, or socat is missing"
+fi
+
+begin
+for args in "-P 2" "-R -P 2"; do
+	# shellcheck disable=SC2086
+	iperf_start $args -t 2
+	iperf_ok || bad "iperf3 $args: $(iperf_last)"
+done
+verdict "TCP both ways"
+
+# Around the limits of buffers and descriptors, with the pattern that ping checks by itself; and each length up to 300,
+# where copying, padding and header splitting differ.
+sizes() {
+	seq "$1" "$2" | while read -r s; do
+		ping -q -c 1 -W 5 -s "$s" -p a55a3c "${@:3}" "$PEER" >"$WORK/ping" || echo "$s bytes: $(grep -E 'transmitted|wrong' "$WORK/ping")"
+	done
+}
+begin
+while IFS= read -r l; do bad "$l"; done < <(sizes 0 20; sizes 96 112; sizes 210 230; sizes 980 996)
+verdict "packets of many lengths"
+
+m=$(mtu)
+begin
+while IFS= read -r l; do bad "$l"; done < <(sizes $((m - 36)) $((m - 28)) -M do)
+ping -q -c 1 -W 1 -M do -s $((m - 27)) "$PEER" >/dev/null 2>&1 && bad "a packet one byte too long was sent"
+verdict "packets up to the MTU of $m"
+
+# Fragments: many packets of full size, back to back.
+begin
+while IFS= read -r l; do bad "$l"; done < <(for s in 4000 16000 60000 65000; do sizes $s $s; done)
+verdict "fragmented packets"
+
+begin
+max_mtu=$(ip -d link show "$NETIF" | grep -o 'maxmtu [0-9]*' | cut -d' ' -f2)
+host_mtu=$(grep -o 'host_mtu=[0-9]*' <<<"${FEATURES:-}" | cut -d= -f2)
+if [ "$host_mtu" ]; then
+	[ "$m" = "$host_mtu" ] || bad "the device's MTU is $host_mtu, the interface's $m"
+	[ "$max_mtu" = "$host_mtu" ] || bad "the device's MTU is $host_mtu, the largest allowed $max_mtu"
+	ip link set "$NETIF" mtu $((host_mtu + 1)) 2>/dev/null && bad "an MTU of $((host_mtu + 1)) was taken"
+	[ "$(mtu)" = "$m" ] || bad "after that the MTU is $(mtu)"
+	verdict "the device's MTU of $host_mtu is taken over, and the most allowed"
+else
+	[ "$m" = 1500 ] || bad "the MTU is $m"
+	[ "$max_mtu" -ge 1500 ] || bad "the largest MTU is $max_mtu"
+	verdict "the MTU is 1500, at most $max_mtu"
+fi
+
+begin
+if ours; then
+	for what in drop_length drop_num_buffers drop_header alloc_fail; do
+		n=$(stat_sum "(rx|tx)[0-9]+_$what")
+		[ "$n" = 0 ] || bad "$what: $n"
+	done
+fi
+[ "$(if_stat rx_errors)/$(if_stat tx_errors)" = 0/0 ] || bad "errors: RX $(if_stat rx_errors), TX $(if_stat tx_errors)"
+verdict "no errors counted"
+finish

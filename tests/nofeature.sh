@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Devices that lack something: several queues, the control queue, enough interrupt vectors. What they have works, what they
+# lack is refused without harm. What this guest's device lacks is read from the device's own feature bits.
+. "$(dirname "$0")/lib.sh"
+
+# Feature bit N, as negotiated: a string of zeroes and ones, bit 0 first.
+bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
+has() { [ "${bits:$1:1}" = 1 ]; }
+MQ=22 CTRL_VQ=17 CTRL_MAC=23
+max=$(max_pairs)
+at_exit 'set_pairs $first_pairs'
+first_pairs=$(pairs)
+plan 7
+reach
+
+lacking=
+has $CTRL_VQ || lacking+=" CTRL_VQ"
+has $MQ || lacking+=" MQ"
+irq_per_queue || lacking+=" vectors"
+note "lacking:${lacking:- nothing}"
+
+begin
+if has $MQ && has $CTRL_VQ; then
+	[ "$max" = "${QUEUES:-$max}" ] || bad "at most $max pairs, the device has $QUEUES"
+	verdict "all $max pairs can be used"
+else
+	[ "$max" = 1 ] || bad "at most $max pairs without$lacking"
+	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs in use"
+	verdict "there is one pair"
+fi
+
+begin
+ethtool -L "$NETIF" combined $((max + 1)) 2>/dev/null && bad "combined $((max + 1)) was taken"
+for ((n = 1; n <= max; n++)); do
+	set_pairs $n 2>"$WORK/err" || bad "combined $n: $(cat "$WORK/err")"
+	[ "$(queue_dirs tx)" = $n ] || bad "$n pairs: sysfs has $(queue_dirs tx)"
+	reach || bad "$n pairs: no answer to ping"
+done
+verdict "numbers of pairs: 1 to $max, $((max + 1)) is refused"
+
+begin
+for args in "-P 4" "-R -P 4"; do
+	# shellcheck disable=SC2086
+	iperf_start $args -t 2
+	iperf_ok || bad "iperf3 $args: $(iperf_last)"
+done
+if have_peer_service; then
+	sum=$(blob "$WORK/blob" 4000000)
+	for via in "$PEER" $PEER6; do
+		out=$(upload "$WORK/blob" "$sum" "$via") || bad "$out"
+		out=$(download 4000000 $RANDOM "$via") || bad "$out"
+	done
+fi
+verdict "traffic"
+
+# Shared or not, each queue's interrupts arrive. Enough flows that the device's hash finds each receive queue.
+begin
+if ! ours; then
+	skip "each queue is served" "$DRV doesn't count callbacks"
+else
+	for ((q = 0; q < max; q++)); do before[q]="$(stat rx${q}_callbacks) $(stat tx${q}_packets)"; done
+	for ((turn = 0; turn < 8; turn++)); do
+		iperf_start -P 8 -t 1 -R
+		iperf_ok || bad "iperf3: $(iperf_last)"
+		for c in $(online_cpus); do taskset -c "$c" ping -q -c 5 -i 0.005 -W 5 "$PEER" >/dev/null || bad "CPU $c: no answer to ping"; done
+		idle=
+		for ((q = 0; q < max; q++)); do
+			[ "$(stat rx${q}_callbacks)" -gt "${before[q]% *}" ] || idle+=" rx$q"
+			# With more pairs than CPUs some TX queues depend on a hash, too.
+			[ "$(stat tx${q}_packets)" -gt "${before[q]#* }" ] || idle+=" tx$q"
+		done
+		[ "$idle" ] || break
+	done
+	[ -z "$idle" ] || bad "without callbacks or packets:$idle"
+	verdict "each queue is served"
+fi
+
+# What needs the control queue: refused or done without, and no harm.
+begin
+old=$(mac)
+if has $CTRL_VQ && has $CTRL_MAC; then
+	ip link set "$NETIF" address 02:00:00:00:00:77 || bad "the address can't be set"
+	[ "$(mac)" = 02:00:00:00:00:77 ] || bad "the address is $(mac)"
+	ip link set "$NETIF" address "$old" || bad "the address can't be set back"
+else
+	note "without a way to tell the device its address"
+fi
+ip link set "$NETIF" promisc on || bad "promisc on failed"
+ip link set "$NETIF" allmulticast on || bad "allmulticast on failed"
+ip maddr add 01:00:5e:00:11:22 dev "$NETIF" || bad "joining a group failed"
+ip maddr del 01:00:5e:00:11:22 dev "$NETIF"
+ip link set "$NETIF" allmulticast off
+ip link set "$NETIF" promisc off
+reach || bad "no answer to ping"
+verdict "address and filters"
+
+begin
+for _ in 1 2 3; do
+	ip link set "$NETIF" down
+	ip link set "$NETIF" up
+	reach || bad "no answer to ping after down and up"
+done
+verdict "down and up"
+
+begin
+if irq_per_queue || ! ours; then
+	verdict "interrupts"
+else
+	# The shared interrupt is one, whatever its name; affinity hints are for queues with one each.
+	for irq in $(awk -v v="$VDEV-" 'index($NF, v) == 1 { sub(":", "", $1); print $1 }' /proc/interrupts); do
+		hint=$(mask_cpus "$(cat "/proc/irq/$irq/affinity_hint")")
+		[ -z "$hint" ] || bad "shared IRQ $irq has the affinity hint $hint"
+	done
+	verdict "shared interrupts have no affinity hint"
+fi
+finish

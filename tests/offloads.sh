@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Each offload off and on again, with contents verified in each state over IPv4 and IPv6. That it really is off or on is
+# seen by the length of the packets that the device is given, or gives: none above the MTU, or some.
+. "$(dirname "$0")/lib.sh"
+
+# Megabytes each way and address family: with everything on, and in each other state.
+BULK=${BULK:-40} EACH=${EACH:-1}
+have_peer_service || skip_all "qemu-test/peer.py doesn't run on the peer, or socat is missing"
+[ "$PEER6" ] || skip_all "PEER6 is not set"
+
+names="tx-checksum-ip-generic tx-scatter-gather tx-tcp-segmentation tx-tcp6-segmentation tx-udp-segmentation rx-gro-hw
+	rx-gro tx-generic-segmentation"
+declare -A start
+for f in $names; do start[$f]=$(feature "$f"); done
+restore() { local f; for f in $names; do ethtool -K "$NETIF" "$f" "${start[$f]%% *}"; done; }
+at_exit restore
+plan $((2 + $(wc -w <<<"$names") + 4))
+reach
+reach6
+
+big=$(blob "$WORK/big" $((BULK << 20)))
+small=$(blob "$WORK/small" $((EACH << 20)))
+total=0
+# Both ways, both families.
+contents() {
+	local file=$1 sum=$2 n via out
+	n=$(wc -c <"$file")
+	for via in "$PEER" "$PEER6"; do
+		out=$(upload "$file" "$sum" "$via") || bad "$3 $via: $out"
+		out=$(download "$n" "$RANDOM" "$via") || bad "$3 $via: $out"
+		total=$((total + 2 * n))
+	done
+}
+
+# The longest of the packets that $1 (tx or rx) had between interface and device, on average over a transfer: above the
+# MTU only if segmentation or merging is left to the device.
+ratio() { # DIRECTION COMMAND…
+	local d=$1 p b
+	shift
+	p=$(if_stat "${d}_packets") b=$(if_stat "${d}_bytes")
+	"$@" >/dev/null
+	p=$(($(if_stat "${d}_packets") - p)) b=$(($(if_stat "${d}_bytes") - b))
+	echo $((p > 0 ? b / p : 0))
+}
+
+begin
+contents "$WORK/big" "$big" "everything on:"
+verdict "contents with everything on, $BULK MB each way and family"
+
+for f in $names; do
+	if [ -z "${start[$f]}" ] || [[ ${start[$f]} == *fixed* ]]; then
+		skip "$f off and on" "it is ${start[$f]:-unknown}"
+		continue
+	fi
+	begin
+	other=on
+	[ "${start[$f]}" = on ] && other=off
+	for state in $other "${start[$f]}"; do
+		ethtool -K "$NETIF" "$f" $state || bad "$f doesn't go $state"
+		[ "$(feature $f)" = $state ] || bad "$f is $(feature $f) after having been set $state"
+		contents "$WORK/small" "$small" "$f $state:"
+	done
+	verdict "$f off and on, contents"
+done
+
+# shellcheck disable=SC2086
+set_all() { local f; for f in $names; do [[ ${start[$f]} == *fixed* ]] || ethtool -K "$NETIF" $f $1 2>/dev/null; done; }
+begin
+set_all off
+for f in $names; do [[ $(feature $f) == off* ]] || [[ ${start[$f]} == *fixed* ]] || bad "$f is $(feature $f)"; done
+contents "$WORK/small" "$small" "everything off:"
+restore
+for f in $names; do [ "$(feature $f)" = "${start[$f]}" ] || bad "$f was ${start[$f]}, is $(feature $f)"; done
+contents "$WORK/small" "$small" "everything on again:"
+verdict "everything off and on again, contents"
+
+# TX: what the device is given. The threshold for "on" is low: any packet of several segments shows.
+tso() {
+	local f=$1 via=$2 on off
+	if [[ ${start[$f]} != on ]]; then
+		skip "$f: the device segments" "it is ${start[$f]:-unknown}"
+		return
+	fi
+	begin
+	on=$(ratio tx upload "$WORK/small" "$small" "$via")
+	ethtool -K "$NETIF" $f off
+	off=$(ratio tx upload "$WORK/small" "$small" "$via")
+	ethtool -K "$NETIF" $f on
+	[ "$on" -gt $(($(mtu) + 200)) ] || bad "on: $on bytes per packet"
+	[ "$off" -le $(($(mtu) + 18)) ] || bad "off: $off bytes per packet"
+	verdict "$f: the device segments"
+}
+tso tx-tcp-segmentation "$PEER"
+tso tx-tcp6-segmentation "$PEER6"
+
+# RX: packets that the device left in one piece. GRO comes after the counters.
+if [[ ${start[rx-gro-hw]} != on ]] || ! ours; then
+	skip "rx-gro-hw: large packets are received" "rx-gro-hw is ${start[rx-gro-hw]:-unknown}, the driver $DRV"
+else
+	begin
+	rx_gso() { # ADDRESS
+		local a
+		a=$(stat_sum 'rx[0-9]+_gso_packets')
+		download $((EACH << 20)) 1 "$1" >/dev/null
+		echo $(($(stat_sum 'rx[0-9]+_gso_packets') - a))
+	}
+	on="$(rx_gso "$PEER") $(rx_gso "$PEER6")"
+	if [[ ${start[rx-gro-hw]} == *fixed* ]]; then
+		off="0 0"
+	else
+		ethtool -K "$NETIF" rx-gro-hw off
+		off="$(rx_gso "$PEER") $(rx_gso "$PEER6")"
+		ethtool -K "$NETIF" rx-gro-hw on
+	fi
+	[[ $on == [1-9]*" "[1-9]* ]] || bad "on: $on large packets (IPv4, IPv6)"
+	[ "$off" = "0 0" ] || bad "off: $off large packets (IPv4, IPv6)"
+	verdict "rx-gro-hw: large packets are received"
+fi
+
+# USO: one write of 20 datagrams. socat can set the socket option (SOL_UDP 17, UDP_SEGMENT 103).
+uso() { # ADDRESS: what the peer counted, and packets sent
+	local a
+	peer_request UDPRESET >/dev/null
+	a=$(if_stat tx_packets)
+	head -c 20000 /dev/urandom | socat -u -b 20000 - "UDP:$(addr4or6 "$1"):7100,setsockopt-int=17:103:1000" 2>"$WORK/err"
+	# The requests are TCP: count before them.
+	sleep 0.3
+	echo "$(peer_request UDPCOUNT 7100) in $(($(if_stat tx_packets) - a))"
+}
+if [[ ${start[tx-udp-segmentation]} != on ]]; then
+	skip "tx-udp-segmentation: the device segments" "it is ${start[tx-udp-segmentation]:-unknown}"
+else
+	begin
+	for via in "$PEER" "$PEER6"; do
+		on=$(uso "$via")
+		ethtool -K "$NETIF" tx-udp-segmentation off
+		off=$(uso "$via")
+		ethtool -K "$NETIF" tx-udp-segmentation on
+		[[ $on == "20 20000 in "* ]] || bad "$via, on: $on, not 20 20000 ($(cat "$WORK/err"))"
+		[[ $off == "20 20000 in "* ]] || bad "$via, off: $off, not 20 20000"
+		# The requests around it take a dozen packets.
+		[ "${on##* }" -lt "${off##* }" ] || bad "$via: ${on##* } packets when on, ${off##* } when off"
+	done
+	verdict "tx-udp-segmentation: the device segments"
+fi
+note "verified $((total >> 20)) MB in all"
+finish
