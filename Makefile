@@ -54,7 +54,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs))
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy doc host-test:
+fmt fmt-check clippy failpoints doc host-test:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -67,11 +67,18 @@ fmt: ## format the sources as the kernel's are
 fmt-check: ## say what isn't formatted
 	@rustfmt --edition 2021 --config-path $(KDIR)/.rustfmt.toml --check $(sources)
 
-# On a copy, because what clippy builds must not be mistaken for the module.
+# Builds that must not be mistaken for the module happen in a copy of the sources.
+copy_to = tar -c --exclude=./.git --exclude='*.o' --exclude='*.ko' --exclude='*.cmd' --exclude='*_generated.rs' \
+	--exclude=./qemu-test --exclude=./doc . | tar -x -C
+
 clippy: check-kdir ## clippy, each warning an error
-	+@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-	tar -c --exclude=./.git --exclude='*.o' --exclude='*.ko' --exclude='*.cmd' --exclude=./qemu-test . | tar -x -C "$$dir" && \
+	+@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(copy_to) "$$dir" && \
 	$(KMAKE) M="$$dir" CLIPPY=1 W=e modules
+
+# What the test of failing probes loads (qemu-test/guests.toml).
+failpoints: check-kdir
+	+@mkdir -p qemu-test/out/failpoints && $(copy_to) qemu-test/out/failpoints && \
+	$(KMAKE) M=$(CURDIR)/qemu-test/out/failpoints VNM_FAILPOINTS=1 modules
 
 # With the very flags the module was compiled with, which Kbuild keeps.
 doc: check-kdir all ## the crate's documentation, private items too, in doc/
@@ -119,5 +126,5 @@ help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 	@echo "KDIR=… names the kernel build tree; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy doc host-test prepared module kdir demo check shell \
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints doc host-test prepared module kdir demo check shell \
 	selftests help

@@ -32,7 +32,7 @@ HOST4, HOST6 = "192.0.2.1", "2001:db8::1"
 DEFAULTS = {
     "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
     "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
-    "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False,
+    "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
 }
 
 
