@@ -228,7 +228,20 @@ blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
 mark_log() { LOG_MARK="vnm-mark-$$-$RANDOM"; echo "$LOG_MARK" >/dev/kmsg; }
 log_since() { dmesg | sed -n "/$LOG_MARK/,\$p" | sed 1d; }
 log_problems() {
-	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|stall|DMA-API'
+	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API'
 }
+# dump FILE [-n NAMESPACE] TCPDUMP-ARGUMENTS: starts listening, its process id in $DUMP; returns once it listens. Packets
+# go to FILE, one line each. dump_end waits a moment for what is under way.
+dump() {
+	local file=$1 in=()
+	shift
+	[ "$1" = -n ] && { in=(ip netns exec "$2"); shift 2; }
+	# -Z: otherwise it wants a user "tcpdump".
+	"${in[@]}" tcpdump -Z root -n -l --immediate-mode "$@" >"$file" 2>"$file.err" &
+	DUMP=$!
+	wait_for 10 grep -q listening "$file.err" || note "tcpdump: $(cat "$file.err")"
+}
+dump_end() { sleep 0.5; kill "$DUMP"; wait "$DUMP" 2>/dev/null; }
+
 # For the device: QEMU's view of the receive filter, one field of it.
 rx_filter() { hostctl qmp query-rx-filter name=nic0 | grep -oE "\"$1\": (\[[^]]*\]|\"[^\"]*\"|[a-z0-9]+)" | sed -E 's/^"[^"]*": //'; }

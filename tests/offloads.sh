@@ -10,11 +10,12 @@ BULK=${BULK:-40} EACH=${EACH:-1}
 have_peer_service || skip_all "qemu-test/peer.py doesn't run on the peer, or socat is missing"
 [ "$PEER6" ] || skip_all "PEER6 is not set"
 
-names="tx-checksum-ip-generic tx-scatter-gather tx-tcp-segmentation tx-tcp6-segmentation tx-udp-segmentation rx-gro-hw
-	rx-gro tx-generic-segmentation"
-declare -A start
-for f in $names; do start[$f]=$(feature "$f"); done
-restore() { local f; for f in $names; do ethtool -K "$NETIF" "$f" "${start[$f]%% *}"; done; }
+names="tx-checksum-ip-generic tx-scatter-gather tx-tcp-segmentation tx-tcp6-segmentation tx-udp-segmentation rx-gro-hw gro gso"
+declare -A start shown=([gro]=generic-receive-offload [gso]=generic-segmentation-offload)
+state() { feature "${shown[$1]:-$1}"; }
+set_to() { ethtool -K "$NETIF" "$1" "$2" >/dev/null 2>"$WORK/err"; }
+for f in $names; do start[$f]=$(state "$f"); done
+restore() { local f; for f in $names; do [[ ${start[$f]} == *fixed* ]] || set_to "$f" "${start[$f]%% *}"; done; }
 at_exit restore
 plan $((2 + $(wc -w <<<"$names") + 4))
 reach
@@ -34,8 +35,7 @@ contents() {
 	done
 }
 
-# The longest of the packets that $1 (tx or rx) had between interface and device, on average over a transfer: above the
-# MTU only if segmentation or merging is left to the device.
+# Bytes per packet between interface and device over a transfer: above the MTU only if segmentation is left to the device.
 ratio() { # DIRECTION COMMAND…
 	local d=$1 p b
 	shift
@@ -57,22 +57,22 @@ for f in $names; do
 	begin
 	other=on
 	[ "${start[$f]}" = on ] && other=off
-	for state in $other "${start[$f]}"; do
-		ethtool -K "$NETIF" "$f" $state || bad "$f doesn't go $state"
-		[ "$(feature $f)" = $state ] || bad "$f is $(feature $f) after having been set $state"
-		contents "$WORK/small" "$small" "$f $state:"
+	for new in $other "${start[$f]}"; do
+		set_to "$f" $new || bad "$f doesn't go $new: $(cat "$WORK/err")"
+		[ "$(state $f)" = $new ] || bad "$f is $(state $f) after having been set $new"
+		contents "$WORK/small" "$small" "$f $new:"
 	done
 	verdict "$f off and on, contents"
 done
 
 # shellcheck disable=SC2086
-set_all() { local f; for f in $names; do [[ ${start[$f]} == *fixed* ]] || ethtool -K "$NETIF" $f $1 2>/dev/null; done; }
+set_all() { local f; for f in $names; do [[ ${start[$f]} == *fixed* ]] || set_to "$f" "$1"; done; }
 begin
 set_all off
-for f in $names; do [[ $(feature $f) == off* ]] || [[ ${start[$f]} == *fixed* ]] || bad "$f is $(feature $f)"; done
+for f in $names; do [[ $(state $f) == off* ]] || [[ ${start[$f]} == *fixed* ]] || bad "$f is $(state $f)"; done
 contents "$WORK/small" "$small" "everything off:"
 restore
-for f in $names; do [ "$(feature $f)" = "${start[$f]}" ] || bad "$f was ${start[$f]}, is $(feature $f)"; done
+for f in $names; do [ "$(state $f)" = "${start[$f]}" ] || bad "$f was ${start[$f]}, is $(state $f)"; done
 contents "$WORK/small" "$small" "everything on again:"
 verdict "everything off and on again, contents"
 
@@ -85,9 +85,9 @@ tso() {
 	fi
 	begin
 	on=$(ratio tx upload "$WORK/small" "$small" "$via")
-	ethtool -K "$NETIF" $f off
+	set_to $f off
 	off=$(ratio tx upload "$WORK/small" "$small" "$via")
-	ethtool -K "$NETIF" $f on
+	set_to $f on
 	[ "$on" -gt $(($(mtu) + 200)) ] || bad "on: $on bytes per packet"
 	[ "$off" -le $(($(mtu) + 18)) ] || bad "off: $off bytes per packet"
 	verdict "$f: the device segments"
@@ -110,9 +110,9 @@ else
 	if [[ ${start[rx-gro-hw]} == *fixed* ]]; then
 		off="0 0"
 	else
-		ethtool -K "$NETIF" rx-gro-hw off
+		set_to rx-gro-hw off
 		off="$(rx_gso "$PEER") $(rx_gso "$PEER6")"
-		ethtool -K "$NETIF" rx-gro-hw on
+		set_to rx-gro-hw on
 	fi
 	[[ $on == [1-9]*" "[1-9]* ]] || bad "on: $on large packets (IPv4, IPv6)"
 	[ "$off" = "0 0" ] || bad "off: $off large packets (IPv4, IPv6)"
@@ -124,7 +124,7 @@ uso() { # ADDRESS: what the peer counted, and packets sent
 	local a
 	peer_request UDPRESET >/dev/null
 	a=$(if_stat tx_packets)
-	head -c 20000 /dev/urandom | socat -u -b 20000 - "UDP:$(addr4or6 "$1"):7100,setsockopt-int=17:103:1000" 2>"$WORK/err"
+	head -c 20000 /dev/urandom | socat -u -b 20000 - "UDP:$(addr4or6 "$1"):7100,setsockopt-int=17:103:1000,shut-none" 2>"$WORK/err"
 	# The requests are TCP: count before them.
 	sleep 0.3
 	echo "$(peer_request UDPCOUNT 7100) in $(($(if_stat tx_packets) - a))"
@@ -135,9 +135,9 @@ else
 	begin
 	for via in "$PEER" "$PEER6"; do
 		on=$(uso "$via")
-		ethtool -K "$NETIF" tx-udp-segmentation off
+		set_to tx-udp-segmentation off
 		off=$(uso "$via")
-		ethtool -K "$NETIF" tx-udp-segmentation on
+		set_to tx-udp-segmentation on
 		[[ $on == "20 20000 in "* ]] || bad "$via, on: $on, not 20 20000 ($(cat "$WORK/err"))"
 		[[ $off == "20 20000 in "* ]] || bad "$via, off: $off, not 20 20000"
 		# The requests around it take a dozen packets.

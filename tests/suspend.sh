@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Suspend and resume keep every setting: number of pairs, address, MTU, VLAN, promiscuous mode, groups, receive offload,
+# interrupt affinity. The kernel's test mode (Documentation/power/basic-pm-debugging.rst) suspends devices without
+# suspending the machine, to each depth in turn; with S3=yes the machine is suspended to memory for real, too.
+. "$(dirname "$0")/lib.sh"
+
+[ -w /sys/power/pm_test ] || skip_all "the kernel has no /sys/power/pm_test"
+levels=$(tr -d '[]' </sys/power/pm_test | tr ' ' '\n' | grep -v none | tac)
+states=$(tr ' ' '\n' </sys/power/state | grep -xE 'mem|freeze')
+first=$(pairs) old_mac=$(mac) old_mtu=$(mtu) old_gro=$(feature rx-gro-hw)
+plan $(($(wc -w <<<"$levels") + 6))
+at_exit configure
+at_exit 'echo none >/sys/power/pm_test; ip link del $NETIF.100; ip link set $NETIF promisc off mtu $old_mtu address $old_mac
+	ip link set $NETIF up; ip maddr del $group dev $NETIF; set_pairs $first; ethtool -K $NETIF rx-gro-hw ${old_gro%% *}'
+# Each test mode waits that many seconds, 5 by default.
+echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
+mark_log
+reach
+
+new_mac=02:00:00:00:51:ee group=01:00:5e:11:22:33
+n=$(max_pairs)
+[ "$n" -gt 1 ] && n=$((n - 1))
+[ "$n" = "$first" ] && n=1
+
+begin
+set_pairs $n || bad "combined $n refused"
+ip link set "$NETIF" address $new_mac || bad "the address was refused"
+ip link set "$NETIF" mtu 1400 || bad "the MTU was refused"
+ip link set "$NETIF" promisc on
+ip maddr add $group dev "$NETIF" || bad "joining a group failed"
+if modprobe 8021q 2>/dev/null || [ -d /proc/net/vlan ]; then
+	ip link add link "$NETIF" name "$NETIF.100" type vlan id 100 && ip link set "$NETIF.100" up || bad "no VLAN"
+	vlan=yes
+fi
+if [ "$old_gro" = on ]; then ethtool -K "$NETIF" rx-gro-hw off || bad "rx-gro-hw stays on"; fi
+
+affinity() {
+	local q
+	for ((q = 0; q < n; q++)); do
+		echo "$q: xps $(xps_cpus $q), output $(cat "/proc/irq/$(irq_of output.$q)/affinity_hint" 2>/dev/null)," \
+			"input $(cat "/proc/irq/$(irq_of input.$q)/affinity_hint" 2>/dev/null)"
+	done
+}
+want_affinity=$(affinity)
+
+filter() {
+	local got
+	[ "$HAVE_FILTER" ] || return
+	got=$(rx_filter "$1")
+	# shellcheck disable=SC2053
+	[[ $got == $2 ]] || bad "the device has $1 $got, not $2"
+}
+have_hostctl && rx_filter main-mac >/dev/null 2>&1 && HAVE_FILTER=yes
+
+# Everything is as set above.
+check() {
+	local a
+	[ "$(pairs)" = $n ] || bad "$(pairs) pairs, not $n"
+	[ "$(queue_dirs tx)/$(queue_dirs rx)" = $n/$n ] || bad "sysfs has $(queue_dirs tx)/$(queue_dirs rx) queues, not $n"
+	[ "$(mac)" = $new_mac ] || bad "the address is $(mac)"
+	[ "$(mtu)" = 1400 ] || bad "the MTU is $(mtu)"
+	a=$(affinity)
+	[ "$a" = "$want_affinity" ] || bad "CPUs were ${want_affinity//$'\n'/; }, are ${a//$'\n'/; }"
+	filter main-mac "\"$new_mac\""
+	filter promiscuous true
+	filter multicast-table "*$group*"
+	[ "${vlan:-}" ] && filter vlan-table '*[[ ]100[],]*'
+	wait_for 10 carrier || bad "no carrier"
+	reach || bad "no answer to ping"
+	reach6 || bad "no answer to ping over IPv6"
+	iperf_start -P 2 -t 1
+	iperf_ok || bad "iperf3: $(iperf_last)"
+	a=$(stat_sum 'rx[0-9]+_gso_packets')
+	iperf_start -P 2 -t 1 -R
+	iperf_ok || bad "iperf3 -R: $(iperf_last)"
+	if ours && [ "$old_gro" = on ]; then
+		[ "$(feature rx-gro-hw)" = off ] || bad "rx-gro-hw is $(feature rx-gro-hw)"
+		a=$(($(stat_sum 'rx[0-9]+_gso_packets') - a))
+		[ $a = 0 ] || bad "the device merged $a packets, though rx-gro-hw is off"
+	fi
+}
+check
+verdict "the settings, before"
+
+sleep_now() { # STATE
+	local rc
+	echo "$1" >/sys/power/state 2>"$WORK/err"
+	rc=$?
+	[ $rc = 0 ] || bad "$1 failed: $(cat "$WORK/err") $(log_since | grep -E 'PM:|virtio' | tail -2)"
+}
+
+state=$(head -1 <<<"$states" | grep . || echo freeze)
+grep -q mem <<<"$states" && state=mem
+for level in $levels; do
+	begin
+	echo "$level" >/sys/power/pm_test || bad "no test mode $level"
+	sleep_now $state
+	check
+	verdict "test mode $level, to $state"
+done
+
+begin
+echo devices >/sys/power/pm_test
+iperf_start -P 2 --bidir -t 4
+sleep 1
+sleep_now $state
+iperf_ok || bad "iperf3: $(iperf_last)"
+check
+verdict "devices, under traffic"
+
+begin
+for _ in 1 2 3 4 5; do sleep_now freeze; done
+check
+verdict "devices, five times"
+
+begin
+ip link set "$NETIF" down
+sleep_now $state
+[ "$(cat "/sys/class/net/$NETIF/operstate")" = down ] || bad "the interface was down, is $(cat "/sys/class/net/$NETIF/operstate")"
+# Filters of an interface that is down are not the device's.
+ip link set "$NETIF" up
+configure
+check
+verdict "devices, with the interface down"
+
+echo none >/sys/power/pm_test
+begin
+if [ "${S3:-}" != yes ] || ! grep -q mem <<<"$states" || ! have_hostctl; then
+	skip "suspended to memory" "not a machine that does that (S3=yes)"
+else
+	grep -q deep /sys/power/mem_sleep && echo deep >/sys/power/mem_sleep
+	hostctl wake after=3 >/dev/null
+	sleep_now mem
+	check
+	verdict "suspended to memory"
+fi
+
+begin
+while IFS= read -r l; do bad "$l"; done < <(log_problems | grep -v 'PM: suspend debug')
+verdict "the kernel's log is clean"
+finish
