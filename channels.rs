@@ -100,7 +100,7 @@ pub(crate) fn detach_queues(dev: &Net, rtnl: &mut Rtnl) {
     };
     set.reset_device();
     // Polls that have completed may still look at their ring.
-    dev.napi_settle();
+    dev.napi_settle(rtnl);
     for pair in dev.pairs() {
         if let Some((rq, _)) = pair.rx.idle(rtnl) {
             drop(rq.vq.take());
@@ -165,10 +165,21 @@ fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
             let _ = tell_device(info, now);
         })
     });
-    if told.is_err() && up {
-        open::disable_pairs(dev, now, want, rtnl);
+    if let Err(e) = told {
+        if up {
+            open::disable_pairs(dev, now, want, rtnl);
+        }
+        resync(dev, e);
     }
     told
+}
+
+/// After a command that was not answered in time nobody knows what the device does with it: a
+/// reset brings both sides to the old count.
+fn resync(dev: &Net, e: Error) {
+    if e == ETIMEDOUT {
+        dev.schedule_reset_work();
+    }
 }
 
 /// Stack first: nothing is sent on the leaving queues when the device stops to serve them.
@@ -184,6 +195,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     }
     if let Err(e) = tell_device(info, want) {
         // The old count stays in force on both sides.
+        resync(dev, e);
         dev.set_real_num_queues(now, now, rtnl)?;
         return Err(e);
     }
@@ -228,7 +240,14 @@ fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
             rq.pool = None;
             rq.spare = KVec::new();
         }
-        Some(Err(e)) => dev_warn!(info.vdev.dev(), "input.{i}: reset failed: {e:?}\n"),
+        Some(Err(e)) => {
+            // The queue may be left disabled, which only a reset of the device mends.
+            dev_warn!(
+                info.vdev.dev(),
+                "input.{i}: reset failed: {e:?}; resetting the device\n"
+            );
+            dev.schedule_reset_work();
+        }
         None => {}
     }
 }

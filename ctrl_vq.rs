@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    net::ratelimit,
     pure::ctrl::{
         self,
         Ack,
@@ -201,13 +202,15 @@ impl CtrlVq {
             Ack::Ok => Ok(()),
             Ack::Refused => Err(EINVAL),
             Ack::Malformed => {
-                dev_warn!(
-                    dev.dev(),
-                    "control command {}/{}: malformed answer of {} bytes\n",
-                    C::CLASS,
-                    C::CMD,
-                    used.len
-                );
+                if ratelimit() {
+                    dev_warn!(
+                        dev.dev(),
+                        "control command {}/{}: malformed answer of {} bytes\n",
+                        C::CLASS,
+                        C::CMD,
+                        used.len
+                    );
+                }
                 Err(EIO)
             }
         }

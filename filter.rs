@@ -142,7 +142,9 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     if !info.f.has(bit::CTRL_VLAN) {
         return Ok(());
     }
-    if add {
+    if info.set().is_none() {
+        // The device is reset: `replay` sends what is in the shadow by then.
+    } else if add {
         info.ctrl.exec(&info.vdev, &VlanAdd(vid))?;
     } else {
         info.ctrl.exec(&info.vdev, &VlanDel(vid))?;
@@ -186,7 +188,8 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
     Ok(())
 }
 
-/// After a reset: sends all of it again. What the device refuses now is reported, not fatal.
+/// After a reset: sends what the stack won't send again by itself. What the device refuses now is
+/// reported, not fatal.
 pub(crate) fn replay(dev: &Net) {
     let info = dev.data();
     let report = |what: &str, r: Result| {
@@ -194,40 +197,23 @@ pub(crate) fn replay(dev: &Net) {
             dev_warn!(info.vdev.dev(), "{what} not restored: {e:?}\n");
         }
     };
-    let (mac_set, offloads, promisc, allmulti, table, vids) = {
-        let s = info.settings.lock();
-        let f = &s.filter;
+    let (mac_set, offloads, vids) = {
+        let mut s = info.settings.lock();
+        let f = &mut s.filter;
+        // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
+        f.promisc = false;
+        f.allmulti = false;
+        f.table = KVec::new();
         let mut vids = KVec::new();
-        let mut table = KVec::new();
         for vid in f.vids() {
             if vids.push(vid, GFP_KERNEL).is_err() {
                 break;
             }
         }
-        let _ = table.extend_from_slice(&f.table, GFP_KERNEL);
-        (
-            s.mac_set,
-            s.guest_offloads,
-            f.promisc,
-            f.allmulti,
-            table,
-            vids,
-        )
+        (s.mac_set, s.guest_offloads, vids)
     };
     if mac_set {
         report("address", tell_mac(info, dev.mac()));
-    }
-    if promisc {
-        report("promisc", info.ctrl.exec(&info.vdev, &RxPromisc(true)));
-    }
-    if allmulti {
-        report("allmulti", info.ctrl.exec(&info.vdev, &RxAllmulti(true)));
-    }
-    if !table.is_empty() {
-        report(
-            "addresses",
-            info.ctrl.exec(&info.vdev, &MacTableSet(&table)),
-        );
     }
     for vid in &vids {
         report("VLAN", info.ctrl.exec(&info.vdev, &VlanAdd(*vid)));

@@ -18,6 +18,7 @@
 #include <linux/workqueue.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
+#include <net/page_pool/types.h>
 
 MODULE_VERSION("0.1.0");
 
@@ -75,6 +76,74 @@ bool vnm_helper_fail_point(void)
 	return true;
 }
 #endif
+
+/* --- layout: C's half of net/layout.rs, in the same order --- */
+
+#define LAYOUT_SIZE(t)		sizeof(t)
+#define LAYOUT_AT(t, field)	offsetof(t, field)
+
+static const size_t layout[] = {
+	LAYOUT_SIZE(struct net_device),
+	LAYOUT_AT(struct net_device, netdev_ops),
+	LAYOUT_AT(struct net_device, mtu),
+	LAYOUT_AT(struct net_device, needed_headroom),
+	LAYOUT_AT(struct net_device, flags),
+	LAYOUT_AT(struct net_device, features),
+	LAYOUT_AT(struct net_device, real_num_rx_queues),
+	LAYOUT_AT(struct net_device, dev_addr),
+	LAYOUT_AT(struct net_device, stat_ops),
+	LAYOUT_AT(struct net_device, ethtool_ops),
+	LAYOUT_AT(struct net_device, hw_features),
+	LAYOUT_AT(struct net_device, vlan_features),
+	LAYOUT_AT(struct net_device, min_mtu),
+	LAYOUT_AT(struct net_device, max_mtu),
+	LAYOUT_AT(struct net_device, priv),
+	LAYOUT_SIZE(struct net_device_ops),
+	LAYOUT_AT(struct net_device_ops, ndo_start_xmit),
+	LAYOUT_AT(struct net_device_ops, ndo_set_rx_mode_async),
+	LAYOUT_AT(struct net_device_ops, ndo_get_stats64),
+	LAYOUT_AT(struct net_device_ops, ndo_set_features),
+	LAYOUT_SIZE(struct netdev_stat_ops),
+	LAYOUT_AT(struct netdev_stat_ops, get_base_stats),
+	LAYOUT_SIZE(struct netdev_queue_stats_rx),
+	LAYOUT_SIZE(struct netdev_queue_stats_tx),
+	LAYOUT_SIZE(struct rtnl_link_stats64),
+	LAYOUT_SIZE(struct ethtool_ops),
+	LAYOUT_AT(struct ethtool_ops, get_drvinfo),
+	LAYOUT_AT(struct ethtool_ops, get_channels),
+	LAYOUT_AT(struct ethtool_ops, get_link_ksettings),
+	LAYOUT_SIZE(struct ethtool_link_ksettings),
+	LAYOUT_SIZE(struct napi_struct),
+	LAYOUT_AT(struct napi_struct, gro),
+	LAYOUT_AT(struct napi_struct, dev),
+	LAYOUT_SIZE(struct sk_buff),
+	LAYOUT_AT(struct sk_buff, cb),
+	LAYOUT_AT(struct sk_buff, len),
+	LAYOUT_AT(struct sk_buff, data_len),
+	LAYOUT_AT(struct sk_buff, queue_mapping),
+	LAYOUT_AT(struct sk_buff, data),
+	LAYOUT_AT(struct sk_buff, truesize),
+	LAYOUT_SIZE(struct page_pool_params),
+	LAYOUT_SIZE(struct virtio_device),
+	LAYOUT_AT(struct virtio_device, dev),
+	LAYOUT_AT(struct virtio_device, priv),
+	LAYOUT_SIZE(struct virtio_driver),
+	LAYOUT_AT(struct virtio_driver, driver),
+	LAYOUT_AT(struct virtio_driver, id_table),
+	LAYOUT_AT(struct virtio_driver, probe),
+	LAYOUT_AT(struct virtio_driver, reset_done),
+	LAYOUT_SIZE(struct virtqueue),
+	LAYOUT_AT(struct virtqueue, vdev),
+	LAYOUT_AT(struct virtqueue, index),
+	LAYOUT_AT(struct virtqueue, num_free),
+	LAYOUT_AT(struct virtqueue, num_max),
+	LAYOUT_SIZE(struct virtqueue_info),
+};
+
+size_t vnm_helper_layout(unsigned int i)
+{
+	return i < ARRAY_SIZE(layout) ? layout[i] : SIZE_MAX;
+}
 
 /* --- virtio --- */
 
@@ -432,6 +501,15 @@ void vnm_helper_eth_hw_addr_set(struct net_device *dev, const u8 *addr)
 void vnm_helper_eth_hw_addr_random(struct net_device *dev)
 {
 	eth_hw_addr_random(dev);
+}
+
+/* The receive filter is sent again whenever an address comes or goes; this one is only counted */
+void vnm_helper_netdev_refresh_rx_mode(struct net_device *dev)
+{
+	static const u8 all_hosts[ETH_ALEN] = { 0x01, 0x00, 0x5e, 0x00, 0x00, 0x01 };
+
+	if (!dev_mc_add(dev, all_hosts))
+		dev_mc_del(dev, all_hosts);
 }
 
 bool vnm_helper_netif_running(const struct net_device *dev)

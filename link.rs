@@ -10,7 +10,10 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
-    net::ethtool::Link,
+    net::{
+        ethtool::Link,
+        ratelimit, //
+    },
     pure::{
         config::link_settings,
         features::bit, //
@@ -67,7 +70,9 @@ pub(crate) fn config_work(dev: &Net) {
     if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) {
         dev.notify_peers();
         if let Err(e) = info.ctrl.exec(&info.vdev, &AnnounceAck(())) {
-            dev_warn!(info.vdev.dev(), "announcement not acknowledged: {e:?}\n");
+            if ratelimit() {
+                dev_warn!(info.vdev.dev(), "announcement not acknowledged: {e:?}\n");
+            }
         }
     }
 }

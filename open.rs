@@ -98,7 +98,7 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
             pair.link_napi(false, (None, None), rtnl);
         }
     }
-    dev.napi_settle();
+    dev.napi_settle(rtnl);
     for i in from..to {
         if let Some(pair) = dev.pair(i) {
             if let Some((rq, _)) = pair.rx.idle(rtnl) {

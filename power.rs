@@ -10,7 +10,10 @@ use crate::{
     device::Net,
     filter,
     link,
-    net::rtnl::RtnlGuard,
+    net::{
+        rtnl::RtnlGuard,
+        Rtnl, //
+    },
     open,
     sync::cpus::CpusReadGuard,
     virtio::{
@@ -22,10 +25,11 @@ use kernel::prelude::*;
 
 /// Takes the interface out of the stack's sight and lets go of the device. Process context.
 pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
-    dev.hotplug_remove();
-    if cause == Cause::Suspend {
+    // First the reset work: it is the only other one that freezes and restores.
+    if cause != Cause::OwnReset {
         dev.disable_reset_work();
     }
+    dev.hotplug_remove();
     dev.disable_config_work();
     let mut guard = RtnlGuard::new();
     let rtnl = &mut *guard;
@@ -42,44 +46,50 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
 ///
 /// # Errors
 ///
-/// Without queues the interface stays down and invisible; it can still be removed.
+/// Without queues the interface stays invisible; it can still be removed, or reset again.
 pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
-    let info = dev.data();
-    {
-        let mut guard = RtnlGuard::new();
-        let rtnl = &mut *guard;
-        channels::find_queues(dev, rtnl)?;
-        vdev.ready();
-        let mut pairs = info.pairs();
-        if let Err(e) = channels::tell_device(info, pairs) {
-            dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
-            pairs = 1;
-            info.settings.lock().pairs = pairs;
-            dev.set_real_num_queues(pairs, pairs, rtnl)?;
-        }
-        filter::replay(dev);
-        if dev.is_running() {
-            if let Err(e) = open::enable_pairs(dev, 0, pairs, rtnl) {
-                channels::detach_queues(dev, rtnl);
-                return Err(e);
-            }
-        }
-        for i in 0..pairs {
-            if let Some(pair) = dev.pair(i) {
-                pair.tx.lock_bh().start();
-            }
-        }
-        dev.attach(rtnl);
-        let held = CpusReadGuard::new();
-        affinity::set_pairs(info, pairs);
-        affinity::apply(dev, &held, None);
-    }
+    let up = bring_up(vdev, dev);
     dev.enable_config_work();
-    if cause == Cause::Suspend {
+    if cause != Cause::OwnReset {
         dev.enable_reset_work();
     }
+    up?;
     crate::hotplug_add(dev)?;
     link::update(dev);
+    Ok(())
+}
+
+fn bring_up(vdev: &Device, dev: &Net) -> Result {
+    let mut guard = RtnlGuard::new();
+    let rtnl = &mut *guard;
+    bring_up_locked(vdev, dev, rtnl).inspect_err(|_| channels::detach_queues(dev, rtnl))
+}
+
+fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    channels::find_queues(dev, rtnl)?;
+    vdev.ready();
+    let mut pairs = info.pairs();
+    if let Err(e) = channels::tell_device(info, pairs) {
+        dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
+        pairs = 1;
+        info.settings.lock().pairs = pairs;
+        dev.set_real_num_queues(pairs, pairs, rtnl)?;
+    }
+    filter::replay(dev);
+    if dev.is_running() {
+        open::enable_pairs(dev, 0, pairs, rtnl)?;
+    }
+    for i in 0..pairs {
+        if let Some(pair) = dev.pair(i) {
+            pair.tx.lock_bh().start();
+        }
+    }
+    dev.attach(rtnl);
+    dev.refresh_rx_mode(rtnl);
+    let held = CpusReadGuard::new();
+    affinity::set_pairs(info, pairs);
+    affinity::apply(dev, &held, None);
     Ok(())
 }
 

@@ -121,15 +121,14 @@ impl driver::Driver for VirtioNet {
         let Some(pair) = u16::try_from(index / 2).ok().and_then(|i| net.pair(i)) else {
             return;
         };
-        // Off until NAPI has looked at the ring. If NAPI can't be scheduled now (it is, or the
-        // queue is down), whoever owns it asks for the interrupt again.
-        vq.disable_cb();
+        // Off until NAPI has looked at the ring, but only if the poll is ours to schedule: a poll
+        // that runs already on another CPU may be asking for the interrupt at this moment.
         if index % 2 == 0 {
             pair.rx.shared().callbacks.inc();
-            pair.rx.schedule();
+            pair.rx.schedule(|| vq.disable_cb());
         } else {
             pair.tx.shared().callbacks.inc();
-            pair.tx.schedule();
+            pair.tx.schedule(|| vq.disable_cb());
         }
     }
 
@@ -157,8 +156,9 @@ fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
             let pages = refill::big_pages(frame, f.hdr_len);
             (Mode::Big { pages, split }, device_mtu)
         }
-        _ if split != 0 => (Mode::Big { pages: 1, split }, device_mtu),
-        _ => (Mode::Small, device_mtu),
+        // Buffers of one frame: an MTU above Ethernet's would lose every large packet.
+        _ if split != 0 => (Mode::Big { pages: 1, split }, device_mtu.min(1500)),
+        _ => (Mode::Small, device_mtu.min(1500)),
     }
 }
 

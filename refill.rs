@@ -56,6 +56,7 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
     let Some(size) = rq.vq.as_ref().map(|vq| vq.size()) else {
         return Err(ENODEV);
     };
+    crate::sync::fail::point()?;
     rq.min_len = min_buf_len(size, MAX_PACKET, info.f.hdr_len).max(GOOD_PACKET_LEN);
     if rq.pool.is_none() {
         rq.pool = Some(PagePool::new(napi, size)?);

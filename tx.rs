@@ -15,6 +15,7 @@ use crate::{
             TxLocked,
             TxPoll, //
         },
+        ratelimit,
         skb::TxToken,
         DropReason,
         SkBuff,
@@ -149,7 +150,7 @@ fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) 
     } else {
         stats.drop_ring.inc();
         skb.drop_with(DropReason::FullRing);
-        if dev.ratelimit() {
+        if ratelimit() {
             dev_warn!(
                 dev.data().vdev.dev(),
                 "output.{}: packet refused by the ring: {:?}\n",
@@ -223,10 +224,15 @@ pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
     }
     reap(tx, budget);
     if budget == 0 {
-        // netpoll: not in NAPI context, nothing to complete. The interrupt stays off until the
-        // next kick; the ring was looked at just now.
-        if let Some(vq) = tx.state().vq.as_mut() {
-            vq.enable_cb_delayed();
+        // netpoll: not in NAPI context, nothing to complete. If more was sent meanwhile, a poll
+        // of our own sees to it.
+        if tx
+            .state()
+            .vq
+            .as_mut()
+            .is_some_and(|vq| !vq.enable_cb_delayed())
+        {
+            tx.schedule_poll();
         }
         return poll.again();
     }

@@ -13,6 +13,7 @@ use super::{
     rtnl::Rtnl,
     rtnl::RtnlGuard, //
 };
+use crate::sync::fail;
 use crate::{
     bindings,
     sync::{
@@ -27,7 +28,6 @@ use crate::{
         },
     }, //
 };
-use crate::sync::fail;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -209,10 +209,14 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// Waits for polls that have completed NAPI but not returned yet, and for everyone else in an
-    /// RCU read-side section (softirq). Process context.
-    pub(crate) fn napi_settle(&self) {
+    /// RCU read-side section (softirq). From here on [`super::queue::RxQueue::idle`] gives the
+    /// state of queues whose NAPI was disabled before. Process context.
+    pub(crate) fn napi_settle(&self, _rtnl: &mut Rtnl) {
         // SAFETY: Process context.
         unsafe { bindings::synchronize_net() };
+        for pair in self.pairs() {
+            pair.settled();
+        }
     }
 
     /// Sets the stack's numbers of queues. Before registration RTNL may be absent in C; here it
@@ -318,12 +322,6 @@ impl<T: Driver> NetDevice<T> {
         })
     }
 
-    /// Whether the log may take another message now.
-    pub(crate) fn ratelimit(&self) -> bool {
-        // SAFETY: Any context.
-        unsafe { bindings::net_ratelimit() != 0 }
-    }
-
     /// Runs [`Driver::config_work`] soon. Any context.
     pub(crate) fn schedule_config_work(&self) {
         self.private().config_work.schedule();
@@ -364,6 +362,18 @@ impl<T: Driver> NetDevice<T> {
     /// Undoes [`NetDevice::disable_reset_work`].
     pub(crate) fn enable_reset_work(&self) {
         self.private().reset_work.enable();
+    }
+
+    /// Whether the caller is called by [`Driver::reset_work`].
+    pub(crate) fn in_reset_work(&self) -> bool {
+        self.private().reset_work.is_running_here()
+    }
+
+    /// Has the core send the receive filter again ([`Driver::set_rx_mode`], soon), if the
+    /// interface is up. Process context.
+    pub(crate) fn refresh_rx_mode(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netdev_refresh_rx_mode(self.as_raw()) };
     }
 
     fn config_work_fn(&self) {
@@ -521,7 +531,8 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             // SAFETY: The interface is down (never up, or unregistered), so NAPI is disabled.
             unsafe { p.del_napi() };
         }
-        net.napi_settle();
+        // SAFETY: Process context. Polls and list walks are over afterwards.
+        unsafe { bindings::synchronize_net() };
         // SAFETY: Initialised by the invariant, dropped once; no reference is left. Then the
         // memory goes.
         unsafe {

@@ -13,12 +13,19 @@ pub(crate) mod addr;
 pub(crate) mod device;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
+pub(crate) mod layout;
 pub(crate) mod ops;
 pub(crate) mod page_pool;
 pub(crate) mod queue;
 pub(crate) mod rtnl;
 pub(crate) mod skb;
 pub(crate) mod stats;
+
+/// Whether the log may take another message that a device or a peer can provoke. Any context.
+pub(crate) fn ratelimit() -> bool {
+    // SAFETY: Any context.
+    unsafe { crate::bindings::net_ratelimit() != 0 }
+}
 
 pub(crate) use device::NetDevice;
 pub(crate) use driver::Driver;

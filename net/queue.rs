@@ -32,17 +32,28 @@ use kernel::{
     types::Opaque, //
 };
 
+/// Whether a NAPI instance may run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// It may.
+    On,
+    /// `napi_disable` has returned; a poll that completed before may not have returned yet.
+    Disabled,
+    /// A grace period has passed since: no poll is left.
+    Off,
+}
+
 /// One `napi_struct` and what guards it.
 ///
 /// # Invariants
 ///
-/// `napi` is on `dev`'s list from [`Napi::add`] to [`Napi::del`]. `enabled` tells whether NAPI may
-/// run; it is written under RTNL only.
+/// `napi` is on the device's list from [`QueuePair::new`] to [`QueuePair::del_napi`]. `run` is written
+/// under RTNL only.
 #[pin_data]
 struct Napi {
     #[pin]
     napi: Opaque<bindings::napi_struct>,
-    enabled: Cell<bool>,
+    run: Cell<Run>,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -54,31 +65,34 @@ impl Napi {
                 // SAFETY: `p` is valid for writes; C expects zeroed memory.
                 unsafe { p.write(pin_init::zeroed()) }
             }),
-            enabled: Cell::new(false),
+            run: Cell::new(Run::Off),
             _pin: PhantomPinned,
         })
     }
 
     fn enable(&self) {
-        if !self.enabled.replace(true) {
+        if self.run.replace(Run::On) != Run::On {
             // SAFETY: Added and disabled.
             unsafe { bindings::napi_enable(self.napi.get()) };
         }
     }
 
     fn disable(&self) {
-        if self.enabled.replace(false) {
+        if self.run.get() == Run::On {
+            self.run.set(Run::Disabled);
             // SAFETY: Added and enabled.
             unsafe { bindings::napi_disable(self.napi.get()) };
         }
     }
 
-    /// Schedules a poll, from hard interrupt context. False: it was scheduled already.
+    /// Schedules a poll and calls `first` before, unless one is scheduled already (or NAPI is
+    /// disabled). Any context with interrupts or softirqs off. Returns whether it did.
     #[inline(always)]
-    fn schedule(&self) -> bool {
+    fn schedule(&self, first: impl FnOnce()) -> bool {
         // SAFETY: Added; a disabled NAPI refuses.
         unsafe {
             if bindings::napi_schedule_prep(self.napi.get()) {
+                first();
                 bindings::__napi_schedule(self.napi.get());
                 return true;
             }
@@ -238,6 +252,15 @@ impl<T: Driver> QueuePair<T> {
         self.tx.napi.disable();
     }
 
+    /// A grace period has passed.
+    pub(super) fn settled(&self) {
+        for napi in [&self.rx.napi, &self.tx.napi] {
+            if napi.run.get() == Run::Disabled {
+                napi.run.set(Run::Off);
+            }
+        }
+    }
+
     /// Tells the stack which NAPI serves which queue, and on which interrupts; or that none does.
     pub(crate) fn link_napi(&self, link: bool, irqs: (Option<i32>, Option<i32>), _rtnl: &mut Rtnl) {
         let (rx, tx) = (self.rx.napi.napi.get(), self.tx.napi.napi.get());
@@ -328,10 +351,11 @@ impl<T: Driver> RxQueue<T> {
         &self.shared
     }
 
-    /// Schedules a poll. Hard interrupt context. False: it was scheduled already.
+    /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
+    /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
     #[inline(always)]
-    pub(crate) fn schedule(&self) -> bool {
-        self.napi.schedule()
+    pub(crate) fn schedule(&self, first: impl FnOnce()) -> bool {
+        self.napi.schedule(first)
     }
 
     /// Schedules a poll from process context, and runs it before it returns where it can.
@@ -340,15 +364,15 @@ impl<T: Driver> RxQueue<T> {
         unsafe { bindings::napi_kick(self.napi.napi.get()) };
     }
 
-    /// The exclusive state while the queue is at rest; none while NAPI is enabled.
+    /// The exclusive state while the queue is at rest: NAPI disabled, and
+    /// [`super::device::NetDevice::napi_settle`] called since. None else.
     #[allow(clippy::mut_from_ref)]
     pub(crate) fn idle<'a>(&'a self, _rtnl: &'a mut Rtnl) -> Option<(&'a mut T::Rx, NapiRef<'a>)> {
-        if self.napi.enabled.get() {
+        if self.napi.run.get() != Run::Off {
             return None;
         }
-        // SAFETY: RTNL is held (its token is borrowed, so nobody else gets here) and NAPI is
-        // disabled: nobody else has the state. See `NetDevice::napi_settle` for polls that have
-        // completed but not returned yet: they don't touch it any more.
+        // SAFETY: RTNL is held (its token is borrowed, so nobody else gets here), NAPI is disabled
+        // and a grace period has passed since: no poll is left that has the state or its ring.
         Some((unsafe { &mut *self.state.get() }, self.napi_ref(false)))
     }
 
@@ -454,10 +478,11 @@ impl<T: Driver> TxQueue<T> {
         &self.shared
     }
 
-    /// Schedules a poll. Hard interrupt context. False: it was scheduled already.
+    /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
+    /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
     #[inline(always)]
-    pub(crate) fn schedule(&self) -> bool {
-        self.napi.schedule()
+    pub(crate) fn schedule(&self, first: impl FnOnce()) -> bool {
+        self.napi.schedule(first)
     }
 
     /// Takes the queue's TX lock. Process context.
@@ -614,7 +639,7 @@ impl<'a, T: Driver> TxLocked<'a, T> {
 
     /// Schedules the queue's own poll (softirqs are off here, so it runs later).
     pub(crate) fn schedule_poll(&self) {
-        self.q.schedule();
+        self.q.schedule(|| {});
     }
 }
 

@@ -7,7 +7,13 @@
 //! is certainly idle when the data goes.
 
 use crate::bindings;
-use core::marker::PhantomPinned;
+use core::{
+    marker::PhantomPinned,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    },
+};
 use kernel::{
     prelude::*,
     types::Opaque, //
@@ -35,6 +41,8 @@ pub(crate) struct Work<T: WorkTarget> {
     work: Opaque<bindings::work_struct>,
     target: core::cell::Cell<*const T>,
     func: fn(&T),
+    /// The task that runs the function now.
+    runner: AtomicPtr<bindings::task_struct>,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -54,6 +62,7 @@ impl<T: WorkTarget> Work<T> {
             }),
             target: core::cell::Cell::new(core::ptr::null()),
             func,
+            runner: AtomicPtr::new(core::ptr::null_mut()),
             _pin: PhantomPinned,
         })
     }
@@ -82,6 +91,12 @@ impl<T: WorkTarget> Work<T> {
         unsafe { bindings::disable_work_sync(self.work.get()) };
     }
 
+    /// Whether the caller is called by this work's function.
+    pub(crate) fn is_running_here(&self) -> bool {
+        // Only this very task can have stored itself.
+        self.runner.load(Ordering::Relaxed) == current()
+    }
+
     /// Undoes one [`Work::disable_sync`].
     pub(crate) fn enable(&self) {
         // SAFETY: The item is initialised and pinned by the type invariant.
@@ -98,7 +113,10 @@ impl<T: WorkTarget> Work<T> {
         // and pinned; `Drop` waits for this function, so it is alive.
         let this = unsafe { &*kernel::container_of!(this, Self, work) };
         // SAFETY: Non-null as it was scheduled; valid by the contract of `WorkTarget`.
-        (this.func)(unsafe { &*this.target.get() });
+        let target = unsafe { &*this.target.get() };
+        this.runner.store(current(), Ordering::Relaxed);
+        (this.func)(target);
+        this.runner.store(core::ptr::null_mut(), Ordering::Relaxed);
     }
 }
 
@@ -107,4 +125,10 @@ impl<T: WorkTarget> PinnedDrop for Work<T> {
     fn drop(self: Pin<&mut Self>) {
         self.disable_sync();
     }
+}
+
+/// The current task, as an identity.
+fn current() -> *mut bindings::task_struct {
+    // SAFETY: Process context always has one.
+    unsafe { bindings::get_current() }
 }

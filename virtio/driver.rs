@@ -47,8 +47,10 @@ use kernel::{
 pub(crate) enum Cause {
     /// The system sleeps.
     Suspend,
-    /// The device is reset, by the driver's own reset work or by the transport.
-    Reset,
+    /// The driver's own reset work resets the device.
+    OwnReset,
+    /// The transport resets the device (PCI function level reset and the like).
+    TransportReset,
 }
 
 /// A driver for virtio network devices.
@@ -209,13 +211,12 @@ impl<D: Driver> Binding<D> {
 
 impl<D: Driver> Drop for Binding<D> {
     fn drop(&mut self) {
+        // First, through a shared reference: the reset work reads `state` too.
+        if let Ok(net) = self.net() {
+            net.quiesce();
+        }
         let net = match core::mem::replace(&mut self.state, State::Gone) {
-            State::Registered(reg) => {
-                if let Some(net) = reg.net() {
-                    net.quiesce();
-                }
-                reg.unregister()
-            }
+            State::Registered(reg) => reg.unregister(),
             State::Unregistered(net) => Some(net),
             State::Gone => None,
         };
@@ -332,8 +333,12 @@ impl<D: Driver> Adapter<D> {
     /// Called by the virtio core as the callback `remove`, with a device of this driver.
     unsafe extern "C" fn remove(vdev: *mut bindings::virtio_device) {
         // SAFETY: Called by the bus with a bound device: `probe` stored a box of this type. The
-        // slot is emptied, so that `post_unbind_rust` finds nothing.
+        // works, which get at the data through the slot, are stopped before it is emptied; it is
+        // emptied, so that `post_unbind_rust` finds nothing.
         unsafe {
+            if let Some(Ok(net)) = Self::binding(vdev).map(|b| b.net()) {
+                net.quiesce();
+            }
             let dev = &raw mut (*vdev).dev;
             let data = bindings::dev_get_drvdata(dev);
             bindings::dev_set_drvdata(dev, core::ptr::null_mut());
@@ -381,7 +386,7 @@ impl<D: Driver> Adapter<D> {
     unsafe extern "C" fn reset_prepare(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: Called for a bound device by the bus, or by the reset work, which `remove` waits
         // for.
-        unsafe { Self::down(vdev, Cause::Reset) }
+        unsafe { Self::down(vdev, Self::reset_cause(vdev)) }
     }
 
     /// # Safety
@@ -389,7 +394,20 @@ impl<D: Driver> Adapter<D> {
     /// Called by the virtio core as the callback `reset_done`, with a device of this driver.
     unsafe extern "C" fn reset_done(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: As for `reset_prepare`.
-        unsafe { Self::up(vdev, Cause::Reset) }
+        unsafe { Self::up(vdev, Self::reset_cause(vdev)) }
+    }
+
+    /// Who resets the device: our own work calls this from within itself.
+    ///
+    /// # Safety
+    ///
+    /// As for `down`.
+    unsafe fn reset_cause(vdev: *mut bindings::virtio_device) -> Cause {
+        // SAFETY: By this function's contract.
+        match unsafe { Self::binding(vdev) }.map(|b| b.net()) {
+            Some(Ok(net)) if net.in_reset_work() => Cause::OwnReset,
+            _ => Cause::TransportReset,
+        }
     }
 
     /// # Safety
@@ -436,6 +454,7 @@ impl<D: Driver> ModuleData<D> {
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             hotplug: {
+                crate::net::layout::check()?;
                 let state = HotplugState::new(name)?;
                 publish(state.id());
                 state

@@ -42,8 +42,8 @@ where
     // dropped only after `NetDevice::napi_settle`.
     unsafe {
         if poll.napi_complete_done(work) {
-            if armed.more() && q.schedule() {
-                armed.disable();
+            if armed.more() {
+                q.schedule(|| armed.disable());
             }
         } else {
             armed.disable();
@@ -78,8 +78,8 @@ where
         // `NetDevice::napi_settle`. `disable` beside the lock's owner is a hint to the device that
         // the poll scheduled here makes good.
         unsafe {
-            if armed.more() && q.schedule() {
-                armed.disable();
+            if armed.more() {
+                q.schedule(|| armed.disable());
             }
         }
     }

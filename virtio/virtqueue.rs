@@ -413,9 +413,12 @@ impl<T: Token> Drop for Virtqueue<T> {
             while let Some(token) = self.detach() {
                 drop(token);
             }
-        } else if !warn_on!(true) {
-            // Not reached. A queue dropped with a live device keeps its buffers: leaked memory
-            // is bad, memory that the device still writes to is worse.
+        } else {
+            // A queue dropped with a live device keeps its buffers: leaked memory is bad, memory
+            // that the device still writes to is worse.
+            warn_on!(true);
+            // SAFETY: The queue is valid.
+            unsafe { bindings::__virtqueue_break(self.as_raw()) };
         }
     }
 }

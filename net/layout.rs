@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Does Rust see C's structures as C does?
+//!
+//! bindgen works them out with clang; the kernel was built by another compiler perhaps. Writing a
+//! field in the wrong place is memory corruption, so sizes, and the offsets that are used, are
+//! compared when the module is loaded. `helpers.c` has the other half, in the same order.
+
+use crate::bindings;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
+use kernel::prelude::*;
+
+macro_rules! layout {
+    ($($t:ident { $($field:ident),* })*) => {
+        &[
+            $(
+                (concat!("sizeof(struct ", stringify!($t), ")"), size_of::<bindings::$t>()),
+                $((
+                    concat!("offsetof(struct ", stringify!($t), ", ", stringify!($field), ")"),
+                    offset_of!(bindings::$t, $field),
+                ),)*
+            )*
+        ]
+    };
+}
+
+const LAYOUT: &[(&str, usize)] = layout! {
+    net_device {
+        netdev_ops, mtu, needed_headroom, flags, features, real_num_rx_queues, dev_addr,
+        stat_ops, ethtool_ops, hw_features, vlan_features, min_mtu, max_mtu, priv_
+    }
+    net_device_ops { ndo_start_xmit, ndo_set_rx_mode_async, ndo_get_stats64, ndo_set_features }
+    netdev_stat_ops { get_base_stats }
+    netdev_queue_stats_rx {}
+    netdev_queue_stats_tx {}
+    rtnl_link_stats64 {}
+    ethtool_ops { get_drvinfo, get_channels, get_link_ksettings }
+    ethtool_link_ksettings {}
+    napi_struct { gro, dev }
+    sk_buff { cb, len, data_len, queue_mapping, data, truesize }
+    page_pool_params {}
+    virtio_device { dev, priv_ }
+    virtio_driver { driver, id_table, probe, reset_done }
+    virtqueue { vdev, index, num_free, num_max }
+    virtqueue_info {}
+};
+
+/// Compares the structures.
+///
+/// # Errors
+///
+/// `ENOEXEC`, with a message for each difference.
+pub(crate) fn check() -> Result {
+    let mut same = true;
+    for (i, (what, rust)) in (0..).zip(LAYOUT) {
+        // SAFETY: Looks a constant up; any index is fine.
+        let c = unsafe { bindings::layout(i) };
+        if c != *rust {
+            pr_err!("{what} is {c} in C but {rust} in Rust: module and kernel don't match\n");
+            same = false;
+        }
+    }
+    if same {
+        Ok(())
+    } else {
+        Err(ENOEXEC)
+    }
+}
