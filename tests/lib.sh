@@ -166,7 +166,9 @@ mask_cpus() {
 	for ((i = 0; m > 0; i++, m >>= 1)); do ((m & 1)) && out+="${out:+ }$i"; done
 	echo "$out"
 }
-xps_cpus() { mask_cpus "$(<"/sys/class/net/$NETIF/queues/tx-$1/xps_cpus")"; }
+# An interface that can't have more than one queue has no maps: each CPU uses the one.
+have_xps() { cat "/sys/class/net/$NETIF/queues/tx-0/xps_cpus" >/dev/null 2>&1; }
+xps_cpus() { if have_xps; then mask_cpus "$(<"/sys/class/net/$NETIF/queues/tx-$1/xps_cpus")"; else online_cpus; fi; }
 # Which CPUs can go offline (the first can't, on x86).
 removable_cpus() {
 	local d
