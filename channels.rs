@@ -129,7 +129,7 @@ pub(crate) fn tell_device(info: &VirtnetInfo, pairs: u16) -> Result {
 /// # Errors
 ///
 /// `EINVAL` for 0 or more than there are; the device's refusal, or no memory: then everything is
-/// as before.
+/// as before. `ETIMEDOUT`: the device is reset, to the old count or, if it still doesn't answer, to 1.
 pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let now = info.pairs();
@@ -175,7 +175,7 @@ fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
 }
 
 /// After a command that was not answered in time nobody knows what the device does with it: a
-/// reset brings both sides to the old count.
+/// reset brings both sides to one count again.
 fn resync(dev: &Net, e: Error) {
     if e == ETIMEDOUT {
         dev.schedule_reset_work();
@@ -238,7 +238,7 @@ fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
                 vq.disable_cb();
             }
             rq.pool = None;
-            rq.spare = KVec::new();
+            rq.spare = KVVec::new();
         }
         Some(Err(e)) => {
             // The queue may be left disabled, which only a reset of the device mends.

@@ -33,10 +33,12 @@ const CONFIG_MAC: u32 = 0;
 
 /// The receive filter as the device has it, for replay after a reset.
 pub(crate) struct Shadow {
-    promisc: bool,
-    allmulti: bool,
+    /// None: the device has not been told since its reset. What it does then is its own choice
+    /// (QEMU's starts promiscuous).
+    promisc: Option<bool>,
+    allmulti: Option<bool>,
     /// Payload of the last MAC_TABLE_SET.
-    table: KVec<u8>,
+    table: Option<KVec<u8>>,
     /// One bit for each VLAN.
     vlans: [u64; 64],
 }
@@ -45,9 +47,9 @@ impl Shadow {
     /// What a device has after a reset.
     pub(crate) const fn new() -> Self {
         Self {
-            promisc: false,
-            allmulti: false,
-            table: KVec::new(),
+            promisc: None,
+            allmulti: None,
+            table: None,
             vlans: [0; 64],
         }
     }
@@ -98,19 +100,23 @@ pub(crate) fn set_rx_mode(
     let (was_promisc, was_allmulti, same) = {
         let s = info.settings.lock();
         let f = &s.filter;
-        (f.promisc, f.allmulti, f.table[..] == table[..])
+        (
+            f.promisc,
+            f.allmulti,
+            f.table.as_ref().is_some_and(|t| t[..] == table[..]),
+        )
     };
-    if promisc != was_promisc {
+    if was_promisc != Some(promisc) {
         info.ctrl.exec(&info.vdev, &RxPromisc(promisc))?;
-        info.settings.lock().filter.promisc = promisc;
+        info.settings.lock().filter.promisc = Some(promisc);
     }
-    if allmulti != was_allmulti {
+    if was_allmulti != Some(allmulti) {
         info.ctrl.exec(&info.vdev, &RxAllmulti(allmulti))?;
-        info.settings.lock().filter.allmulti = allmulti;
+        info.settings.lock().filter.allmulti = Some(allmulti);
     }
     if !same {
         info.ctrl.exec(&info.vdev, &MacTableSet(&table))?;
-        info.settings.lock().filter.table = table;
+        info.settings.lock().filter.table = Some(table);
     }
     Ok(())
 }
@@ -201,9 +207,9 @@ pub(crate) fn replay(dev: &Net) {
         let mut s = info.settings.lock();
         let f = &mut s.filter;
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
-        f.promisc = false;
-        f.allmulti = false;
-        f.table = KVec::new();
+        f.promisc = None;
+        f.allmulti = None;
+        f.table = None;
         let mut vids = KVec::new();
         for vid in f.vids() {
             if vids.push(vid, GFP_KERNEL).is_err() {

@@ -22,6 +22,11 @@
 
 MODULE_VERSION("0.1.0");
 
+/* What net/page_pool.rs takes for granted */
+static_assert(MAX_SKB_FRAGS == 17);
+static_assert(SMP_CACHE_BYTES == 64);
+static_assert(PAGE_SIZE == 4096);
+
 /* --- module parameters (the kernel crate has integers without sysfs only) --- */
 
 static unsigned int queue_pairs;
@@ -282,7 +287,7 @@ unsigned int vnm_helper_skb_gso_segs(const struct sk_buff *skb)
 	return skb_shinfo(skb)->gso_segs;
 }
 
-/* Header checks and protocol of a received frame; 0 or -EINVAL, skb untouched then */
+/* Header checks and protocol of a received frame; 0, or -EINVAL: then it can only be freed */
 int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
 			      struct virtio_net_hdr *hdr, u16 rxq)
 {

@@ -46,7 +46,8 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
 ///
 /// # Errors
 ///
-/// Without queues the interface stays invisible; it can still be removed, or reset again.
+/// Without queues the interface stays invisible; it can still be removed, or the transport's reset
+/// or a suspend and resume may bring it back.
 pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
     let up = bring_up(vdev, dev);
     dev.enable_config_work();

@@ -60,6 +60,7 @@ use crate::{
             Binding,
             Cause, //
         },
+        id_table::IdTable,
         virtqueue::VqCallback,
         Device, //
     }, //
@@ -83,7 +84,7 @@ impl driver::Driver for VirtioNet {
 
     const FEATURES: &'static [u32] = &features::SUPPORTED;
     const FEATURES_LEGACY: &'static [u32] = &features::SUPPORTED_LEGACY;
-    const IDS: *const crate::bindings::virtio_device_id = crate::ID_TABLE_PTR;
+    const IDS: &'static IdTable = &crate::ID_TABLE_STATIC;
 
     fn validate(dev: &Device, offered: Features) -> Result<Features> {
         let (mut accepted, refused) = features::resolve(offered);
@@ -99,7 +100,6 @@ impl driver::Driver for VirtioNet {
             dev_warn!(dev.dev(), "the device's MTU is below {MIN_MTU}: ignored\n");
             accepted = accepted.without(bit::MTU);
         }
-        // A standby interface without its address can't be told from its primary.
         Ok(accepted)
     }
 

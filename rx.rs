@@ -78,7 +78,7 @@ pub(crate) struct ReceiveQueue {
     /// Smallest payload of a mergeable buffer.
     pub(crate) min_len: u32,
     /// Page lists (empty or not) waiting to be posted.
-    pub(crate) spare: KVec<KBox<BigBuf>>,
+    pub(crate) spare: KVVec<KBox<BigBuf>>,
 }
 
 impl ReceiveQueue {
@@ -89,7 +89,7 @@ impl ReceiveQueue {
             pool: None,
             avg: Ewma::new(refill::GOOD_PACKET_LEN),
             min_len: refill::GOOD_PACKET_LEN,
-            spare: KVec::new(),
+            spare: KVVec::new(),
         }
     }
 }
@@ -323,7 +323,8 @@ fn fail(chain: &mut Result<SkbChain, Drop>, why: Drop) {
     }
 }
 
-/// A packet in a list of pages. Pages that it doesn't fill are posted again.
+/// A packet in a list of pages. Pages that it doesn't fill go back to the pool; the empty list is
+/// used again.
 fn big(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,

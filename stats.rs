@@ -64,7 +64,8 @@ stats! {
 }
 
 stats! {
-    /// Counters of a transmit queue. Written under its TX lock (`callbacks`: by its interrupt).
+    /// Counters of a transmit queue. Written under its TX lock (`callbacks`: by its interrupt;
+    /// `timeouts`: by the watchdog timer).
     TxStats {
         /// Packets that the device has sent.
         packets,

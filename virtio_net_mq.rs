@@ -59,7 +59,6 @@ const ID_TABLE: virtio::id_table::Table<1> =
     virtio::id_table::table([(virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET), ())]);
 kernel::module_device_table!("virtio", MODULE_VIRTIO_TABLE, ID_TABLE);
 static ID_TABLE_STATIC: virtio::id_table::Table<1> = ID_TABLE;
-const ID_TABLE_PTR: *const bindings::virtio_device_id = (&raw const ID_TABLE_STATIC).cast();
 
 /// Number of the CPU hotplug state, for interfaces that appear.
 static HOTPLUG_STATE: AtomicI32 = AtomicI32::new(0);

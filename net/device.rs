@@ -458,7 +458,9 @@ impl<T: Driver> UnregisteredNetDevice<T> {
                 None => bindings::eth_hw_addr_random(d),
             }
         }
-        // SAFETY: The private area is that large, and aligned as C aligns it.
+        // `netdev_priv` is aligned to a cache line.
+        const { assert!(core::mem::align_of::<Private<T>>() <= 64) };
+        // SAFETY: The private area is that large, and so aligned.
         let slot = unsafe { bindings::netdev_priv(dev.as_ptr()) }.cast::<Private<T>>();
         let init = try_pin_init!(Private {
             config_work <- Work::new(NetDevice::<T>::config_work_fn),

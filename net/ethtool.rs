@@ -281,7 +281,7 @@ impl<E: Ops> Table<E> {
         out: *mut u64,
     ) {
         // SAFETY: Called by the core for our device, with room for as many values as
-        // `get_sset_count` said, which is in `n_stats`.
+        // `get_sset_count` said, which is in `n_stats` and not 0: a device has a queue pair.
         let (dev, out) = unsafe {
             (
                 Self::dev(dev),

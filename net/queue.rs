@@ -407,8 +407,8 @@ impl<T: Driver> RxQueue<T> {
     }
 }
 
-/// What a poll function returns: only [`RxPoll::done`], [`TxPoll`]'s functions and the virtio
-/// glue make one, so that "all of the budget used" and "completed" can't be mixed up.
+/// What a poll function returns: only `again` and the virtio glue (`virtio::napi`) make one, so that
+/// "all of the budget used" and "completed" can't be mixed up.
 #[must_use]
 pub(crate) struct Polled(pub(super) i32);
 
@@ -696,11 +696,12 @@ impl<'a, T: Driver> TxPoll<'a, T> {
         Polled(self.budget)
     }
 
-    /// Completes, with the lock still held; then calls `after(gave_up)` before unlocking.
+    /// Completes, with the lock still held. True if the queue is really given up (no poll was asked
+    /// for meanwhile).
     ///
     /// # Safety
     ///
-    /// `after` arms the interrupt or disables it again.
+    /// The caller has armed the interrupt, and disables it again if this returns false.
     #[inline(always)]
     pub(crate) unsafe fn napi_complete(&mut self) -> bool {
         // SAFETY: Called in the poll function of an added instance that owns its schedule.

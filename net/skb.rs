@@ -217,52 +217,50 @@ impl Drop for SkBuff {
     }
 }
 
+/// An skb while the TX ring has it. Dropped (queue torn down), it gives the packet up without
+/// the warning of [`SkBuff`].
+///
+/// # Invariants
+///
+/// As for [`SkBuff`].
+pub(crate) struct TxToken(NonNull<bindings::sk_buff>);
+
+// SAFETY: As for `SkBuff`.
+unsafe impl Send for TxToken {}
+
 // SAFETY: The pointer goes and comes back; an skb owns the memory that its scatterlist names.
 unsafe impl Token for TxToken {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
-        ManuallyDrop::new(self).take().into_ptr().cast()
+        ManuallyDrop::new(self).0.cast()
     }
 
     #[inline(always)]
     unsafe fn from_raw(p: NonNull<c_void>) -> Self {
-        // SAFETY: `into_raw` gave the reference away.
-        Self(Some(unsafe { SkBuff::from_raw(p.cast()) }))
+        // INVARIANT: `into_raw` gave the reference away.
+        Self(p.cast())
     }
 }
-
-/// An skb while the TX ring has it. Dropped (queue torn down), it gives the packet up without
-/// the warning of [`SkBuff`].
-pub(crate) struct TxToken(Option<SkBuff>);
 
 impl TxToken {
     /// Wraps a packet.
     #[inline(always)]
     pub(crate) fn new(skb: SkBuff) -> Self {
-        Self(Some(skb))
-    }
-
-    #[inline(always)]
-    fn take(&mut self) -> SkBuff {
-        // Not none: it is taken by value in `into_raw` and `into_skb` only, or by `Drop`.
-        match self.0.take() {
-            Some(skb) => skb,
-            // SAFETY: See above.
-            None => unsafe { core::hint::unreachable_unchecked() },
-        }
+        // INVARIANT: The reference goes over.
+        Self(skb.into_ptr())
     }
 
     /// The packet.
     #[inline(always)]
     pub(crate) fn into_skb(self) -> SkBuff {
-        ManuallyDrop::new(self).take()
+        // SAFETY: The reference is ours and goes over.
+        unsafe { SkBuff::from_raw(ManuallyDrop::new(self).0) }
     }
 }
 
 impl Drop for TxToken {
     fn drop(&mut self) {
-        if let Some(skb) = self.0.take() {
-            skb.drop_with(DropReason::DevReady);
-        }
+        // SAFETY: The reference is ours and goes.
+        unsafe { SkBuff::from_raw(self.0) }.drop_with(DropReason::DevReady);
     }
 }

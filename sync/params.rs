@@ -11,8 +11,8 @@ pub(crate) fn queue_pairs() -> u32 {
     unsafe { bindings::param_queue_pairs() }
 }
 
-/// `ctrl_timeout_ms`: how long a control command may take, in milliseconds.
+/// `ctrl_timeout_ms`: how long a control command may take, in milliseconds, 1 to 600 000.
 pub(crate) fn ctrl_timeout_ms() -> u32 {
     // SAFETY: A volatile read.
-    unsafe { bindings::param_ctrl_timeout_ms() }
+    unsafe { bindings::param_ctrl_timeout_ms() }.clamp(1, 600_000)
 }

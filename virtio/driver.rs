@@ -8,6 +8,7 @@
 //! takes the data back and drops it itself.
 
 use super::{
+    id_table::IdTable,
     virtqueue::VqCallback,
     Device, //
 };
@@ -63,7 +64,7 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Feature bits that the driver knows of a device without VERSION_1.
     const FEATURES_LEGACY: &'static [u32];
     /// Device ids.
-    const IDS: *const bindings::virtio_device_id;
+    const IDS: &'static IdTable;
 
     /// Takes a look at the device before anything is negotiated: returns the features to use.
     /// Bus callback.
@@ -125,7 +126,7 @@ enum State<T: NetDriver> {
 ///
 /// `vdev->priv` points to `target` while the binding exists.
 ///
-/// Drop order: unregister; stop works and hotplug; reset the device, so that no memory is its any
+/// Drop order: stop works and hotplug; unregister; reset the device, so that no memory is its any
 /// more; detach interrupts and wait for running ones; take the net device down (which drops the
 /// virtqueues); the target last.
 pub(crate) struct Binding<D: Driver> {
@@ -255,7 +256,7 @@ unsafe impl<D: Driver> driver::RegistrationOps for Adapter<D> {
         unsafe {
             let d = drv.get();
             (*d).driver.name = name.as_char_ptr();
-            (*d).id_table = D::IDS;
+            (*d).id_table = D::IDS.as_ptr();
             (*d).feature_table = D::FEATURES.as_ptr();
             (*d).feature_table_size = u32::try_from(D::FEATURES.len())?;
             (*d).feature_table_legacy = D::FEATURES_LEGACY.as_ptr();

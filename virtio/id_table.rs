@@ -30,6 +30,9 @@ impl DeviceId {
     }
 }
 
+/// A table of any length.
+pub(crate) type IdTable = dyn kernel::device_id::IdTable<DeviceId, ()> + Sync;
+
 /// The table's type.
 pub(crate) type Table<const N: usize> = IdArray<DeviceId, (), N>;
 

@@ -75,12 +75,10 @@ where
     drop(poll);
     if let (true, Some(armed)) = (gone, armed) {
         // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
-        // `NetDevice::napi_settle`. `disable` beside the lock's owner is a hint to the device that
-        // the poll scheduled here makes good.
-        unsafe {
-            if armed.more() {
-                q.schedule(|| armed.disable());
-            }
+        // `NetDevice::napi_settle`.
+        if unsafe { armed.more() } {
+            // The poll turns the interrupt off itself, under the lock.
+            q.schedule(|| {});
         }
     }
     // SAFETY: Completed above.

@@ -64,6 +64,8 @@ impl Virtqueue<TxToken> {
         let len = layout.len.min(12);
         // CAST: At most 12.
         let bytes = len as usize;
+        let mut saved = [0u8; 12];
+        let pushed;
         // SAFETY: The skb is ours. With `push` there are `len` bytes of headroom that nobody else
         // uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
         // memory of the skb only, which the token keeps until the device gives it back.
@@ -73,14 +75,28 @@ impl Virtqueue<TxToken> {
                 ((*raw).data.sub(bytes), core::ptr::null_mut())
             } else {
                 let cb = (&raw mut (*raw).cb).cast::<u8>();
+                // The qdisc's until the ring has taken the packet: see `undo`.
+                core::ptr::copy_nonoverlapping(cb, saved.as_mut_ptr(), bytes);
                 (cb, cb)
             };
+            pushed = push;
             core::ptr::copy_nonoverlapping(hdr.as_ptr(), at, bytes);
             // CAST: 19 entries.
             bindings::skb_map(raw, sg.0.as_mut_ptr(), MAX_SG as u32, own.cast(), len)
         };
+        // A packet that goes back to the stack has its control buffer as it was.
+        let undo = |skb: SkBuff| {
+            if !pushed {
+                // SAFETY: As above; the ring doesn't have it.
+                unsafe {
+                    let cb = (&raw mut (*skb.as_raw()).cb).cast::<u8>();
+                    core::ptr::copy_nonoverlapping(saved.as_ptr(), cb, bytes);
+                }
+            }
+            skb
+        };
         let Ok(n) = u32::try_from(n) else {
-            return Err((Error::from_errno(n), skb));
+            return Err((Error::from_errno(n), undo(skb)));
         };
         let token = super::virtqueue::Token::into_raw(TxToken::new(skb));
         // SAFETY: `n` entries were filled; the token is given away.
@@ -96,7 +112,7 @@ impl Virtqueue<TxToken> {
         if err != 0 {
             // SAFETY: Refused: the token is still ours.
             let token: TxToken = unsafe { super::virtqueue::Token::from_raw(token) };
-            return Err((Error::from_errno(err), token.into_skb()));
+            return Err((Error::from_errno(err), undo(token.into_skb())));
         }
         Ok(())
     }
