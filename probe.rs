@@ -258,6 +258,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         dev.ready();
         set_up(binding.net()?, mac.is_none(), rtnl)?;
     }
+    dev.config_enable();
     let net = binding.net()?;
     crate::hotplug_add(net)?;
     link::update(net);

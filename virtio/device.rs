@@ -123,6 +123,13 @@ impl Device {
         unsafe { bindings::virtio_device_ready(self.as_raw()) };
     }
 
+    /// Lets config change notifications through. A driver that had the device before may have
+    /// held them back, and the virtio core doesn't undo that when it leaves.
+    pub(crate) fn config_enable(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
+    }
+
     /// Where the device sits, as its transport names it.
     pub(crate) fn bus_info(&self) -> &[u8] {
         // SAFETY: The transport returns a string that lives as long as its device.
