@@ -110,6 +110,8 @@ pub(crate) struct Settings {
     pub(crate) link: net::ethtool::Link,
     /// Receive filter as the device has it.
     pub(crate) filter: filter::Shadow,
+    /// Ring sizes, receive and transmit, in descriptors; none if never changed.
+    pub(crate) rings: Option<(u32, u32)>,
     /// Receive offloads switched on, by feature bit; none if never changed.
     pub(crate) guest_offloads: Option<u64>,
     /// The address was changed, so the device must be told after a reset.
@@ -166,6 +168,7 @@ impl VirtnetInfo {
                     pairs,
                     link: net::ethtool::Link::default(),
                     filter: filter::Shadow::new(),
+                    rings: None,
                     guest_offloads: None,
                     mac_set: false,
                 },

@@ -21,6 +21,7 @@ use crate::{
         },
         Rtnl, //
     },
+    rings,
     stats::{
         RxStats,
         TxStats, //
@@ -69,6 +70,10 @@ impl Ops for Ethtool {
             rx: sizes(0),
             tx: sizes(1),
         }
+    }
+
+    fn set_rings(dev: &Net, want: Rings, rtnl: &mut Rtnl) -> Result {
+        rings::set(dev, want, rtnl)
     }
 
     fn stats_count(dev: &Net) -> u32 {

@@ -15,6 +15,7 @@ use crate::{
         Rtnl, //
     },
     open,
+    rings,
     sync::cpus::CpusReadGuard,
     virtio::{
         driver::Cause,
@@ -77,6 +78,7 @@ fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result {
         info.settings.lock().pairs = pairs;
         dev.set_real_num_queues(pairs, pairs, rtnl)?;
     }
+    rings::replay(dev, rtnl);
     filter::replay(dev);
     if dev.is_running() {
         open::enable_pairs(dev, 0, pairs, rtnl)?;

@@ -38,7 +38,7 @@ use kernel::prelude::*;
 
 /// Ring slots that the largest packet takes.
 // CAST: 19.
-const WORST: u32 = MAX_SG as u32;
+pub(crate) const WORST: u32 = MAX_SG as u32;
 
 /// Exclusive state of a TX queue; guarded by its TX lock.
 pub(crate) struct SendQueue {
@@ -48,6 +48,8 @@ pub(crate) struct SendQueue {
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
     reserve: u32,
+    /// Whoever reaps must not wake the queue: its ring is being replaced.
+    pub(crate) paused: bool,
 }
 
 impl SendQueue {
@@ -57,6 +59,7 @@ impl SendQueue {
             vq: None,
             sg: TxSg::new(),
             reserve: WORST,
+            paused: false,
         }
     }
 
@@ -171,7 +174,7 @@ fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) 
 pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
     let stats = tx.queue().shared();
     let sq = tx.state();
-    let reserve = sq.reserve;
+    let (reserve, paused) = (sq.reserve, sq.paused);
     let Some(vq) = sq.vq.as_mut() else {
         return;
     };
@@ -186,7 +189,7 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
     if packets == 0 {
         return;
     }
-    let room = should_wake(vq.num_free(), reserve);
+    let room = !paused && should_wake(vq.num_free(), reserve);
     stats.packets.add(u64::from(packets));
     stats.bytes.add(u64::from(bytes));
     tx.completed(packets, bytes);

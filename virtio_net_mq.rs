@@ -43,6 +43,7 @@ mod power;
 mod probe;
 mod refill;
 mod report;
+mod rings;
 mod rx;
 mod stats;
 mod tx;

@@ -125,6 +125,9 @@ pub(crate) trait Ops {
     /// `get_ringparam`.
     fn rings(dev: &NetDevice<Self::Net>) -> Rings;
 
+    /// `set_ringparam`: the present sizes wanted (the core has checked them against the most).
+    fn set_rings(dev: &NetDevice<Self::Net>, want: Rings, rtnl: &mut Rtnl) -> Result;
+
     /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`).
     fn stats_count(dev: &NetDevice<Self::Net>) -> u32;
 
@@ -153,6 +156,7 @@ impl<E: Ops> Table<E> {
         get_drvinfo: Some(Self::get_drvinfo),
         get_link: Some(bindings::ethtool_op_get_link),
         get_ringparam: Some(Self::get_ringparam),
+        set_ringparam: Some(Self::set_ringparam),
         get_strings: Some(Self::get_strings),
         get_sset_count: Some(Self::get_sset_count),
         get_ethtool_stats: Some(Self::get_ethtool_stats),
@@ -202,6 +206,27 @@ impl<E: Ops> Table<E> {
         let rings = E::rings(dev);
         (out.rx_max_pending, out.rx_pending) = rings.rx;
         (out.tx_max_pending, out.tx_pending) = rings.tx;
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_ringparam` of a device of this driver, under RTNL.
+    unsafe extern "C" fn set_ringparam(
+        dev: *mut bindings::net_device,
+        want: *mut bindings::ethtool_ringparam,
+        _: *mut bindings::kernel_ethtool_ringparam,
+        _: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
+            let want = Rings {
+                rx: (want.rx_max_pending, want.rx_pending),
+                tx: (want.tx_max_pending, want.tx_pending),
+            };
+            E::set_rings(dev, want, &mut rtnl)?;
+            Ok(0)
+        })
     }
 
     /// # Safety

@@ -252,6 +252,11 @@ impl<T: Driver> QueuePair<T> {
         self.tx.napi.disable();
     }
 
+    /// Whether NAPI is enabled on the pair.
+    pub(crate) fn napi_is_on(&self) -> bool {
+        self.rx.napi.run.get() == Run::On
+    }
+
     /// A grace period has passed.
     pub(super) fn settled(&self) {
         for napi in [&self.rx.napi, &self.tx.napi] {

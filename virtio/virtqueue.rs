@@ -391,19 +391,34 @@ impl<T: Token> Virtqueue<T> {
     ///
     /// `ENOENT` if the feature wasn't negotiated, else the transport's.
     pub(crate) fn reset(&mut self) -> Result {
-        /// # Safety
-        ///
-        /// Called by the virtio core with a queue that is reset and a buffer of it.
-        unsafe extern "C" fn recycle<T: Token>(_: *mut bindings::virtqueue, buf: *mut c_void) {
-            if let Some(p) = NonNull::new(buf) {
-                // SAFETY: The queue is reset; each pointer comes once.
-                drop(unsafe { T::from_raw(p) });
-            }
-        }
         // SAFETY: The queue is valid and ours.
         kernel::error::to_result(unsafe {
             bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None)
         })
+    }
+
+    /// Gives the queue a ring of `size` descriptors, empty; its tokens are dropped. Process
+    /// context; the caller keeps every other user away.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: the ring is empty but as large as before. `EBUSY`: the queue may be dead.
+    /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`: nothing was done.
+    pub(crate) fn resize(&mut self, size: u32) -> Result {
+        // SAFETY: The queue is valid and ours.
+        kernel::error::to_result(unsafe {
+            bindings::virtqueue_resize(self.as_raw(), size, Some(recycle::<T>), None)
+        })
+    }
+}
+
+/// # Safety
+///
+/// Called by the virtio core with a queue that is reset and a buffer of it.
+unsafe extern "C" fn recycle<T: Token>(_: *mut bindings::virtqueue, buf: *mut c_void) {
+    if let Some(p) = NonNull::new(buf) {
+        // SAFETY: The queue is reset; each pointer comes once.
+        drop(unsafe { T::from_raw(p) });
     }
 }
 

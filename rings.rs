@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ring sizes: `ethtool -G`, by resetting single queues (VIRTIO_F_RING_RESET, specification
+//! 2.6.1).
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::Net,
+    net::{
+        ethtool::Rings,
+        Rtnl, //
+    },
+    open,
+    pure::features::bit,
+    sync::errno::eopnotsupp,
+    tx, //
+};
+use kernel::prelude::*;
+
+/// Gives every queue rings of `want.rx.1` and `want.tx.1` descriptors, one pair after the other,
+/// the rest going on meanwhile. Process context.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if the device can't reset single queues; `EINVAL` if a size is no power of two or
+/// too small for the largest packet; what the ring reports: pairs after that one keep their size.
+pub(crate) fn set(dev: &Net, want: Rings, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let (rx, tx) = (want.rx.1, want.tx.1);
+    if !info.f.has(bit::RING_RESET) {
+        return Err(eopnotsupp());
+    }
+    if !rx.is_power_of_two() || !tx.is_power_of_two() || rx < tx::WORST || tx < tx::WORST {
+        return Err(EINVAL);
+    }
+    apply(dev, rx, tx, rtnl)?;
+    info.settings.lock().rings = Some((rx, tx));
+    Ok(())
+}
+
+/// After a reset: the sizes that were set. What can't be had now is reported, not fatal.
+pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    let rings = info.settings.lock().rings;
+    if let Some((rx, tx)) = rings {
+        if let Err(e) = apply(dev, rx, tx, rtnl) {
+            dev_warn!(info.vdev.dev(), "ring sizes not restored: {e:?}\n");
+        }
+    }
+}
+
+fn apply(dev: &Net, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    for i in 0..info.max_pairs {
+        if let Err(e) = one_pair(dev, i, rx, tx, rtnl) {
+            if e == EBUSY {
+                // A queue that doesn't come back: only a reset of the device mends that.
+                dev.schedule_reset_work();
+            }
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let pair = dev.pair(i).ok_or(EINVAL)?;
+    let set = info.set().ok_or(ENODEV)?;
+    if set.size(open::rx_vq(i)) == rx && set.size(open::tx_vq(i)) == tx {
+        return Ok(());
+    }
+    let active = pair.napi_is_on();
+    if active {
+        // What the device has is sent first, so that nothing is lost.
+        let mut tx = pair.tx.lock_bh();
+        tx.state().paused = true;
+        tx.stop();
+        drop(tx);
+        open::drain_tx(dev, i..i.saturating_add(1));
+        open::disable_pairs(dev, i, i.saturating_add(1), rtnl);
+    }
+    let resized = resize(dev, i, rx, tx, rtnl);
+    if active {
+        // Also after an error: the ring works, with one size or the other.
+        let enabled = open::enable_pairs(dev, i, i.saturating_add(1), rtnl);
+        let mut tx = pair.tx.lock_bh();
+        tx.state().paused = false;
+        tx.wake();
+        drop(tx);
+        enabled?;
+    }
+    resized
+}
+
+/// Both rings of a pair at rest; their buffers are freed.
+fn resize(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
+    let pair = dev.pair(i).ok_or(EINVAL)?;
+    let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+    let vq = rq.vq.as_mut().ok_or(ENODEV)?;
+    if vq.size() != rx {
+        vq.resize(rx)?;
+        vq.disable_cb();
+    }
+    // The ring is ours alone while it is not in the queue's state.
+    let taken = pair.tx.lock_bh().state().vq.take();
+    let mut vq = taken.ok_or(ENODEV)?;
+    let same = vq.size() == tx;
+    let resized = if same { Ok(()) } else { vq.resize(tx) };
+    // Unless it was refused outright, what was in the ring is gone and will never complete.
+    let freed = match resized {
+        Ok(()) => !same,
+        Err(e) => e == ENOMEM || e == EBUSY,
+    };
+    vq.disable_cb();
+    let mut locked = pair.tx.lock_bh();
+    locked.state().attach(vq);
+    if freed {
+        locked.reset_bql();
+    }
+    resized
+}

@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# ethtool -G: ring sizes change one queue after the other, under traffic and with the interface down; what can't be is
+# refused and changes nothing.
+. "$(dirname "$0")/lib.sh"
+
+ours || skip_all "the driver is $DRV, not virtio_net_mq"
+# The n-th "RX:" or "TX:" line of -g: 1 is the most, 2 is now.
+ring() { ethtool -g "$NETIF" | awk -v n="$2" -v k="$1:" '$1 == k && ++i == n { print $2 }'; }
+rings() { echo "$(ring RX 2)/$(ring TX 2)"; }
+rx0=$(ring RX 2) tx0=$(ring TX 2) rxmax=$(ring RX 1) txmax=$(ring TX 1)
+ethtool -G "$NETIF" rx "$((rx0 / 2))" 2>/dev/null || skip_all "the device can't reset single queues, or the ring is too small"
+plan 6
+at_exit configure
+at_exit 'ethtool -G $NETIF rx $rx0 tx $tx0'
+mark_log
+
+begin
+[ "$(rings)" = "$((rx0 / 2))/$tx0" ] || bad "set rx $((rx0 / 2)): now $(rings)"
+for s in 64/128 128/64 "$rxmax/$txmax"; do
+	ethtool -G "$NETIF" rx "${s%/*}" tx "${s#*/}" || bad "$s refused"
+	[ "$(rings)" = "$s" ] || bad "set $s: now $(rings)"
+	reach || bad "$s: no answer to ping"
+done
+verdict "sizes are set and traffic goes on"
+
+begin
+before=$(rings)
+for s in "rx 100" "tx 100" "rx 16" "tx 16" "rx $((rxmax * 2))" "tx $((txmax * 2))"; do
+	# shellcheck disable=SC2086
+	ethtool -G "$NETIF" $s 2>/dev/null && bad "$s was accepted"
+	[ "$(rings)" = "$before" ] || bad "$s: now $(rings), before $before"
+done
+verdict "no power of two, too small, too large: refused, nothing changes"
+
+begin
+iperf_start -p 5204 --bidir -t 10
+sleep 1
+for s in 64/64 256/128 128/256 64/256 256/64; do
+	ethtool -G "$NETIF" rx "${s%/*}" tx "${s#*/}" || bad "$s refused under traffic"
+	[ "$(rings)" = "$s" ] || bad "set $s under traffic: now $(rings)"
+	sleep 0.5
+done
+iperf_running || bad "the traffic ended early"
+iperf_ok || bad "iperf3: $(iperf_last)"
+verdict "sizes are set under traffic both ways, no connection breaks"
+
+begin
+ip link set "$NETIF" down
+ethtool -G "$NETIF" rx 128 tx 128 || bad "refused while down"
+configure && reach || bad "no answer to ping"
+[ "$(rings)" = 128/128 ] || bad "now $(rings)"
+verdict "sizes are set while the interface is down"
+
+begin
+n=$(pairs)
+set_pairs 1 && set_pairs "$(max_pairs)" && reach || bad "no answer to ping after -L"
+set_pairs "$n"
+[ "$(rings)" = 128/128 ] || bad "after -L: $(rings)"
+verdict "sizes outlive a change of the number of queues"
+
+begin
+[ -z "$(log_problems)" ] || bad "$(log_problems | head -3)"
+verdict "no complaint in the kernel log"
+finish
