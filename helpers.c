@@ -468,6 +468,20 @@ void vnm_helper_netif_napi_add_tx(struct net_device *dev, struct napi_struct *na
 	netif_napi_add_tx(dev, napi, poll);
 }
 
+/* Zeroed memory that nobody may schedule, until it is added and enabled */
+void vnm_helper_napi_init_disabled(struct napi_struct *napi)
+{
+	set_bit(NAPI_STATE_SCHED, &napi->state);
+	napi->list_owner = -1;
+}
+
+/* What a deleted instance that is added again must not remember */
+void vnm_helper_napi_forget_threaded(struct napi_struct *napi)
+{
+	clear_bit(NAPI_STATE_THREADED, &napi->state);
+	clear_bit(NAPI_STATE_THREADED_BUSY_POLL, &napi->state);
+}
+
 void vnm_helper_netif_napi_del_async(struct napi_struct *napi)
 {
 	__netif_napi_del(napi);

@@ -75,8 +75,7 @@ fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> R
     let pair = dev.pair(i).ok_or(EINVAL)?;
     fill(info, pair, rtnl)?;
     let irqs = (set.irq(rx_vq(i)), set.irq(tx_vq(i)));
-    pair.link_napi(true, irqs, rtnl);
-    pair.napi_enable(rtnl);
+    pair.napi_enable(irqs, rtnl);
     Ok(())
 }
 
@@ -95,7 +94,6 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     for i in from..to {
         if let Some(pair) = dev.pair(i) {
             pair.napi_disable(rtnl);
-            pair.link_napi(false, (None, None), rtnl);
         }
     }
     dev.napi_settle(rtnl);

@@ -529,9 +529,12 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
         let slot = core::ptr::from_ref(net.private())
             .cast_mut()
             .cast::<MaybeUninit<Private<T>>>();
-        for p in net.pairs() {
-            // SAFETY: The interface is down (never up, or unregistered), so NAPI is disabled.
-            unsafe { p.del_napi() };
+        {
+            // The interface is down, so this finds nothing to do unless the driver forgot one.
+            let mut rtnl = RtnlGuard::new();
+            for p in net.pairs() {
+                p.napi_disable(&mut rtnl);
+            }
         }
         // SAFETY: Process context. Polls and list walks are over afterwards.
         unsafe { bindings::synchronize_net() };

@@ -47,8 +47,9 @@ enum Run {
 ///
 /// # Invariants
 ///
-/// `napi` is on the device's list from [`QueuePair::new`] to [`QueuePair::del_napi`]. `run` is written
-/// under RTNL only.
+/// `napi` is on the device's list while `run` is [`Run::On`], and only then: the core waits for ever for
+/// a listed instance that is disabled (`napi_stop_kthread`). Off the list its state has
+/// `NAPI_STATE_SCHED`, so that nobody can schedule it. `run` is written under RTNL only.
 #[pin_data]
 struct Napi {
     #[pin]
@@ -63,25 +64,26 @@ impl Napi {
         pin_init!(Self {
             napi <- Opaque::ffi_init(|p: *mut bindings::napi_struct| {
                 // SAFETY: `p` is valid for writes; C expects zeroed memory.
-                unsafe { p.write(pin_init::zeroed()) }
+                unsafe {
+                    p.write(pin_init::zeroed());
+                    bindings::napi_init_disabled(p);
+                }
             }),
             run: Cell::new(Run::Off),
             _pin: PhantomPinned,
         })
     }
 
-    fn enable(&self) {
-        if self.run.replace(Run::On) != Run::On {
-            // SAFETY: Added and disabled.
-            unsafe { bindings::napi_enable(self.napi.get()) };
-        }
-    }
-
+    /// Takes the instance off the device's list and waits for a poll that runs. Polls that have
+    /// completed may not have returned: hence [`Run::Disabled`].
     fn disable(&self) {
         if self.run.get() == Run::On {
             self.run.set(Run::Disabled);
             // SAFETY: Added and enabled.
-            unsafe { bindings::napi_disable(self.napi.get()) };
+            unsafe {
+                bindings::napi_disable(self.napi.get());
+                bindings::netif_napi_del_async(self.napi.get());
+            }
         }
     }
 
@@ -182,7 +184,7 @@ impl<T: Driver> QueuePair<T> {
             rx,
             rx_shared,
         } = init;
-        let pair = KBox::pin_init(
+        KBox::pin_init(
             pin_init!(Self {
                 rx <- pin_init!(RxQueue {
                     napi <- Napi::new(),
@@ -201,55 +203,77 @@ impl<T: Driver> QueuePair<T> {
                 }),
             }),
             GFP_KERNEL,
-        )?;
-        // SAFETY: The device is valid, the instances are pinned and zeroed. They are deleted by
-        // `del_napi`, before the pair is dropped.
+        )
+    }
+
+    /// Lets NAPI run on both queues, tells the stack which instance serves which queue and on which
+    /// interrupt, and polls once, for what came before. Process context. Nothing if it is on, or if
+    /// [`super::device::NetDevice::napi_settle`] wasn't called since it was disabled.
+    pub(crate) fn napi_enable(&self, irqs: (Option<i32>, Option<i32>), _rtnl: &mut Rtnl) {
+        let (rx, tx) = (&self.rx.napi, &self.tx.napi);
+        if rx.run.get() != Run::Off || tx.run.get() != Run::Off {
+            return;
+        }
+        let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
+        // SAFETY: The device is valid and has these queues, RTNL is held. The instances are pinned
+        // and off the list, a grace period has passed since they were on it.
         unsafe {
+            bindings::napi_forget_threaded(rx.napi.get());
+            bindings::napi_forget_threaded(tx.napi.get());
             bindings::netif_napi_add_config(
-                dev.as_ptr(),
-                pair.rx.napi.napi.get(),
+                dev,
+                rx.napi.get(),
                 Some(RxQueue::<T>::poll),
-                i32::from(index),
+                i32::from(i),
             );
-            bindings::netif_napi_add_tx(
-                dev.as_ptr(),
-                pair.tx.napi.napi.get(),
-                Some(TxQueue::<T>::poll),
-            );
+            bindings::netif_napi_add_tx(dev, tx.napi.get(), Some(TxQueue::<T>::poll));
+            bindings::napi_enable(rx.napi.get());
+            bindings::napi_enable(tx.napi.get());
+            self.link(rx.napi.get(), tx.napi.get());
+            bindings::netif_napi_set_irq(rx.napi.get(), irqs.0.unwrap_or(-1));
+            bindings::netif_napi_set_irq(tx.napi.get(), irqs.1.unwrap_or(-1));
         }
-        Ok(pair)
-    }
-
-    /// Takes both NAPI instances off the device. An RCU grace period must pass before the pair is
-    /// dropped. Process context.
-    ///
-    /// # Safety
-    ///
-    /// Called once, with NAPI disabled and no interrupt left that schedules it.
-    pub(super) unsafe fn del_napi(&self) {
-        // SAFETY: Added in `new`.
-        unsafe {
-            bindings::netif_napi_del_async(self.rx.napi.napi.get());
-            bindings::netif_napi_del_async(self.tx.napi.napi.get());
-        }
-    }
-
-    /// Lets NAPI run on both queues and polls once, for what came before. Process context.
-    pub(crate) fn napi_enable(&self, _rtnl: &mut Rtnl) {
-        self.rx.napi.enable();
-        self.tx.napi.enable();
+        // INVARIANT: On the list.
+        rx.run.set(Run::On);
+        tx.run.set(Run::On);
         // SAFETY: Added and enabled.
         unsafe {
-            bindings::napi_kick(self.rx.napi.napi.get());
-            bindings::napi_kick(self.tx.napi.napi.get());
+            bindings::napi_kick(rx.napi.get());
+            bindings::napi_kick(tx.napi.get());
         }
     }
 
     /// Keeps NAPI from running and waits for a poll that does. The exclusive RX state is free
     /// only after [`super::device::NetDevice::napi_settle`]. Process context.
     pub(crate) fn napi_disable(&self, _rtnl: &mut Rtnl) {
+        if self.napi_is_on() {
+            // SAFETY: RTNL is held, the device is valid; null is for "none".
+            unsafe { self.link(core::ptr::null_mut(), core::ptr::null_mut()) };
+        }
         self.rx.napi.disable();
         self.tx.napi.disable();
+    }
+
+    /// # Safety
+    ///
+    /// RTNL is held; the instances are null or on the device's list.
+    unsafe fn link(&self, rx: *mut bindings::napi_struct, tx: *mut bindings::napi_struct) {
+        let (dev, i) = (self.rx.dev.as_ptr(), u32::from(self.rx.index));
+        // SAFETY: By this function's contract; the device has these queues.
+        unsafe {
+            bindings::netif_queue_set_napi(
+                dev,
+                i,
+                bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
+                rx,
+            );
+            bindings::netif_queue_set_napi(
+                dev,
+                i,
+                bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
+                tx,
+            );
+        }
     }
 
     /// Whether NAPI is enabled on the pair.
@@ -265,37 +289,13 @@ impl<T: Driver> QueuePair<T> {
             }
         }
     }
-
-    /// Tells the stack which NAPI serves which queue, and on which interrupts; or that none does.
-    pub(crate) fn link_napi(&self, link: bool, irqs: (Option<i32>, Option<i32>), _rtnl: &mut Rtnl) {
-        let (rx, tx) = (self.rx.napi.napi.get(), self.tx.napi.napi.get());
-        let set = |q: u16, ty, napi: *mut bindings::napi_struct, irq: Option<i32>| {
-            let to = if link { napi } else { core::ptr::null_mut() };
-            // SAFETY: RTNL is held, the device is valid and has these queues.
-            unsafe {
-                bindings::netif_queue_set_napi(self.rx.dev.as_ptr(), u32::from(q), ty, to);
-                bindings::netif_napi_set_irq(napi, irq.unwrap_or(-1));
-            }
-        };
-        set(
-            self.rx.index,
-            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_RX,
-            rx,
-            irqs.0,
-        );
-        set(
-            self.tx.index,
-            bindings::netdev_queue_type_NETDEV_QUEUE_TYPE_TX,
-            tx,
-            irqs.1,
-        );
-    }
 }
 
 /// A NAPI instance, for functions that need to know on whose behalf they run.
 #[derive(Clone, Copy)]
 pub(crate) struct NapiRef<'a> {
     napi: NonNull<bindings::napi_struct>,
+    dev: NonNull<bindings::net_device>,
     polling: bool,
     _a: PhantomData<&'a ()>,
 }
@@ -307,8 +307,7 @@ impl NapiRef<'_> {
     }
 
     pub(super) fn netdev(&self) -> *mut bindings::net_device {
-        // SAFETY: The instance was added, which set its device.
-        unsafe { (*self.napi.as_ptr()).dev }
+        self.dev.as_ptr()
     }
 
     /// Whether this runs inside of the instance's poll function.
@@ -385,6 +384,7 @@ impl<T: Driver> RxQueue<T> {
         NapiRef {
             // SAFETY: A field's address isn't null.
             napi: unsafe { NonNull::new_unchecked(self.napi.napi.get()) },
+            dev: self.dev,
             polling,
             _a: PhantomData,
         }
