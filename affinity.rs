@@ -19,11 +19,13 @@ use crate::{
         mask_set,
         new_mask,
         online_cpus,
-        CpusHeld, //
+        CpusHeld,
+        KeptMask, //
     },
     virtio::VirtqueueSet, //
 };
 use kernel::{
+    cpumask::CpumaskVar,
     prelude::*,
     sync::Arc, //
 };
@@ -32,6 +34,16 @@ use kernel::{
 pub(crate) struct State {
     set: Option<Arc<VirtqueueSet>>,
     pairs: u16,
+    /// What each pair's interrupts were bound to.
+    last: KVVec<Bound>,
+}
+
+/// What the interrupts of a pair were bound to last.
+struct Bound {
+    mask: KeptMask,
+    /// RX, TX: found bound to something else, so somebody (the user, irqbalance) has decided
+    /// otherwise. From then on it is theirs.
+    theirs: [bool; 2],
 }
 
 impl State {
@@ -40,12 +52,14 @@ impl State {
         Self {
             set: None,
             pairs: 0,
+            last: KVVec::new(),
         }
     }
 
     /// Changes the queues that hints are given for.
     pub(crate) fn set(&mut self, set: Option<Arc<VirtqueueSet>>) {
         self.set = set;
+        self.last = KVVec::new();
     }
 }
 
@@ -57,12 +71,17 @@ pub(crate) fn set_pairs(info: &VirtnetInfo, pairs: u16) {
 /// Gives each pair in use its CPUs out of those online, less `leaving`. Process context.
 pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     let info = dev.data();
-    let state = info.affinity.lock();
+    let mut guard = info.affinity.lock();
+    let state = &mut *guard;
     let Some(set) = state.set.as_ref() else {
         return;
     };
     for i in 0..state.pairs {
-        if let Err(e) = apply_one(dev, set, i, state.pairs, held, leaving) {
+        let done = mask_of(i, state.pairs, held, leaving).and_then(|mask| {
+            bind(set, i, &mask, &mut state.last)?;
+            dev.set_xps(i, &mask, held)
+        });
+        if let Err(e) = done {
             dev_warn!(info.vdev.dev(), "pair {i}: CPUs not set: {e:?}\n");
         }
     }
@@ -72,14 +91,8 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     }
 }
 
-fn apply_one(
-    dev: &Net,
-    set: &VirtqueueSet,
-    i: u16,
-    pairs: u16,
-    held: &CpusHeld,
-    leaving: Option<u32>,
-) -> Result {
+/// The CPUs of pair `i` out of `pairs`.
+fn mask_of(i: u16, pairs: u16, held: &CpusHeld, leaving: Option<u32>) -> Result<CpumaskVar> {
     let cpus = u32::try_from(online_cpus(held, leaving).count())?;
     let ranks = pair_cpus(u32::from(i), u32::from(pairs), cpus);
     let mut mask = new_mask()?;
@@ -87,10 +100,37 @@ fn apply_one(
     for cpu in online_cpus(held, leaving).skip(first).take(ranks.len()) {
         mask_set(&mut mask, cpu);
     }
+    Ok(mask)
+}
+
+/// Binds the interrupts of pair `i`, those that nobody else has bound since.
+fn bind(set: &VirtqueueSet, i: u16, mask: &CpumaskVar, last: &mut KVVec<Bound>) -> Result {
     // Without an interrupt of its own for each queue a hint would move everybody's.
-    if set.irq_per_queue() {
-        set.set_affinity(rx_vq(i), &mask);
-        set.set_affinity(tx_vq(i), &mask);
+    if !set.irq_per_queue() {
+        return Ok(());
     }
-    dev.set_xps(i, &mask, held)
+    let vqs = [rx_vq(i), tx_vq(i)];
+    let at = usize::from(i);
+    // Pairs come in order, so that there is an entry for each one before.
+    if at >= last.len() {
+        last.push(
+            Bound {
+                mask: KeptMask::new(mask)?,
+                theirs: [false; 2],
+            },
+            GFP_KERNEL,
+        )?;
+        for vq in vqs {
+            set.set_affinity(vq, mask);
+        }
+    } else if let Some(was) = last.get_mut(at) {
+        for (vq, theirs) in vqs.into_iter().zip(&mut was.theirs) {
+            *theirs = *theirs || !set.affinity_is(vq, was.mask.get());
+            if !*theirs {
+                set.set_affinity(vq, mask);
+            }
+        }
+        was.mask.copy_from(mask);
+    }
+    Ok(())
 }

@@ -9,6 +9,8 @@
 #include <linux/cpumask.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
@@ -193,6 +195,22 @@ void vnm_helper_virtio_cwrite8(struct virtio_device *vdev, unsigned int offset, 
 int vnm_helper_virtqueue_set_affinity(struct virtqueue *vq, const struct cpumask *mask)
 {
 	return virtqueue_set_affinity(vq, mask);
+}
+
+/* Is @mask the affinity of @irq, or what it will be at the next interrupt? A hint: no lock */
+bool vnm_helper_irq_affinity_is(int irq, const struct cpumask *mask)
+{
+	struct irq_data *d = irq_get_irq_data(irq);
+	const struct cpumask *now;
+
+	if (!d)
+		return true;
+	now = irq_data_get_affinity_mask(d);
+#ifdef CONFIG_GENERIC_PENDING_IRQ
+	if (irqd_is_setaffinity_pending(d))
+		now = irq_data_to_desc(d)->pending_mask;
+#endif
+	return cpumask_equal(now, mask);
 }
 
 /* Interrupt of MSI-X entry @nr of the PCI function @dev, or negative */

@@ -65,6 +65,29 @@ pub(crate) fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterat
     .filter(move |&cpu| Some(cpu) != leaving)
 }
 
+/// A mask that may be kept in shared data.
+pub(crate) struct KeptMask(CpumaskVar);
+
+// SAFETY: A mask is plain memory with one owner.
+unsafe impl Send for KeptMask {}
+
+impl KeptMask {
+    /// A copy of `mask`.
+    pub(crate) fn new(mask: &CpumaskVar) -> Result<Self> {
+        Ok(Self(CpumaskVar::try_clone(mask)?))
+    }
+
+    /// Becomes a copy of `mask`.
+    pub(crate) fn copy_from(&mut self, mask: &CpumaskVar) {
+        mask.copy(&mut self.0);
+    }
+
+    /// The mask.
+    pub(crate) fn get(&self) -> &CpumaskVar {
+        &self.0
+    }
+}
+
 /// An empty mask.
 pub(crate) fn new_mask() -> Result<CpumaskVar> {
     Ok(CpumaskVar::new_zero(GFP_KERNEL)?)

@@ -197,6 +197,15 @@ impl VirtqueueSet {
         }
     }
 
+    /// Whether the interrupt of queue `index` goes to the CPUs of `mask` now, or will from its next
+    /// one on. True where that can't be told.
+    pub(crate) fn affinity_is(&self, index: u32, mask: &kernel::cpumask::CpumaskVar) -> bool {
+        let mask: &kernel::cpumask::Cpumask = mask;
+        // SAFETY: The mask is valid, and the interrupt is the queue's, so it stays requested.
+        self.irq(index)
+            .is_none_or(|irq| unsafe { bindings::irq_affinity_is(irq, mask.as_raw().cast()) })
+    }
+
     /// Takes the hint of queue `index` back.
     pub(crate) fn clear_affinity(&self, index: u32) {
         if let Some(vq) = self.raw(index) {
