@@ -86,6 +86,9 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
         }
     }
     for i in state.pairs..info.max_pairs {
+        if let Err(e) = park(set, i, held, leaving, &mut state.last) {
+            dev_warn!(info.vdev.dev(), "pair {i}: CPUs not set: {e:?}\n");
+        }
         set.clear_affinity(rx_vq(i));
         set.clear_affinity(tx_vq(i));
     }
@@ -101,6 +104,25 @@ fn mask_of(i: u16, pairs: u16, held: &CpusHeld, leaving: Option<u32>) -> Result<
         mask_set(&mut mask, cpu);
     }
     Ok(mask)
+}
+
+/// Lets the interrupts of pair `i`, which isn't in use, go to any CPU. Bound as it was it could lose
+/// its last CPU: the kernel would then bind it anew, which looks as if somebody else had.
+fn park(
+    set: &VirtqueueSet,
+    i: u16,
+    held: &CpusHeld,
+    leaving: Option<u32>,
+    last: &mut KVVec<Bound>,
+) -> Result {
+    if usize::from(i) >= last.len() {
+        return Ok(());
+    }
+    let mut mask = new_mask()?;
+    for cpu in online_cpus(held, leaving) {
+        mask_set(&mut mask, cpu);
+    }
+    bind(set, i, &mask, last)
 }
 
 /// Binds the interrupts of pair `i`, those that nobody else has bound since.

@@ -10,7 +10,7 @@ ours || skip_all "$DRV distributes CPUs by a rule of its own"
 max=$(max_pairs) first=$(pairs)
 at_exit 'set_pairs $first'
 at_exit all_cpus_online
-plan 8
+plan 9
 
 # The CPUs of pair $1 of $2, given the online ones as further arguments.
 # (Without a subshell wherever possible: there are many comparisons, and a process is dear on an emulated CPU.)
@@ -129,7 +129,8 @@ begin
 run "all CPUs online"
 
 if [ -z "$(removable_cpus)" ]; then
-	for t in "XPS maps: CPUs offline" "interrupts: CPUs offline" "each change" "XPS maps: CPUs back" "interrupts: CPUs back"; do
+	for t in "XPS maps: CPUs offline" "interrupts: CPUs offline" "each change" "XPS maps: CPUs back" "interrupts: CPUs back" \
+		"interrupts: CPUs gone and back while queues are not in use"; do
 		skip "$t" "no CPU can go offline"
 	done
 	finish
@@ -158,4 +159,17 @@ verdict "the maps follow each CPU"
 
 begin
 run "CPUs back"
+
+# The kernel moves the interrupts of a queue that isn't in use when their CPU goes. They are the driver's all the same.
+begin
+set_pairs 1 2>"$WORK/err" || bad "combined 1: $(cat "$WORK/err")"
+for c in $(removable_cpus); do cpu_online "$c" 0; done
+all_cpus_online
+set_pairs "$max" 2>"$WORK/err" || bad "combined $max: $(cat "$WORK/err")"
+if irq_per_queue && [ "$max" -gt 1 ]; then
+	check_irq "$max"
+	verdict "interrupts: CPUs gone and back while queues are not in use"
+else
+	skip "interrupts: CPUs gone and back while queues are not in use" "no second queue with an interrupt of its own"
+fi
 finish
