@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A QEMU TCG plugin (API 7) that counts the guest's instructions by where they are.
+//!
+//! Each translation block has a slot with two counters: instructions executed and entries. Two
+//! instructions that no program uses by accident mark the part that is measured: at `BEGIN` the
+//! counters are remembered, at `END` what has been added since is written to the file named by the
+//! argument `out=FILE`. All of user space shares one slot.
+//!
+//! A record in the file, all little-endian 64-bit words: number of entries, then for each entry
+//! its address, instructions, entries into the block.
+//!
+//! Instructions are counted when a block is entered. One that leaves early (a page fault, a device
+//! access that has to be the last of its block) counts whole; that is the only inexactness.
+//!
+//! No crate: the few functions needed are declared here, as QEMU 11 exports them.
+
+use std::{
+    collections::HashMap,
+    ffi::{c_char, c_int, c_uint, c_void, CStr},
+    fs::File,
+    io::Write,
+    sync::{Mutex, OnceLock},
+};
+
+/// `nopl MAGIC(%rax,%rax,1)`; the last byte tells begin from end.
+const NOP: [u8; 7] = [0x0f, 0x1f, 0x84, 0x00, 0x6d, 0x71, 0x76];
+const BEGIN: u8 = 0x01;
+const END: u8 = 0x02;
+
+/// Blocks that can be told apart. A guest's whole life takes some 200,000.
+const SLOTS: usize = 1 << 20;
+/// What has no slot of its own any more.
+const OTHER: usize = 0;
+const USER: usize = 1;
+/// Kernel addresses are above this one.
+const KERNEL: u64 = 1 << 63;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct U64 {
+    score: *mut c_void,
+    offset: usize,
+}
+
+const ADD_U64: c_int = 0;
+const NO_REGS: c_int = 0;
+
+type UdataCb = extern "C" fn(*mut c_void);
+type VcpuUdataCb = extern "C" fn(c_uint, *mut c_void);
+type TransCb = extern "C" fn(*mut c_void, *mut c_void);
+
+extern "C" {
+    fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: TransCb, data: *mut c_void);
+    fn qemu_plugin_register_atexit_cb(id: u64, cb: UdataCb, data: *mut c_void);
+    fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+        tb: *mut c_void,
+        op: c_int,
+        entry: U64,
+        imm: u64,
+    );
+    fn qemu_plugin_register_vcpu_insn_exec_cb(
+        insn: *mut c_void,
+        cb: VcpuUdataCb,
+        flags: c_int,
+        data: *mut c_void,
+    );
+    fn qemu_plugin_tb_n_insns(tb: *const c_void) -> usize;
+    fn qemu_plugin_tb_vaddr(tb: *const c_void) -> u64;
+    fn qemu_plugin_tb_get_insn(tb: *const c_void, index: usize) -> *mut c_void;
+    fn qemu_plugin_insn_data(insn: *const c_void, dest: *mut c_void, len: usize) -> usize;
+    fn qemu_plugin_insn_size(insn: *const c_void) -> usize;
+    fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut c_void;
+    fn qemu_plugin_scoreboard_find(score: *mut c_void, vcpu: c_uint) -> *mut c_void;
+    fn qemu_plugin_num_vcpus() -> c_int;
+}
+
+/// What QEMU asks for first.
+#[no_mangle]
+pub static qemu_plugin_version: c_int = 7;
+
+/// Counters of one block on one CPU, as they lie in the scoreboard.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Count {
+    insns: u64,
+    entries: u64,
+}
+
+struct State {
+    score: usize,
+    slots: HashMap<u64, usize>,
+    addrs: Vec<u64>,
+    base: Vec<Count>,
+    out: File,
+}
+
+static STATE: OnceLock<Mutex<State>> = OnceLock::new();
+
+fn with<R>(f: impl FnOnce(&mut State) -> R) -> Option<R> {
+    // A panic in a callback would end the guest; a poisoned lock still holds good counters.
+    let state = STATE.get()?;
+    let mut guard = state.lock().unwrap_or_else(|e| e.into_inner());
+    Some(f(&mut guard))
+}
+
+impl State {
+    fn slot(&mut self, addr: u64) -> usize {
+        if addr < KERNEL {
+            return USER;
+        }
+        if let Some(&slot) = self.slots.get(&addr) {
+            return slot;
+        }
+        if self.addrs.len() >= SLOTS {
+            return OTHER;
+        }
+        self.addrs.push(addr);
+        let slot = self.addrs.len() - 1;
+        self.slots.insert(addr, slot);
+        slot
+    }
+
+    fn sum(&self) -> Vec<Count> {
+        let mut sum = vec![Count::default(); self.addrs.len()];
+        // SAFETY: The number of CPUs that have been started.
+        let cpus = unsafe { qemu_plugin_num_vcpus() };
+        for cpu in 0..cpus.max(0) as c_uint {
+            // SAFETY: The scoreboard has an element of SLOTS counts for each CPU; other CPUs'
+            // additions may be missed, which the single-threaded use here excludes.
+            let counts = unsafe {
+                let p = qemu_plugin_scoreboard_find(self.score as *mut c_void, cpu).cast::<Count>();
+                std::slice::from_raw_parts(p, self.addrs.len())
+            };
+            for (s, c) in sum.iter_mut().zip(counts) {
+                s.insns = s.insns.wrapping_add(c.insns);
+                s.entries = s.entries.wrapping_add(c.entries);
+            }
+        }
+        sum
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        let now = self.sum();
+        self.base.resize(now.len(), Count::default());
+        let mut bytes = vec![0u8; 8];
+        let mut n = 0u64;
+        for ((addr, now), base) in self.addrs.iter().zip(&now).zip(&self.base) {
+            let insns = now.insns.wrapping_sub(base.insns);
+            if insns != 0 {
+                let entries = now.entries.wrapping_sub(base.entries);
+                for word in [*addr, insns, entries] {
+                    bytes.extend_from_slice(&word.to_le_bytes());
+                }
+                n += 1;
+            }
+        }
+        bytes[..8].copy_from_slice(&n.to_le_bytes());
+        self.out.write_all(&bytes)
+    }
+}
+
+extern "C" fn begin(_: c_uint, _: *mut c_void) {
+    with(|s| s.base = s.sum());
+}
+
+extern "C" fn end(_: c_uint, _: *mut c_void) {
+    if let Some(Err(e)) = with(State::write) {
+        eprintln!("count: {e}");
+    }
+}
+
+extern "C" fn at_exit(_: *mut c_void) {}
+
+extern "C" fn translate(tb: *mut c_void, _: *mut c_void) {
+    // SAFETY: `tb` is valid for this call.
+    let (addr, n) = unsafe { (qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb)) };
+    let Some((slot, score)) = with(|s| (s.slot(addr), s.score)) else {
+        return;
+    };
+    let at = |field: usize| U64 {
+        score: score as *mut c_void,
+        offset: slot * std::mem::size_of::<Count>() + field,
+    };
+    // SAFETY: The entries are inside of the scoreboard's element.
+    unsafe {
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD_U64, at(0), n as u64);
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD_U64, at(8), 1);
+    }
+    if slot != USER {
+        return;
+    }
+    for i in 0..n {
+        let mut data = [0u8; 8];
+        // SAFETY: There are `n` instructions; at most 8 bytes are copied.
+        unsafe {
+            let insn = qemu_plugin_tb_get_insn(tb, i);
+            if qemu_plugin_insn_size(insn) != 8
+                || qemu_plugin_insn_data(insn, data.as_mut_ptr().cast(), 8) != 8
+                || data[..7] != NOP
+            {
+                continue;
+            }
+            let cb: VcpuUdataCb = match data[7] {
+                BEGIN => begin,
+                END => end,
+                _ => continue,
+            };
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, cb, NO_REGS, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Called by QEMU when the plugin is loaded.
+///
+/// # Safety
+///
+/// `argv` has `argc` strings.
+#[no_mangle]
+pub unsafe extern "C" fn qemu_plugin_install(
+    id: u64,
+    _info: *const c_void,
+    argc: c_int,
+    argv: *const *const c_char,
+) -> c_int {
+    let mut out = None;
+    for i in 0..argc.max(0) as usize {
+        // SAFETY: By this function's contract.
+        let arg = unsafe { CStr::from_ptr(*argv.add(i)) }.to_string_lossy();
+        match arg.split_once('=') {
+            Some(("out", path)) => out = Some(path.to_owned()),
+            _ => {
+                eprintln!("count: unknown argument {arg}; known is out=FILE");
+                return 1;
+            }
+        }
+    }
+    let file = match out.map(File::create) {
+        Some(Ok(file)) => file,
+        Some(Err(e)) => {
+            eprintln!("count: {e}");
+            return 1;
+        }
+        None => {
+            eprintln!("count: out=FILE is missing");
+            return 1;
+        }
+    };
+    // SAFETY: Called while the plugin is being loaded.
+    let score = unsafe { qemu_plugin_scoreboard_new(SLOTS * std::mem::size_of::<Count>()) };
+    let state = State {
+        score: score as usize,
+        slots: HashMap::new(),
+        // Slots 0 and 1 exist from the start.
+        addrs: vec![0, 1],
+        base: Vec::new(),
+        out: file,
+    };
+    if STATE.set(Mutex::new(state)).is_err() {
+        return 1;
+    }
+    // SAFETY: The callbacks live as long as the plugin.
+    unsafe {
+        qemu_plugin_register_vcpu_tb_trans_cb(id, translate, std::ptr::null_mut());
+        qemu_plugin_register_atexit_cb(id, at_exit, std::ptr::null_mut());
+    }
+    0
+}
