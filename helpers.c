@@ -230,7 +230,8 @@ int vnm_helper_virtqueue_add_inbuf_one(struct virtqueue *vq, void *va, unsigned 
 {
 	struct scatterlist sg;
 
-	sg_init_one(&sg, va, len);
+	sg.page_link = SG_END;
+	sg_set_page(&sg, virt_to_page(va), len, offset_in_page(va));
 	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
 }
 
@@ -256,21 +257,45 @@ void vnm_helper_sg_unmark_end(struct scatterlist *sg)
 
 /* --- sk_buff --- */
 
-/* Maps a whole skb, and @hdr before it if that is not NULL; entries used or -errno */
-int vnm_helper_skb_map(struct sk_buff *skb, struct scatterlist *sg, unsigned int nents,
-		       void *hdr, unsigned int hdr_len)
+/* A marked end is taken off an entry by writing it anew, so the table needs no initialisation */
+static void vnm_sg_fill(struct scatterlist *sg, struct page *page, unsigned int len,
+			unsigned int offset)
 {
-	int n;
+	sg->page_link = 0;
+	sg_set_page(sg, page, len, offset);
+}
 
-	sg_init_table(sg, nents);
+static void vnm_sg_fill_buf(struct scatterlist *sg, const void *va, unsigned int len)
+{
+	vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va));
+}
+
+/*
+ * Maps a whole skb, and @hdr before it; if that is NULL, the @hdr_len bytes before skb->data.
+ * @sg has MAX_SKB_FRAGS + 2 entries, of any content.  Entries used or -errno.
+ */
+int vnm_helper_skb_map(struct sk_buff *skb, struct scatterlist *sg, void *hdr,
+		       unsigned int hdr_len)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int i, n = 0;
+
+	if (unlikely(shinfo->frag_list || shinfo->nr_frags > MAX_SKB_FRAGS))
+		return -EINVAL;
 	if (hdr) {
-		sg_set_buf(sg, hdr, hdr_len);
-		n = skb_to_sgvec(skb, sg + 1, 0, skb->len);
-		return n < 0 ? n : n + 1;
+		vnm_sg_fill_buf(&sg[n++], hdr, hdr_len);
+		if (skb_headlen(skb))
+			vnm_sg_fill_buf(&sg[n++], skb->data, skb_headlen(skb));
+	} else {
+		vnm_sg_fill_buf(&sg[n++], skb->data - hdr_len, skb_headlen(skb) + hdr_len);
 	}
-	__skb_push(skb, hdr_len);
-	n = skb_to_sgvec(skb, sg, 0, skb->len);
-	__skb_pull(skb, hdr_len);
+	for (i = 0; i < shinfo->nr_frags; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
+			    skb_frag_off(frag));
+	}
+	sg_mark_end(&sg[n - 1]);
 	return n;
 }
 
@@ -508,6 +533,22 @@ void vnm_helper_netif_napi_del_async(struct napi_struct *napi)
 void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
 {
 	netif_napi_set_irq(napi, irq);
+}
+
+bool vnm_helper_napi_is_scheduled(struct napi_struct *napi)
+{
+	return napi_is_scheduled(napi);
+}
+
+/* Is this a softirq, rather than code that keeps softirqs off? */
+bool vnm_helper_in_serving_softirq(void)
+{
+	return in_serving_softirq();
+}
+
+bool vnm_helper_irqs_disabled(void)
+{
+	return irqs_disabled();
 }
 
 /* From process context: BH off, so that the softirq runs on the way out */

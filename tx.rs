@@ -13,7 +13,8 @@ use crate::{
         queue::{
             Polled,
             TxLocked,
-            TxPoll, //
+            TxPoll,
+            XmitContext, //
         },
         ratelimit,
         skb::TxToken,
@@ -72,8 +73,9 @@ impl SendQueue {
 
 /// `ndo_start_xmit`.
 ///
-/// Completed packets are not looked for here: the TX NAPI reaps them, and the RX NAPI of the same
-/// pair. The interrupt is off while packets come and asked for again with each kick.
+/// Completed packets are reaped by the TX NAPI, by the RX NAPI of the same pair, and after each
+/// notification (see [`kick`]). The interrupt is off while packets come and asked for again with the
+/// kick, if something is left to wait for.
 #[inline]
 pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
     let stats = tx.queue().shared();
@@ -99,18 +101,42 @@ pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, Virtne
     Xmit::Ok
 }
 
-/// Tells the device, and asks for an interrupt once most of the packets are sent.
+/// Tells the device, and asks for an interrupt once most of the packets are sent, if no poll is
+/// going to see to that.
+///
+/// A notification takes so long that a device on another CPU, and one that works inside of it, has
+/// often sent the packet by then. A sender in process context reaps it at once: that saves the
+/// interrupt or the softirq that would do it else. In a softirq the poll that follows is cheaper,
+/// because it reaps many at a time.
 #[inline]
 fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
-    let stats = tx.queue().shared();
     let Some(vq) = tx.state().vq.as_mut() else {
         return;
     };
     if vq.kick() {
-        stats.kicks.inc();
+        tx.queue().shared().kicks.inc();
+        if XmitContext::current() == XmitContext::Process {
+            reap(tx, PROCESS_BUDGET);
+            if tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle()) {
+                return;
+            }
+        }
     }
-    if !vq.enable_cb_delayed() {
+    if !tx.poll_is_scheduled() && !rearm(tx) {
         tx.schedule_poll();
+    }
+}
+
+/// What [`SkBuff::consume`] wants to know where softirqs are off and interrupts on: the CPU's cache
+/// of skbs may be used.
+const PROCESS_BUDGET: i32 = 1;
+
+/// Asks for an interrupt once most of the packets are sent. False: they are.
+#[inline]
+fn rearm(tx: &mut TxLocked<'_, VirtnetInfo>) -> bool {
+    match tx.state().vq.as_mut() {
+        Some(vq) => vq.enable_cb_delayed(),
+        None => true,
     }
 }
 
@@ -121,11 +147,7 @@ fn stop(tx: &mut TxLocked<'_, VirtnetInfo>) {
     let stats = tx.queue().shared();
     tx.stop();
     stats.stop.inc();
-    let late = match tx.state().vq.as_mut() {
-        Some(vq) => !vq.enable_cb_delayed(),
-        None => false,
-    };
-    if late {
+    if !rearm(tx) {
         // Used buffers are there already. The poll runs after this, reaps them and wakes.
         tx.schedule_poll();
     }
@@ -208,12 +230,7 @@ pub(crate) fn reap_from_rx(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         None => return,
     }
     reap(tx, budget);
-    let late = tx
-        .state()
-        .vq
-        .as_mut()
-        .is_some_and(|vq| !vq.enable_cb_delayed());
-    if late {
+    if !rearm(tx) {
         tx.schedule_poll();
     }
 }
@@ -229,12 +246,7 @@ pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
     if budget == 0 {
         // netpoll: not in NAPI context, nothing to complete. If more was sent meanwhile, a poll
         // of our own sees to it.
-        if tx
-            .state()
-            .vq
-            .as_mut()
-            .is_some_and(|vq| !vq.enable_cb_delayed())
-        {
+        if !rearm(tx) {
             tx.schedule_poll();
         }
         return poll.again();

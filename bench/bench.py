@@ -173,7 +173,7 @@ class Worker:
             # What belongs to modules is different in the next guest.
             import gzip
             lines = gzip.decompress(data).decode().splitlines()
-            cache.write_bytes(gzip.compress("\n".join(x for x in lines if x.count(" ") == 1).encode()))
+            cache.write_bytes(gzip.compress("\n".join(x for x in lines if len(x.split()) == 2).encode()))
         import gzip
         lines = gzip.decompress(cache.read_bytes()).decode().splitlines() + gzip.decompress(data).decode().splitlines()
         self.syms = symbols.Symbols(set(lines))

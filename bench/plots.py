@@ -26,6 +26,8 @@ def save(fig, out, name):
 
 def ratio(s, out):
     """A panel for each variant: the ratio of each cell with its spread."""
+    if not s["cells"]:
+        return None
     names = list(dict.fromkeys(c["name"] for v in s["variants"].values() for c in v["cells"]))
     cells = [c for v in s["variants"].values() for c in v["cells"]]
     low, high = min(0.98, *(c["low"] for c in cells)), max(1.05, *(c["high"] for c in cells))
@@ -45,13 +47,15 @@ def ratio(s, out):
         ax.set_axisbelow(True)
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].set_ylim(len(names) - 0.4, -0.6)
-    fig.supxlabel("guest kernel instructions, ours/C\nbars: lowest to highest of the paired repeats; dashed line, orange above: 1.03",
-                  fontsize=9)
+    fig.supxlabel("guest kernel instructions, ours/C\n"
+                  "bars: lowest to highest of the paired repeats; dashed line, orange above: 1.03", fontsize=9)
     return save(fig, out, "ratio.svg")
 
 
 def parts(s, out):
     """Where the instructions go in the default variant, as fractions of what C's need: cells differ by orders."""
+    if not s["cells"]:
+        return None
     name = "default" if "default" in s["variants"] else next(iter(s["variants"]))
     cells = [c for c in s["variants"][name]["cells"] if all(None not in p.values() for p in c["parts"].values())]
     if not cells:
@@ -80,31 +84,33 @@ def parts(s, out):
 
 
 def scaling(s, out):
-    """Instructions for a packet against the number of queues."""
+    """Instructions for a packet against the number of queues, a panel for each load."""
     if not s["scaling"]:
         return None
-    fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
-    x, top = [row["queues"] for row in s["scaling"]], 0
-    for side, label, colour, mark in (("c", "virtio_net (C)", C, "s"), ("r", "virtio_net_mq (ours)", OURS, "o")):
-        rows = [row[side] for row in s["scaling"]]
-        y = [r["cost"] for r in rows]
-        bars = [[r["cost"] - r["low"] for r in rows], [r["high"] - r["cost"] for r in rows]]
-        ax.errorbar(x, y, bars, color=colour, marker=mark, ms=5, capsize=3, lw=1.5, label=label)
-        top = max(top, *(r["high"] for r in rows))
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(x, [str(n) for n in x])
-    ax.minorticks_off()
-    ax.set_ylim(0, top * 1.12)
-    ax.set_xlabel("active queue pairs")
-    ax.set_ylabel("guest kernel instructions per packet")
-    ax.grid(axis="y", color="#eeeeee")
-    ax.set_axisbelow(True)
-    ax.legend(loc="lower left")
+    fig, axes = plt.subplots(1, len(s["scaling"]), squeeze=False, layout="constrained",
+                             figsize=(1.5 + 4 * len(s["scaling"]), 3.6))
+    for ax, (name, load) in zip(axes[0], s["scaling"].items()):
+        x, top = [row["queues"] for row in load["rows"]], 0
+        for side, label, colour, mark in (("c", "virtio_net (C)", C, "s"), ("r", "virtio_net_mq (ours)", OURS, "o")):
+            rows = [row[side] for row in load["rows"]]
+            bars = [[r["cost"] - r["low"] for r in rows], [r["high"] - r["cost"] for r in rows]]
+            ax.errorbar(x, [r["cost"] for r in rows], bars, color=colour, marker=mark, ms=5, capsize=3, lw=1.5, label=label)
+            top = max(top, *(r["high"] for r in rows))
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(x, [str(n) for n in x])
+        ax.minorticks_off()
+        ax.set_ylim(0, top * 1.12)
+        ax.set_title(name)
+        ax.set_xlabel("active queue pairs")
+        ax.grid(axis="y", color="#eeeeee")
+        ax.set_axisbelow(True)
+        ax.legend(loc="lower left")
+    axes[0][0].set_ylabel("guest kernel instructions per packet")
     return save(fig, out, "scaling.svg")
 
 
 def heat(fig, tests, columns, points, centre, least, text):
-    """Rows of heat maps, size against sessions: one row for each test, one column for each (title, queues, value of a point).
+    """Heat maps, size against sessions: a row for each test, a column for each (title, queues, value of a point).
     The colours reach as far from `centre` as the values do, and at least `least`; purple is good."""
     axes = fig.subplots(len(tests), len(columns), squeeze=False,
                         gridspec_kw={"height_ratios": [len(sizes) for sizes, _ in tests.values()]})

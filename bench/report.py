@@ -40,7 +40,7 @@ def jain(share, queues):
 
 
 def quotient(a, b):
-    return a / b if a is not None and b else None
+    return a / b if a and b else None
 
 
 def costs(where, side, name):
@@ -63,7 +63,7 @@ def cell_summary(variant, cell):
     c, r = (costs(label, cell.get(side), side) for side in ("c", "r"))
     c2 = costs(label, cell["c2"], "c2") if cell.get("c2") else []
     if len(c) != len(r):
-        raise ReportError(f"{label}: {len(c)} repeats of 'c', but {len(r)} of 'r'; they are compared in pairs")
+        raise ReportError(f"{label}: {len(c)} repeats of 'c', but {len(r)} of 'r', which are compared in pairs")
 
     def middle(key):
         both = cell["c"].get(key, []) + (cell["c2"].get(key, []) if c2 else [])
@@ -79,12 +79,13 @@ def cell_summary(variant, cell):
         "noise": abs(statistics.median(c2) / statistics.median(c) - 1) if c2 else None,
         "parts": {p: dict(zip("cr", middle(p))) for p in PARTS},
         "events": {e: event(*middle(e)) for e in EVENTS},
-        "truesize": {"c": tc, "r": tr, "ratio": tr / tc} if tc and tr else None,
+        "truesize": {"c": tc, "r": tr} if tc and tr else None,
     }
 
 
 def scaling_summary(results):
-    rows = []
+    """{load: {"rows": one for each number of queues, "flatness": cost with most queues against cost with fewest}}."""
+    loads = {}
     for row in sorted(results.get("scaling") or [], key=lambda x: x["queues"]):
         out = {"queues": row["queues"]}
         for side in "cr":
@@ -92,8 +93,11 @@ def scaling_summary(results):
             out[side] = {"cost": statistics.median(kernel), "low": min(kernel), "high": max(kernel),
                          "jain": jain(row[side].get("share") or [], row["queues"])}
         out["ratio"] = out["r"]["cost"] / out["c"]["cost"]
-        rows.append(out)
-    return rows
+        loads.setdefault(row.get("load", ""), {"rows": []})["rows"].append(out)
+    for load in loads.values():
+        first, last = load["rows"][0], load["rows"][-1]
+        load["flatness"] = {s: last[s]["cost"] / first[s]["cost"] for s in "cr"} if first is not last else None
+    return loads
 
 
 def grid_summary(results):
@@ -114,6 +118,15 @@ def grid_summary(results):
     return rows
 
 
+def truesize_summary(results, cells):
+    """{cell: {"c", "r", "ratio"}}; of a variant only where it differs from what the cell has without one."""
+    rows = {name: v for name, v in (results.get("truesize") or {}).items() if v.get("c") and v.get("r")}
+    for c in cells:
+        if c["truesize"] and c["truesize"] != rows.get(c["name"]):
+            rows[c["label"]] = c["truesize"]
+    return {name: {"c": v["c"], "r": v["r"], "ratio": v["r"] / v["c"]} for name, v in rows.items()}
+
+
 def memory_summary(results):
     """Bytes for each further active queue pair."""
     out = {}
@@ -125,7 +138,7 @@ def memory_summary(results):
 
 
 def summary(results):
-    """All figures of the report, computed from the raw repeats."""
+    """All figures of the report, computed from the raw repeats. What there are no results for is None or empty."""
     if not isinstance(results, dict) or not isinstance(results.get("variants"), dict):
         raise ReportError("no 'variants': this is no results file of the benchmark")
     try:
@@ -140,8 +153,7 @@ def summary(results):
     except KeyError as e:
         raise ReportError(f"the results lack the key {e}") from e
     cells = [c for v in variants.values() for c in v["cells"]]
-    if not cells:
-        raise ReportError("the results have no cells")
+    truesize = truesize_summary(results, cells)
 
     def often(pairs):
         return geomean(r / c for c, r in pairs if c is not None and r is not None and c >= RARE and r >= RARE)
@@ -149,22 +161,21 @@ def summary(results):
     def both(e, side):
         return None if None in (e["kicks"][side], e["interrupts"][side]) else e["kicks"][side] + e["interrupts"][side]
 
-    worst = max(cells, key=lambda c: c["ratio"])
-    noise = [c for c in cells if c["noise"] is not None]
-    first, last = (scaling[0], scaling[-1]) if len(scaling) > 1 else (None, None)
+    def greatest(key):
+        have = [{key: c[key], "label": c["label"]} for c in cells if c[key] is not None]
+        return max(have, key=lambda x: x[key], default=None)
+
     return {
         "variants": variants, "cells": len(cells), "geomean": geomean(c["ratio"] for c in cells),
-        "worst": {"ratio": worst["ratio"], "label": worst["label"]},
+        "worst": greatest("ratio"), "noise": greatest("noise"),
         "over": [c["label"] for c in cells if c["ratio"] > LIMIT],
-        "noise": max(({"noise": c["noise"], "label": c["label"]} for c in noise), key=lambda n: n["noise"], default=None),
         "kicks": often((c["events"]["kicks"]["c"], c["events"]["kicks"]["r"]) for c in cells),
         "interrupts": often((c["events"]["interrupts"]["c"], c["events"]["interrupts"]["r"]) for c in cells),
         "bulk": often((both(c["events"], "c"), both(c["events"], "r")) for c in cells if c["bulk"]),
         "shortfalls": [{"label": c["label"], "event": e, "value": c["events"][e]["r"]}
                        for c in cells for e in EVENTS if c["events"][e]["shortfall"]],
-        "truesize": geomean(c["truesize"]["ratio"] for c in cells if c["truesize"]),
-        "scaling": scaling, "flatness": {s: last[s]["cost"] / first[s]["cost"] for s in "cr"} if first else None,
-        "grid": grid, "memory": memory,
+        "truesize": {"cells": truesize, "geomean": geomean(t["ratio"] for t in truesize.values())},
+        "scaling": scaling, "grid": grid, "memory": memory,
     }
 
 
@@ -187,7 +198,27 @@ def percent(x):
 
 
 def change(x):
-    return "–" if x is None else f"{x:+.1f}%"
+    return "–" if x is None else f"{round(x, 1) + 0:+.1f}%"
+
+
+SCALING = ["queues", "C instr", "ours instr", "ratio", "Jain's index, C", "Jain's index, ours"]
+
+
+def scaling_rows(load):
+    return [[str(x["queues"]), number(x["c"]["cost"]), number(x["r"]["cost"]), ratio(x["ratio"]), ratio(x["c"]["jain"]),
+             ratio(x["r"]["jain"])] for x in load["rows"]]
+
+
+def size_rows(results, s):
+    rows, text = [], results.get("text") or {}
+    if s["memory"]:
+        c, r = s["memory"]["c"], s["memory"]["r"]
+        rows.append(["memory for each further active queue pair, KiB", f"{c / 1024:.1f}", f"{r / 1024:.1f}",
+                     ratio(quotient(r, c), 2)])
+    if text:
+        c, r = text.get("c"), text.get("r")
+        rows.append(["module text, bytes", str(c or "–"), str(r or "–"), ratio(quotient(r, c), 2)])
+    return rows
 
 
 def event_pair(e):
@@ -209,11 +240,23 @@ def part_pair(p):
     return f"{number(p['c'])}/{number(p['r'])}"
 
 
+def columns(head, groups):
+    """Fixed-width lines: the first column left, the others right; groups are (title, rows)."""
+    width = [max(map(len, column)) for column in zip(head, *(row for _, rows in groups for row in rows))]
+
+    def line(row):
+        return "  ".join([row[0].ljust(width[0]), *(x.rjust(w) for x, w in zip(row[1:], width[1:]))])
+
+    out = [line(head)]
+    for title, rows in groups:
+        out += ["", title] if title else []
+        out += map(line, rows)
+    return out
+
+
 def table(results):
-    """The table for the terminal."""
-    s = summary(results)
-    head = ["cell", "C instr", "ours instr", "ratio", "spread", "noise", "driver C/ours",
-            *(f"{short} C/ours" for short in EVENTS.values())]
+    """The tables for the terminal, of what there are results for."""
+    s, out = summary(results), []
     groups = []
     for name, v in s["variants"].items():
         rows = []
@@ -222,22 +265,28 @@ def table(results):
             rows.append([c["name"] + unit, *cell_row(c), part_pair(c["parts"]["driver"]),
                          *(event_pair(c["events"][e]) for e in EVENTS)])
         groups.append((f"{name}: {v['what']}" if v["what"] else name, rows))
-    width = [max(map(len, column)) for column in zip(head, *(row for _, rows in groups for row in rows))]
-
-    def line(row):
-        return "  ".join([row[0].ljust(width[0]), *(x.rjust(w) for x, w in zip(row[1:], width[1:]))])
-
-    out = [line(head)]
-    for title, rows in groups:
-        out += ["", title, *map(line, rows)]
+    if groups:
+        out += columns(["cell", "C instr", "ours instr", "ratio", "spread", "noise", "driver C/ours",
+                        *(f"{short} C/ours" for short in EVENTS.values())], groups)
     if s["shortfalls"]:
         out += ["", "!  the in-tree driver has none of these, ours has"]
-    return "\n".join(out)
+    if s["scaling"]:
+        out += ["", *columns(SCALING, [(load, scaling_rows(v)) for load, v in s["scaling"].items()])]
+    rows = size_rows(results, s) + [[f"truesize, {n}", rate(t["c"]), rate(t["r"]), ratio(t["ratio"])]
+                                    for n, t in s["truesize"]["cells"].items()]
+    if rows:
+        out += ["", *columns(["", "C", "ours", "ratio"], [("", rows)])]
+    if s["grid"]:
+        out += ["", *columns(["grid", "queues", "size", "sessions", "cost ours/C"], [("", [
+            [p["test"], str(p["queues"]), str(p["size"]), str(p["sessions"]), ratio(p["ratio"])] for p in s["grid"]])])]
+    return "\n".join(out).strip("\n")
 
 
 def closing_line(results):
     """The result in one line."""
     s = summary(results)
+    if not s["cells"]:
+        raise ReportError("the results have no cells")
     return (f"instructions per packet ours/C: geometric mean {s['geomean']:.3f} over {s['cells']} cells, "
             f"worst {s['worst']['ratio']:.3f} ({s['worst']['label']}); kicks ours/C {ratio(s['kicks'], 2)}; "
             f"interrupts ours/C {ratio(s['interrupts'], 2)}")
@@ -252,26 +301,27 @@ def md_table(head, rows, left=1):
 
 
 def md_summary(results, s):
-    out = ["`" + closing_line(results) + "`", ""]
+    out = ["`" + closing_line(results) + "`", ""] if s["cells"] else []
     if s["bulk"]:
         out.append(f"- kicks and interrupts in the bulk cells, together, ours/C: {ratio(s['bulk'], 2)}")
-    if s["truesize"]:
-        out.append(f"- truesize of received packets, ours/C: {ratio(s['truesize'], 2)}")
+    if s["truesize"]["geomean"]:
+        out.append(f"- truesize of received packets, ours/C: {ratio(s['truesize']['geomean'], 2)}")
     if s["noise"]:
         out.append(f"- noise floor: two passes of the in-tree driver differ by at most {percent(s['noise']['noise'])} "
                    f"({s['noise']['label']})")
-    out.append(f"- cells above {LIMIT}: " + (", ".join(s["over"]) or "none"))
+    if s["cells"]:
+        out.append(f"- cells above {LIMIT}: " + (", ".join(s["over"]) or "none"))
     if s["shortfalls"]:
         out.append("- what the in-tree driver has none of and ours has, for each unit: " +
                    ", ".join(f"{x['label']} {x['event']} {rate(x['value'])}" for x in s["shortfalls"]))
-    if s["flatness"]:
-        a, b = s["scaling"][0]["queues"], s["scaling"][-1]["queues"]
-        out.append(f"- cost of a packet with {b} queues against {a}: C {ratio(s['flatness']['c'])}, "
-                   f"ours {ratio(s['flatness']['r'])}")
+    for name, load in s["scaling"].items():
+        if load["flatness"]:
+            out.append(f"- cost of a packet with {load['rows'][-1]['queues']} queues against {load['rows'][0]['queues']}"
+                       f"{name and f' ({name})'}: C {ratio(load['flatness']['c'])}, ours {ratio(load['flatness']['r'])}")
     out.append("")
     rows = [[n, f"`{v['device']}`" if v["device"] else "", len(v["cells"]), ratio(v["geomean"]), v["worst"]]
             for n, v in s["variants"].items()]
-    return out + md_table(["variant", "device", "cells", "geometric mean", "worst cell"], rows, 2)
+    return out + (md_table(["variant", "device", "cells", "geometric mean", "worst cell"], rows, 2) if rows else [])
 
 
 def md_cells(s):
@@ -292,29 +342,22 @@ def md_cells(s):
 
 
 def md_scaling(s, plots):
-    rows = [[x["queues"], number(x["c"]["cost"]), number(x["r"]["cost"]), ratio(x["ratio"]), ratio(x["c"]["jain"]),
-             ratio(x["r"]["jain"])] for x in s["scaling"]]
-    head = ["queues", "C", "ours", "ratio", "Jain's index, C", "Jain's index, ours"]
-    return ["## Number of queues", "", *embed("scaling.svg", plots), *md_table(head, rows, 0), CAUTION, "",
-            "Jain's index of the packets that each queue carried: 1 if all carried the same.", ""]
+    out = ["## Number of queues", "", *embed("scaling.svg", plots)]
+    for name, load in s["scaling"].items():
+        out += ([f"### {name}", ""] if name else []) + md_table(SCALING, scaling_rows(load), 0)
+    return out + [CAUTION, "", "Jain's index of the packets that each queue carried: 1 if all carried the same.", ""]
 
 
 def md_size(results, s):
-    out, rows = ["## Memory and size", ""], []
-    if s["memory"]:
-        rows.append(["memory for each further active queue pair, KiB", *(f"{s['memory'][k] / 1024:.1f}" for k in "cr"),
-                     ratio(quotient(s["memory"]["r"], s["memory"]["c"]), 2)])
-    if results.get("text"):
-        text = results["text"]
-        rows.append(["module text, bytes", text["c"], text["r"], ratio(quotient(text["r"], text["c"]), 2)])
+    rows, true = size_rows(results, s), s["truesize"]["cells"]
+    out = ["## Memory and size", ""] if rows or true else []
     if rows:
         out += md_table(["", "C", "ours", "ratio"], rows)
-    true = [[c["label"], *(rate(c["truesize"][k]) for k in ("c", "r", "ratio"))]
-            for v in s["variants"].values() for c in v["cells"] if c["truesize"]]
     if true:
-        out += ["Truesize of received packets, as a multiple of their length:", ""]
-        out += md_table(["cell", "C", "ours", "ratio"], true)
-    return out if rows or true else []
+        out += ["Truesize of received packets, as a multiple of their length:", "",
+                *md_table(["cell", "C", "ours", "ratio"],
+                          [[n, rate(t["c"]), rate(t["r"]), ratio(t["ratio"])] for n, t in true.items()])]
+    return out
 
 
 def md_grid(s, plots):
@@ -368,7 +411,7 @@ def markdown(results, plots=()):
             "The figures count the instructions that the guest's kernel executes for one packet (or KiB, or transaction): "
             "driver, virtio core and the rest of the kernel, without user space and the packet generator. **Instruction "
             "counts aren't cycles.** Wall-clock figures are indicative only, as the guest's CPU is emulated (TCG).", ""]
-    out += md_cells(s) + embed("parts.svg", plots)
+    out += md_cells(s) + embed("parts.svg", plots) if s["cells"] else []
     out += md_scaling(s, plots) if s["scaling"] else []
     out += md_size(results, s)
     out += md_grid(s, plots) if s["grid"] else []
@@ -389,6 +432,7 @@ def draw(results, out):
 
 def write(results, out):
     """Writes report.md and the plots into the directory `out`; returns the names of the files."""
+    summary(results)      # stops before anything is written if they are of no use
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     plots = draw(results, out)
@@ -404,7 +448,8 @@ def main():
     try:
         results = json.loads(args.results.read_text())
         names = write(results, args.out or args.results.parent)
-        print(closing_line(results))
+        if any(v["cells"] for v in results["variants"].values()):
+            print(closing_line(results))
     except OSError as e:
         sys.exit(f"report: {e}")
     except (ReportError, ValueError) as e:

@@ -642,9 +642,45 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
     }
 
+    /// Whether the queue's own poll is going to run once the lock is free. (It completes NAPI with the
+    /// lock held, so what is scheduled now hasn't looked at the ring yet.)
+    #[inline(always)]
+    pub(crate) fn poll_is_scheduled(&self) -> bool {
+        // SAFETY: The instance is valid; reads a bit.
+        unsafe { bindings::napi_is_scheduled(self.q.napi.napi.get()) }
+    }
+
     /// Schedules the queue's own poll (softirqs are off here, so it runs later).
     pub(crate) fn schedule_poll(&self) {
         self.q.schedule(|| {});
+    }
+}
+
+/// Where a packet to send comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum XmitContext {
+    /// A softirq: received packets that are forwarded or answered, timers. Polls run after it.
+    Softirq,
+    /// Process context with softirqs off.
+    Process,
+    /// netpoll: interrupts are off.
+    Atomic,
+}
+
+impl XmitContext {
+    /// The one of the caller, which holds a TX lock.
+    #[inline(always)]
+    pub(crate) fn current() -> Self {
+        // SAFETY: Both read the state of this CPU.
+        unsafe {
+            if bindings::in_serving_softirq() {
+                Self::Softirq
+            } else if bindings::irqs_disabled() {
+                Self::Atomic
+            } else {
+                Self::Process
+            }
+        }
     }
 }
 

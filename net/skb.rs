@@ -122,8 +122,8 @@ impl SkBuff {
         unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
     }
 
-    /// Frees a packet that was sent. `budget` is the NAPI budget of the calling poll, 0 where
-    /// there is none (netpoll, process context): then no NAPI cache is used.
+    /// Frees a packet that was sent. `budget` is the NAPI budget of the calling poll, or anything but 0
+    /// where softirqs are off and interrupts on: then the CPU's cache of skbs is used.
     #[inline(always)]
     pub(crate) fn consume(self, budget: i32) {
         // SAFETY: The reference is ours and goes.

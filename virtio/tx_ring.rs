@@ -81,8 +81,7 @@ impl Virtqueue<TxToken> {
             };
             pushed = push;
             core::ptr::copy_nonoverlapping(hdr.as_ptr(), at, bytes);
-            // CAST: 19 entries.
-            bindings::skb_map(raw, sg.0.as_mut_ptr(), MAX_SG as u32, own.cast(), len)
+            bindings::skb_map(raw, sg.0.as_mut_ptr(), own.cast(), len)
         };
         // A packet that goes back to the stack has its control buffer as it was.
         let undo = |skb: SkBuff| {

@@ -165,6 +165,7 @@ impl VirtqueueSet {
         Ok(Virtqueue {
             vq,
             set: this.clone(),
+            quiet: false,
             _t: PhantomData,
         })
     }
@@ -303,6 +304,9 @@ pub(crate) struct Used<T> {
 pub(crate) struct Virtqueue<T: Token> {
     vq: NonNull<bindings::virtqueue>,
     set: Arc<VirtqueueSet>,
+    /// The device was asked not to interrupt, and not otherwise since. (Its interrupt may have asked
+    /// it as well: then this is false and asking again does no harm.)
+    quiet: bool,
     _t: PhantomData<T>,
 }
 
@@ -327,6 +331,12 @@ impl<T: Token> Virtqueue<T> {
     pub(crate) fn size(&self) -> u32 {
         // SAFETY: The queue is valid.
         unsafe { bindings::virtqueue_get_vring_size(self.as_raw()) }
+    }
+
+    /// Whether the device has no buffer of this queue.
+    #[inline(always)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.num_free() == self.size()
     }
 
     /// Whether the ring was found corrupt, or the device is gone: no buffer comes back any more.
@@ -362,16 +372,20 @@ impl<T: Token> Virtqueue<T> {
         }
     }
 
-    /// Asks the device not to interrupt (a hint).
+    /// Asks the device not to interrupt (a hint). Costs nothing the second time.
     #[inline(always)]
     pub(crate) fn disable_cb(&mut self) {
-        // SAFETY: The queue is valid.
-        unsafe { bindings::virtqueue_disable_cb(self.as_raw()) };
+        if !self.quiet {
+            self.quiet = true;
+            // SAFETY: The queue is valid.
+            unsafe { bindings::virtqueue_disable_cb(self.as_raw()) };
+        }
     }
 
     /// Asks for an interrupt once most of the outstanding buffers are used. False: they are.
     #[inline(always)]
     pub(crate) fn enable_cb_delayed(&mut self) -> bool {
+        self.quiet = false;
         // SAFETY: The queue is valid and ours.
         unsafe { bindings::virtqueue_enable_cb_delayed(self.as_raw()) }
     }
@@ -379,6 +393,7 @@ impl<T: Token> Virtqueue<T> {
     /// Asks for an interrupt for the next used buffer; [`Armed::more`] tells if one came before.
     #[inline(always)]
     pub(super) fn enable_cb_prepare(&mut self) -> Armed {
+        self.quiet = false;
         Armed {
             vq: self.vq,
             // SAFETY: The queue is valid and ours.
@@ -400,6 +415,7 @@ impl<T: Token> Virtqueue<T> {
     ///
     /// `ENOENT` if the feature wasn't negotiated, else the transport's.
     pub(crate) fn reset(&mut self) -> Result {
+        self.quiet = false;
         // SAFETY: The queue is valid and ours.
         kernel::error::to_result(unsafe {
             bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None)
@@ -414,6 +430,7 @@ impl<T: Token> Virtqueue<T> {
     /// `ENOMEM`: the ring is empty but as large as before. `EBUSY`: the queue may be dead.
     /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`: nothing was done.
     pub(crate) fn resize(&mut self, size: u32) -> Result {
+        self.quiet = false;
         // SAFETY: The queue is valid and ours.
         kernel::error::to_result(unsafe {
             bindings::virtqueue_resize(self.as_raw(), size, Some(recycle::<T>), None)
