@@ -535,9 +535,12 @@ void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
 	netif_napi_set_irq(napi, irq);
 }
 
-bool vnm_helper_napi_is_scheduled(struct napi_struct *napi)
+/* Is a poll certain to follow the softirq that runs now?  (Not if a thread is to do it.) */
+bool vnm_helper_napi_follows(struct napi_struct *napi)
 {
-	return napi_is_scheduled(napi);
+	unsigned long state = READ_ONCE(napi->state);
+
+	return (state & NAPIF_STATE_SCHED) && !(state & NAPIF_STATE_THREADED);
 }
 
 /* Is this a softirq, rather than code that keeps softirqs off? */

@@ -49,6 +49,8 @@ pub(crate) struct SendQueue {
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
     reserve: u32,
+    /// Packets in the ring that the device wasn't told of: the poll that follows does that.
+    held: u32,
     /// Whoever reaps must not wake the queue: its ring is being replaced.
     pub(crate) paused: bool,
 }
@@ -60,6 +62,7 @@ impl SendQueue {
             vq: None,
             sg: TxSg::new(),
             reserve: WORST,
+            held: 0,
             paused: false,
         }
     }
@@ -67,6 +70,7 @@ impl SendQueue {
     /// Starts to use a ring.
     pub(crate) fn attach(&mut self, vq: Virtqueue<TxToken>) {
         self.reserve = WORST.min(vq.size());
+        self.held = 0;
         self.vq = Some(vq);
     }
 }
@@ -101,29 +105,54 @@ pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, Virtne
     Xmit::Ok
 }
 
-/// Tells the device, and asks for an interrupt once most of the packets are sent, if no poll is
-/// going to see to that.
+/// Packets that [`SendQueue::held`] may keep from the device, so that it starts to work on a large
+/// batch before the batch is complete.
+const MAX_HELD: u32 = 32;
+
+/// Ends a batch of packets: tells the device, and asks for an interrupt once most of them are sent,
+/// if no poll is going to see to that.
 ///
 /// A notification takes so long that a device on another CPU, and one that works inside of it, has
 /// often sent the packet by then. A sender in process context reaps it at once: that saves the
-/// interrupt or the softirq that would do it else. In a softirq the poll that follows is cheaper,
-/// because it reaps many at a time.
+/// interrupt or the softirq that would do it else. In a softirq (packets forwarded, acknowledged) the
+/// poll that follows is cheaper, because it reaps many at a time; once it is scheduled, packets wait
+/// for it to tell the device of all of them.
 #[inline]
 fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
-    let Some(vq) = tx.state().vq.as_mut() else {
+    let context = XmitContext::current();
+    let follows = context == XmitContext::Softirq && tx.poll_follows();
+    let sq = tx.state();
+    if follows && sq.held < MAX_HELD {
+        sq.held = sq.held.wrapping_add(1);
+        return;
+    }
+    sq.held = 0;
+    let Some(vq) = sq.vq.as_mut() else {
         return;
     };
     if vq.kick() {
         tx.queue().shared().kicks.inc();
-        if XmitContext::current() == XmitContext::Process {
+        if context == XmitContext::Process {
             reap(tx, PROCESS_BUDGET);
             if tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle()) {
                 return;
             }
         }
     }
-    if !tx.poll_is_scheduled() && !rearm(tx) {
+    if !follows && !rearm(tx) {
         tx.schedule_poll();
+    }
+}
+
+/// Tells the device of the packets that were kept for a poll.
+#[inline]
+fn kick_held(tx: &mut TxLocked<'_, VirtnetInfo>) {
+    let sq = tx.state();
+    if core::mem::take(&mut sq.held) == 0 {
+        return;
+    }
+    if sq.vq.as_mut().is_some_and(|vq| vq.kick()) {
+        tx.queue().shared().kicks.inc();
     }
 }
 
@@ -229,6 +258,7 @@ pub(crate) fn reap_from_rx(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         Some(vq) => vq.disable_cb(),
         None => return,
     }
+    kick_held(tx);
     reap(tx, budget);
     if !rearm(tx) {
         tx.schedule_poll();
@@ -242,6 +272,7 @@ pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
     if let Some(vq) = tx.state().vq.as_mut() {
         vq.disable_cb();
     }
+    kick_held(tx);
     reap(tx, budget);
     if budget == 0 {
         // netpoll: not in NAPI context, nothing to complete. If more was sent meanwhile, a poll

@@ -642,12 +642,13 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Whether the queue's own poll is going to run once the lock is free. (It completes NAPI with the
-    /// lock held, so what is scheduled now hasn't looked at the ring yet.)
+    /// Whether the queue's own poll is going to run soon, with this lock: it completes NAPI with the
+    /// lock held, so what is scheduled now hasn't looked at the ring yet. In a softirq it follows
+    /// before the softirq ends.
     #[inline(always)]
-    pub(crate) fn poll_is_scheduled(&self) -> bool {
-        // SAFETY: The instance is valid; reads a bit.
-        unsafe { bindings::napi_is_scheduled(self.q.napi.napi.get()) }
+    pub(crate) fn poll_follows(&self) -> bool {
+        // SAFETY: The instance is valid; reads its state.
+        unsafe { bindings::napi_follows(self.q.napi.napi.get()) }
     }
 
     /// Schedules the queue's own poll (softirqs are off here, so it runs later).

@@ -52,7 +52,8 @@ where
     }
 }
 
-/// Ends a poll of a TX queue that found everything reaped.
+/// Ends a poll of a TX queue that found everything reaped. Where the device has nothing left there is
+/// nothing to be interrupted for: who adds the next packet asks for it.
 #[inline]
 pub(crate) fn tx_complete<T, K>(
     mut poll: TxPoll<'_, T>,
@@ -63,8 +64,10 @@ where
     K: Token,
 {
     let q = poll.locked().queue();
-    let armed = vq(poll.locked().state()).map(|vq| vq.enable_cb_prepare());
-    // SAFETY: The interrupt is armed, or disabled again below.
+    let armed = vq(poll.locked().state())
+        .filter(|vq| !vq.is_idle())
+        .map(|vq| vq.enable_cb_prepare());
+    // SAFETY: The interrupt is armed if one is to come, or disabled again below.
     let gone = unsafe { poll.napi_complete() };
     if !gone {
         if let Some(armed) = armed {
