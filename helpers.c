@@ -395,9 +395,19 @@ void vnm_helper_skb_append_frag_list(struct sk_buff *head, struct sk_buff *last,
 
 /* --- page pool --- */
 
-void *vnm_helper_page_pool_alloc_va(struct page_pool *pool, unsigned int *size, gfp_t gfp)
+void *vnm_helper_page_pool_alloc_half(struct page_pool *pool, gfp_t gfp)
 {
-	return page_pool_alloc_va(pool, size, gfp);
+	unsigned int offset;
+	struct page *page = page_pool_alloc_frag(pool, &offset, PAGE_SIZE / 2, gfp);
+
+	return page ? page_address(page) + offset : NULL;
+}
+
+void *vnm_helper_page_pool_alloc_page(struct page_pool *pool, gfp_t gfp)
+{
+	struct page *page = page_pool_alloc_pages(pool, gfp);
+
+	return page ? page_address(page) : NULL;
 }
 
 void vnm_helper_page_pool_put_va(struct page_pool *pool, void *va, bool direct)

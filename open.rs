@@ -83,7 +83,7 @@ fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> R
 fn fill(info: &VirtnetInfo, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     let (rq, napi) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
     refill::prepare(info, rq, &napi)?;
-    if refill::refill(info, rq, &napi, pair.rx.shared(), true) {
+    if refill::refill(info, rq, pair.rx.shared(), true) {
         return Err(ENOMEM);
     }
     Ok(())

@@ -9,8 +9,9 @@ use crate::{
     net::{
         page_pool::{
             Context,
+            FragSize,
             PagePool,
-            CACHELINE,
+            HEADROOM,
             PAGE_SIZE,
             SHINFO, //
         },
@@ -18,7 +19,8 @@ use crate::{
     },
     pure::rx::{
         mergeable_shape,
-        min_buf_len, //
+        min_buf_len,
+        BufShape, //
     },
     rx::{
         Mode,
@@ -77,7 +79,6 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
 pub(crate) fn refill(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
     stats: &RxStats,
     all: bool,
 ) -> bool {
@@ -92,22 +93,23 @@ pub(crate) fn refill(
     } else {
         Context::Softirq
     };
-    let mut posted = 0u32;
-    let mut starved = false;
-    // Bounded: each turn takes a slot of the ring.
-    for _ in 0..free {
-        match post_one(info, rq, context) {
-            Ok(()) => posted = posted.wrapping_add(1),
-            Err(e) => {
-                if e == ENOMEM {
-                    stats.alloc_fail.inc();
-                    starved = true;
-                }
-                break;
-            }
+    let (posted, starved) = match info.mode {
+        Mode::Mergeable => {
+            let hdr_len = info.f.hdr_len;
+            let avg = rq.avg.read();
+            let shape = mergeable_shape(avg, rq.min_len, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
+            post_frags(rq, free, shape, context)
         }
+        Mode::Small => {
+            let posted = info.f.hdr_len.saturating_add(GOOD_PACKET_LEN);
+            let shape = BufShape::new(HEADROOM, posted, FragSize::Half.bytes());
+            post_frags(rq, free, shape, context)
+        }
+        Mode::Big { pages, split } => post_big(rq, free, pages, split, context),
+    };
+    if starved {
+        stats.alloc_fail.inc();
     }
-    let _ = napi;
     if posted > 0 {
         if let Some(vq) = rq.vq.as_mut() {
             if vq.kick() {
@@ -118,72 +120,77 @@ pub(crate) fn refill(
     starved && posted == 0 && free.saturating_add(size / 16) >= size
 }
 
-/// Posts one buffer. `ENOMEM` or `ENOSPC`.
-#[inline]
-fn post_one(info: &VirtnetInfo, rq: &mut ReceiveQueue, context: Context) -> Result {
-    let (Some(vq), Some(pool)) = (rq.vq.as_mut(), rq.pool.as_mut()) else {
-        return Err(ENOSPC);
+/// Posts up to `free` fragments of one shape. The number posted, and whether memory was short.
+#[inline(always)]
+fn post_frags(
+    rq: &mut ReceiveQueue,
+    free: u32,
+    shape: Option<BufShape>,
+    context: Context,
+) -> (u32, bool) {
+    let (Some(vq), Some(pool), Some(shape)) = (rq.vq.as_mut(), rq.pool.as_mut(), shape) else {
+        return (0, false);
     };
-    if vq.num_free() == 0 {
-        return Err(ENOSPC);
+    let size = if shape.truesize() == FragSize::Half.bytes() {
+        FragSize::Half
+    } else {
+        FragSize::Page
+    };
+    // Each fragment takes one slot of the ring.
+    for posted in 0..free {
+        let Some(frag) = pool.alloc(size, context) else {
+            return (posted, true);
+        };
+        if let Err(frag) = vq.add_frag(frag, shape) {
+            drop(frag);
+            return (posted, false);
+        }
     }
-    let (want, tail) = match info.mode {
-        Mode::Mergeable => {
-            let shape = mergeable_shape(
-                rq.avg.read(),
-                rq.min_len,
-                info.f.hdr_len,
-                SHINFO,
-                PAGE_SIZE,
-                CACHELINE,
-            );
-            (shape.truesize, shape.truesize.saturating_sub(shape.posted))
-        }
-        Mode::Small => (small_size(info.f.hdr_len), SHINFO),
-        Mode::Big { pages, split } => {
-            let mut buf = match rq.spare.pop() {
-                Some(buf) => buf,
-                None => BigBuf::new(context.flags())?,
-            };
-            let full = loop {
-                // CAST: 17 at most.
-                if buf.len() >= pages as usize {
-                    break Ok(());
-                }
-                let page = pool.alloc(PAGE_SIZE, context);
-                if !page.is_some_and(|page| buf.push(page)) {
-                    break Err(ENOMEM);
-                }
-            };
-            return match full.map(|()| vq.add_big(buf, split)) {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(buf)) => {
-                    // There is room: the list was taken out of there, or `prepare` made it.
-                    if let Err(e) = rq.spare.push_within_capacity(buf) {
-                        drop(e);
-                    }
-                    Err(ENOSPC)
-                }
-                Err(e) => Err(e),
-            };
-        }
-    };
-    let frag = pool.alloc(want, context).ok_or(ENOMEM)?;
-    // The pool may give more than was asked for: then that much more is posted.
-    let posted = match info.mode {
-        Mode::Small => info.f.hdr_len.saturating_add(GOOD_PACKET_LEN),
-        _ => frag.truesize().saturating_sub(tail),
-    };
-    vq.add_frag(frag, posted).map_err(|frag| {
-        drop(frag);
-        ENOSPC
-    })
+    (free, false)
 }
 
-/// Bytes of a fragment that holds a header, a frame and the shared info of an skb.
-fn small_size(hdr_len: u32) -> u32 {
-    hdr_len
-        .saturating_add(GOOD_PACKET_LEN)
-        .next_multiple_of(CACHELINE)
-        .saturating_add(SHINFO)
+/// Posts lists of pages while there are free slots, at most `free` lists. The number posted, and
+/// whether memory was short.
+fn post_big(
+    rq: &mut ReceiveQueue,
+    free: u32,
+    pages: u32,
+    split: u32,
+    context: Context,
+) -> (u32, bool) {
+    let (Some(vq), Some(pool)) = (rq.vq.as_mut(), rq.pool.as_mut()) else {
+        return (0, false);
+    };
+    for posted in 0..free {
+        if vq.num_free() == 0 {
+            return (posted, false);
+        }
+        let buf = rq.spare.pop();
+        let Some(mut buf) = buf.or_else(|| BigBuf::new(context.flags()).ok()) else {
+            return (posted, true);
+        };
+        // CAST: 17 at most.
+        let full = loop {
+            if buf.len() >= pages as usize {
+                break true;
+            }
+            let page = pool.alloc(FragSize::Page, context);
+            if !page.is_some_and(|page| buf.push(page)) {
+                break false;
+            }
+        };
+        let back = if full {
+            vq.add_big(buf, split)
+        } else {
+            Err(buf)
+        };
+        if let Err(buf) = back {
+            // There is room: the list was taken out of there, or `prepare` made it.
+            if let Err(e) = rq.spare.push_within_capacity(buf) {
+                drop(e);
+            }
+            return (posted, !full);
+        }
+    }
+    (free, false)
 }

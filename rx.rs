@@ -27,12 +27,14 @@ use crate::{
     pure::{
         hdr::{
             parse_rx,
+            RawHdr,
             RxCsum, //
         },
         rx::{
             cont_len,
             num_buffers,
             payload_len,
+            BufShape,
             Ewma, //
         }, //
     },
@@ -146,7 +148,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     if work > 0 {
         stats.bytes.add(bytes);
     }
-    let starved = refill::refill(info, rq, &napi, stats, false);
+    let starved = refill::refill(info, rq, stats, false);
     if work >= budget || starved {
         // Without memory the ring may run empty, and then no interrupt comes: poll again.
         return poll.again();
@@ -157,7 +159,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
 /// A packet with its header, checked for length but not for contents.
 struct Received {
     skb: SkBuff,
-    hdr: [u8; 12],
+    hdr: RawHdr,
 }
 
 /// Turns a used buffer, and those that belong to it, into a packet.
@@ -170,9 +172,9 @@ fn receive(
     used: RxUsed,
 ) -> Option<(u32, Received)> {
     let got = match used {
-        RxUsed::Frag(frag, posted, len) => match info.mode {
-            Mode::Mergeable => mergeable(info, rq, napi, frag, posted, len),
-            _ => single(info, rq, napi, frag, posted, len),
+        RxUsed::Frag(frag, shape, len) => match info.mode {
+            Mode::Mergeable => mergeable(info, rq, napi, frag, shape, len),
+            _ => single(info, rq, napi, frag, shape, len),
         },
         RxUsed::Big(buf, len) => big(info, rq, napi, buf, len),
     };
@@ -194,28 +196,27 @@ fn recycle(pool: &mut Option<PagePool>, napi: &NapiRef<'_>, frag: Frag) {
     }
 }
 
-/// The header of a packet whose first buffer is `frag`; 10-byte headers have no `num_buffers`,
-/// which means 1. The flags that this driver doesn't know are cleared (5.1.6.4.2: ignored).
+/// The header of a packet whose first buffer is `frag`, at `at` in it; 10-byte headers have no
+/// `num_buffers`, which means 1. None if the fragment is shorter, which no shape allows.
 #[inline(always)]
-fn header(info: &VirtnetInfo, frag: &Frag) -> [u8; 12] {
-    let mut hdr: [u8; 12] = frag.head();
-    if info.f.hdr_len < 12 {
-        [hdr[10], hdr[11]] = [1, 0];
-    }
-    hdr[0] &= 3;
-    hdr
+fn header(info: &VirtnetInfo, frag: &Frag, at: u32) -> Option<RawHdr> {
+    let hdr = RawHdr::from_bytes(&frag.copy(at)?).with_known_flags();
+    Some(if info.f.hdr_len < 12 {
+        hdr.with_one_buffer()
+    } else {
+        hdr
+    })
 }
 
-/// An skb of a fragment that holds the header and then `len` bytes.
+/// An skb of a fragment that holds `len` bytes of a packet from `at` on.
 #[inline(always)]
 fn first_skb(
-    info: &VirtnetInfo,
     pool: &mut Option<PagePool>,
     napi: &NapiRef<'_>,
     frag: Frag,
+    at: u32,
     len: u32,
 ) -> Result<SkBuff, Drop> {
-    let at = info.f.hdr_len;
     if len <= COPYBREAK {
         let skb = frag.copy_skb(napi, at, len);
         recycle(pool, napi, frag);
@@ -233,22 +234,45 @@ fn first_skb(
     }
 }
 
+/// The first buffer of a packet: its header, and the length and place of the data.
+struct First {
+    hdr: RawHdr,
+    at: u32,
+    len: u32,
+}
+
+/// Looks at the first buffer of a packet.
+#[inline(always)]
+fn first(info: &VirtnetInfo, frag: &Frag, shape: BufShape, used: u32) -> Result<First, Drop> {
+    // A packet of the wrong length has no header that can be trusted either.
+    let len = payload_len(used, shape.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
+    Ok(First {
+        hdr: header(info, frag, shape.offset()).ok_or(Drop::Length)?,
+        at: shape.offset().saturating_add(info.f.hdr_len),
+        len,
+    })
+}
+
 /// One frame in one fragment.
+#[inline(never)]
 fn single(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     frag: Frag,
-    posted: u32,
+    shape: BufShape,
     used: u32,
 ) -> Result<Received, Drop> {
-    let Ok(len) = payload_len(used, posted, info.f.hdr_len) else {
-        recycle(&mut rq.pool, napi, frag);
-        return Err(Drop::Length);
-    };
-    let hdr = header(info, &frag);
-    let skb = first_skb(info, &mut rq.pool, napi, frag, len)?;
-    Ok(Received { skb, hdr })
+    match first(info, &frag, shape, used) {
+        Ok(First { hdr, at, len }) => Ok(Received {
+            skb: first_skb(&mut rq.pool, napi, frag, at, len)?,
+            hdr,
+        }),
+        Err(why) => {
+            recycle(&mut rq.pool, napi, frag);
+            Err(why)
+        }
+    }
 }
 
 /// A packet over one or more fragments.
@@ -258,27 +282,27 @@ fn mergeable(
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     frag: Frag,
-    posted: u32,
+    shape: BufShape,
     used: u32,
 ) -> Result<Received, Drop> {
-    let Ok(len) = payload_len(used, posted, info.f.hdr_len) else {
-        // Its header can't be trusted either: how many buffers belong to it is not known.
-        recycle(&mut rq.pool, napi, frag);
-        return Err(Drop::Length);
+    let First { hdr, at, len } = match first(info, &frag, shape, used) {
+        Ok(first) => first,
+        Err(why) => {
+            recycle(&mut rq.pool, napi, frag);
+            return Err(why);
+        }
     };
-    let hdr = header(info, &frag);
-    let count = u16::from_le_bytes([hdr[10], hdr[11]]);
-    if count == 1 {
-        let skb = first_skb(info, &mut rq.pool, napi, frag, len)?;
+    if hdr.num_buffers() == 1 {
+        let skb = first_skb(&mut rq.pool, napi, frag, at, len)?;
         rq.avg.add(len);
         return Ok(Received { skb, hdr });
     }
     let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
-    let Some(count) = num_buffers(count, size) else {
+    let Some(count) = num_buffers(hdr.num_buffers(), size) else {
         recycle(&mut rq.pool, napi, frag);
         return Err(Drop::NumBuffers);
     };
-    let first = first_skb(info, &mut rq.pool, napi, frag, len);
+    let first = first_skb(&mut rq.pool, napi, frag, at, len);
     merge(rq, napi, first, count.saturating_sub(1)).map(|skb| {
         rq.avg.add(skb.len());
         Received { skb, hdr }
@@ -296,12 +320,12 @@ fn merge(
     let mut chain = first.map(SkbChain::new);
     for _ in 0..rest {
         let used = rq.vq.as_mut().and_then(|vq| vq.get_rx());
-        let Some(RxUsed::Frag(frag, posted, used)) = used else {
+        let Some(RxUsed::Frag(frag, shape, used)) = used else {
             fail(&mut chain, Drop::NumBuffers);
             break;
         };
-        let back = match (&mut chain, cont_len(used, posted)) {
-            (Ok(c), Ok(len)) => match c.append(napi, frag, len) {
+        let back = match (&mut chain, cont_len(used, shape.posted())) {
+            (Ok(c), Ok(len)) => match c.append(napi, frag, shape.offset(), len) {
                 Ok(()) => continue,
                 Err(frag) => (frag, Drop::NoMem),
             },
@@ -325,6 +349,7 @@ fn fail(chain: &mut Result<SkbChain, Drop>, why: Drop) {
 
 /// A packet in a list of pages. Pages that it doesn't fill go back to the pool; the empty list is
 /// used again.
+#[inline(never)]
 fn big(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
@@ -336,10 +361,10 @@ fn big(
         let len = payload_len(used, buf.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
         let mut pages = buf.drain();
         let first = pages.next().ok_or(Drop::NoMem)?;
-        let hdr = header(info, &first);
+        let hdr = header(info, &first, 0).ok_or(Drop::NoMem)?;
         let room = first.truesize().saturating_sub(info.f.hdr_len);
         let mut left = len.saturating_sub(room);
-        let skb = first_skb(info, &mut rq.pool, napi, first, len.min(room))?;
+        let skb = first_skb(&mut rq.pool, napi, first, info.f.hdr_len, len.min(room))?;
         let mut chain = Ok(SkbChain::new(skb));
         for page in pages {
             if left == 0 || chain.is_err() {
@@ -349,7 +374,7 @@ fn big(
             let n = left.min(page.truesize());
             left -= n;
             if let Ok(c) = &mut chain {
-                if let Err(page) = c.append(napi, page, n) {
+                if let Err(page) = c.append(napi, page, 0, n) {
                     recycle(&mut rq.pool, napi, page);
                     fail(&mut chain, Drop::NoMem);
                 }
@@ -372,11 +397,11 @@ fn big(
 fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Received) {
     let Received { skb, hdr } = got;
     let len = skb.len();
-    let Ok(meta) = parse_rx(&hdr, &dev.data().f.rx, len) else {
+    let Ok(meta) = parse_rx(hdr, &dev.data().f.rx, len) else {
         count_drop(stats, Drop::Header);
         return skb.drop_with(DropReason::DevHdr);
     };
-    match skb.rx_prepare(dev, &hdr, queue) {
+    match skb.rx_prepare(dev, hdr, queue) {
         Ok(skb) => {
             stats.packets.inc();
             if meta.gso {

@@ -21,9 +21,6 @@ pub(crate) const PAGE_SIZE: u32 = 4096;
 
 const _: () = assert!(kernel::page::PAGE_SIZE == 4096);
 
-/// Cache line size by which receive buffers are aligned.
-pub(crate) const CACHELINE: u32 = 64;
-
 /// Bytes that an skb built around a buffer needs behind the data (`struct skb_shared_info`).
 pub(crate) const SHINFO: u32 = {
     let n = core::mem::size_of::<bindings::skb_shared_info>();
@@ -33,6 +30,10 @@ pub(crate) const SHINFO: u32 = {
 
 /// Up to this many bytes are copied into a small skb, so that the buffer is free again at once.
 pub(crate) const COPYBREAK: u32 = 128;
+
+/// Room before the data of an skb, for headers that tunnels or the next interface prepend
+/// (`NET_SKB_PAD`); without it the whole packet would be copied for one.
+pub(crate) const HEADROOM: u32 = 64;
 
 /// Ethernet header.
 pub(crate) const ETH_HLEN: u32 = 14;
@@ -59,6 +60,25 @@ impl Context {
         match self {
             Self::Process => GFP_KERNEL,
             Self::Softirq => GFP_ATOMIC,
+        }
+    }
+}
+
+/// Sizes of fragments: others would leave pieces of pages over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FragSize {
+    /// Half a page.
+    Half,
+    /// A page.
+    Page,
+}
+
+impl FragSize {
+    /// The size in bytes.
+    pub(crate) const fn bytes(self) -> u32 {
+        match self {
+            Self::Half => PAGE_SIZE / 2,
+            Self::Page => PAGE_SIZE,
         }
     }
 }
@@ -98,18 +118,21 @@ impl PagePool {
         Ok(Self(NonNull::new(p).ok_or(ENOMEM)?))
     }
 
-    /// A fragment of at least `size` bytes (and at most a page); what it really has is its
-    /// [`Frag::truesize`].
-    #[inline]
-    pub(crate) fn alloc(&mut self, size: u32, context: Context) -> Option<Frag> {
-        let mut truesize = size.min(PAGE_SIZE);
+    /// A fragment of the size asked for.
+    #[inline(always)]
+    pub(crate) fn alloc(&mut self, size: FragSize, context: Context) -> Option<Frag> {
+        let (pool, gfp) = (self.0.as_ptr(), context.gfp());
         // SAFETY: The pool is valid and ours.
-        let va =
-            unsafe { bindings::page_pool_alloc_va(self.0.as_ptr(), &mut truesize, context.gfp()) };
-        // INVARIANT: Fresh from the pool, `truesize` as it reports.
+        let va = unsafe {
+            match size {
+                FragSize::Half => bindings::page_pool_alloc_half(pool, gfp),
+                FragSize::Page => bindings::page_pool_alloc_page(pool, gfp),
+            }
+        };
+        // INVARIANT: Fresh from the pool, of that size.
         Some(Frag {
             va: NonNull::new(va.cast())?,
-            truesize,
+            truesize: size.bytes(),
         })
     }
 
@@ -176,20 +199,15 @@ impl Frag {
         self.truesize
     }
 
-    /// Copies the first `N` bytes (zeros where the fragment is shorter).
+    /// Copies the `N` bytes from `at` on, or none if they aren't all inside.
     #[inline(always)]
-    pub(crate) fn head<const N: usize>(&self) -> [u8; N] {
-        let mut out = [0; N];
-        let have = usize::try_from(self.truesize).unwrap_or(0);
-        // SAFETY: Within the fragment by the minimum; `out` has `N` bytes.
-        unsafe {
-            core::ptr::copy_nonoverlapping(self.va.as_ptr(), out.as_mut_ptr(), N.min(have));
-        }
-        out
+    pub(crate) fn copy<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        // CAST: `N` is a small constant.
+        self.bytes(at, N as u32)?.try_into().ok()
     }
 
     /// The bytes `at..at + len`, or none if that is not all inside.
-    #[inline]
+    #[inline(always)]
     fn bytes(&self, at: u32, len: u32) -> Option<&[u8]> {
         let end = at.checked_add(len)?;
         if end > self.truesize {
@@ -331,13 +349,19 @@ impl SkbChain {
         }
     }
 
-    /// Appends the first `len` bytes of `frag`. NAPI context.
+    /// Appends `at..at + len` of `frag`. NAPI context.
     ///
     /// # Errors
     ///
     /// The fragment back if it is shorter or there is no memory.
-    pub(crate) fn append(&mut self, napi: &NapiRef<'_>, frag: Frag, len: u32) -> Result<(), Frag> {
-        let Some(bytes) = frag.bytes(0, len) else {
+    pub(crate) fn append(
+        &mut self,
+        napi: &NapiRef<'_>,
+        frag: Frag,
+        at: u32,
+        len: u32,
+    ) -> Result<(), Frag> {
+        let Some(bytes) = frag.bytes(at, len) else {
             return Err(frag);
         };
         let va = bytes.as_ptr().cast_mut().cast();

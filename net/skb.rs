@@ -9,6 +9,7 @@
 
 use crate::{
     bindings,
+    pure::hdr::RawHdr,
     virtio::virtqueue::Token, //
 };
 use core::{
@@ -160,18 +161,21 @@ impl SkBuff {
     pub(crate) fn rx_prepare<T: super::Driver>(
         self,
         dev: &super::NetDevice<T>,
-        hdr: &[u8; 12],
+        hdr: RawHdr,
         queue: u16,
     ) -> Result<Self, Self> {
-        let mut raw = [0u16; 6];
-        for (to, from) in raw.iter_mut().zip(hdr.chunks_exact(2)) {
-            if let [a, b] = from {
-                *to = u16::from_ne_bytes([*a, *b]);
-            }
-        }
+        /// Aligned as a `struct virtio_net_hdr` is.
+        #[repr(align(8))]
+        struct Aligned([u8; 12]);
+        let mut raw = Aligned(hdr.to_bytes());
         // SAFETY: The skb is ours, the header is aligned and long enough.
         let err = unsafe {
-            bindings::skb_rx_prepare(self.as_raw(), dev.as_raw(), raw.as_mut_ptr().cast(), queue)
+            bindings::skb_rx_prepare(
+                self.as_raw(),
+                dev.as_raw(),
+                raw.0.as_mut_ptr().cast(),
+                queue,
+            )
         };
         if err == 0 {
             Ok(self)

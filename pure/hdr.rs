@@ -27,6 +27,83 @@ const GSO_UDP_L4: u8 = 5;
 /// Segmentation: on top of a TCP type, the packet has ECN set.
 const GSO_ECN: u8 = 0x80;
 
+/// A header as the device wrote it, in two words: it stays in registers on its way, and the device
+/// can't change it any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RawHdr {
+    /// `flags`, `gso_type`, `hdr_len`, `gso_size`, `csum_start`, from the lowest byte on.
+    lo: u64,
+    /// `csum_offset`, `num_buffers`.
+    hi: u32,
+}
+
+impl RawHdr {
+    /// Takes over the bytes of a header.
+    #[inline(always)]
+    pub(crate) const fn from_bytes(bytes: &[u8; LEN]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        Self {
+            lo: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            hi: u32::from_le_bytes([i, j, k, l]),
+        }
+    }
+
+    /// Gives the bytes.
+    #[inline(always)]
+    pub(crate) const fn to_bytes(self) -> [u8; LEN] {
+        let [a, b, c, d, e, f, g, h] = self.lo.to_le_bytes();
+        let [i, j, k, l] = self.hi.to_le_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
+    /// The same with only the flags that this driver knows (5.1.6.4.2: others are ignored).
+    #[inline(always)]
+    pub(crate) const fn with_known_flags(self) -> Self {
+        // CAST: widening, `From` is not usable in a constant function.
+        let unknown = !(F_NEEDS_CSUM | F_DATA_VALID) as u64;
+        Self {
+            lo: self.lo & !unknown,
+            ..self
+        }
+    }
+
+    /// The same with a number of buffers of 1, for a header that has none.
+    #[inline(always)]
+    pub(crate) const fn with_one_buffer(self) -> Self {
+        Self {
+            hi: self.hi & 0xffff | 1 << 16,
+            ..self
+        }
+    }
+
+    /// Returns `num_buffers`.
+    #[inline(always)]
+    pub(crate) const fn num_buffers(self) -> u16 {
+        // CAST: the field's bits are wanted, here and below.
+        (self.hi >> 16) as u16
+    }
+
+    const fn flags(self) -> u8 {
+        self.lo as u8
+    }
+
+    const fn gso_type(self) -> u8 {
+        (self.lo >> 8) as u8
+    }
+
+    const fn gso_size(self) -> u16 {
+        (self.lo >> 32) as u16
+    }
+
+    const fn csum_start(self) -> u16 {
+        (self.lo >> 48) as u16
+    }
+
+    const fn csum_offset(self) -> u16 {
+        self.hi as u16
+    }
+}
+
 /// The offloads that the device may make use of on receive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RxOffloads {
@@ -103,22 +180,21 @@ pub(crate) enum HdrError {
 
 /// Checks and interprets the header of a received packet (5.1.6.4.1, 5.1.6.4.2).
 ///
-/// `bytes` is the header (with a number of buffers of 1 put in if the header is one of 10 bytes),
+/// `hdr` is the header (with a number of buffers of 1 put in if the header is one of 10 bytes),
 /// `offloads` what was negotiated, `packet_len` the length in bytes of the whole packet without
 /// the header.
 ///
 /// Unknown flags are ignored, as are `hdr_len`, which is but a hint, and the fields of what the
 /// packet does not use. A partial checksum wins over a validated one. The errors are those of
 /// [`HdrError`], those of segmentation first.
+#[inline(always)]
 pub(crate) fn parse_rx(
-    bytes: &[u8; LEN],
+    hdr: RawHdr,
     offloads: &RxOffloads,
     packet_len: u32,
 ) -> Result<RxMeta, HdrError> {
-    let [flags, gso_type, _, _, gs0, gs1, cs0, cs1, co0, co1, nb0, nb1] = *bytes;
-    let gso_size = u16::from_le_bytes([gs0, gs1]);
-    let start = u16::from_le_bytes([cs0, cs1]);
-    let offset = u16::from_le_bytes([co0, co1]);
+    let (flags, gso_type, gso_size) = (hdr.flags(), hdr.gso_type(), hdr.gso_size());
+    let (start, offset) = (hdr.csum_start(), hdr.csum_offset());
     let partial = flags & F_NEEDS_CSUM != 0;
 
     let gso = gso_type != GSO_NONE;
@@ -165,6 +241,6 @@ pub(crate) fn parse_rx(
     Ok(RxMeta {
         csum,
         gso,
-        num_buffers: u16::from_le_bytes([nb0, nb1]),
+        num_buffers: hdr.num_buffers(),
     })
 }

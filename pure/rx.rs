@@ -97,43 +97,100 @@ impl Ewma {
     }
 }
 
-/// How a receive buffer is cut out.
+/// How a receive buffer lies in the memory that was allocated for it; with it goes what the device
+/// may write to. It is packed into the context word that the virtqueue keeps with each buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BufShape {
-    /// What is offered to the device, header included.
-    pub(crate) posted: u32,
-    /// What the buffer takes up, at least `posted`.
-    pub(crate) truesize: u32,
+    /// Where the part that is offered to the device begins: room for headers that others prepend.
+    offset: u32,
+    /// What is offered to the device, virtio-net header included; not 0.
+    posted: u32,
+    /// What the buffer takes up, at least `offset + posted`.
+    truesize: u32,
 }
 
-/// Returns the shape of the next mergeable buffer (5.1.6.3).
+// The context word holds three lengths.
+const _: () = assert!(usize::BITS == 64);
+
+impl BufShape {
+    /// The greatest length that is accepted.
+    pub(crate) const MAX: u32 = (1 << 24) - 1;
+    /// The greatest offset that is accepted.
+    pub(crate) const MAX_OFFSET: u32 = (1 << 16) - 1;
+
+    /// Makes a shape; `None` if `posted` is 0 (so that the word is never 0, which a virtqueue takes
+    /// for no context), if the parts aren't inside of `truesize`, or anything is above its greatest
+    /// value.
+    pub(crate) const fn new(offset: u32, posted: u32, truesize: u32) -> Option<Self> {
+        if posted == 0 || offset > Self::MAX_OFFSET || truesize > Self::MAX {
+            return None;
+        }
+        match truesize.checked_sub(posted) {
+            Some(rest) if offset <= rest => Some(Self {
+                offset,
+                posted,
+                truesize,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns where the part that is offered to the device begins.
+    pub(crate) const fn offset(self) -> u32 {
+        self.offset
+    }
+
+    /// Returns what was offered to the device, header included.
+    pub(crate) const fn posted(self) -> u32 {
+        self.posted
+    }
+
+    /// Returns what the buffer takes up.
+    pub(crate) const fn truesize(self) -> u32 {
+        self.truesize
+    }
+
+    /// Packs the shape into the context word.
+    pub(crate) const fn into_usize(self) -> usize {
+        // CAST: `usize` has 64 bits, asserted above; 24, 16 and 24 bits are used.
+        ((self.truesize as u64) << 40 | (self.offset as u64) << 24 | self.posted as u64) as usize
+    }
+
+    /// Unpacks what [`Self::into_usize`] packed.
+    pub(crate) const fn from_usize(v: usize) -> Self {
+        Self {
+            // CAST: the fields' bits are wanted.
+            offset: (v >> 24) as u32 & Self::MAX_OFFSET,
+            // CAST: as above.
+            posted: v as u32 & Self::MAX,
+            // CAST: what is left has 24 bits.
+            truesize: (v >> 40) as u32,
+        }
+    }
+}
+
+/// Returns the shape of the next mergeable buffer (5.1.6.3); `None` if `page` is 0 or above
+/// [`BufShape::MAX`].
 ///
 /// `avg` is the average length of late packets, `min` (see [`min_buf_len`]) the least that a buffer
-/// is to hold besides a header of `hdr_len` bytes, `shinfo` the room needed behind the data to
-/// build an skb around it. Buffers are multiples of `cacheline` and never larger than `page`, which
-/// also wins over `min`.
-///
-/// As long as two of them with that room fit into a page, buffers are made for a packet of average
-/// length. Larger ones are whole pages without that room, whose contents become fragments.
-pub(crate) fn mergeable_shape(
+/// is to hold besides a header of `hdr_len` bytes. While that fits, a buffer is half a page with
+/// `headroom` bytes before the part that is posted, and `shinfo` behind it to build an skb around it
+/// all. Else it is a whole page without any of that, whose contents become fragments.
+pub(crate) const fn mergeable_shape(
     avg: u32,
     min: u32,
     hdr_len: u32,
+    headroom: u32,
     shinfo: u32,
     page: u32,
-    cacheline: u32,
-) -> BufShape {
-    let payload = avg.max(min).min(page.saturating_sub(hdr_len));
-    let room = hdr_len
-        .checked_add(payload)
-        .and_then(|len| len.checked_next_multiple_of(cacheline))
-        .and_then(|posted| Some((posted, posted.checked_add(shinfo)?)));
-    match room {
-        Some((posted, truesize)) if truesize <= page / 2 => BufShape { posted, truesize },
-        _ => BufShape {
-            posted: page,
-            truesize: page,
-        },
+) -> Option<BufShape> {
+    let payload = if avg > min { avg } else { min };
+    let half = page / 2;
+    let room = half.saturating_sub(headroom).saturating_sub(shinfo);
+    if hdr_len.saturating_add(payload) <= room {
+        BufShape::new(headroom, room, half)
+    } else {
+        BufShape::new(0, page, page)
     }
 }
 
@@ -148,54 +205,4 @@ pub(crate) fn min_buf_len(ring_size: u32, max_packet: u32, hdr_len: u32) -> u32 
         .saturating_add(hdr_len)
         .div_ceil(buffers)
         .max(128)
-}
-
-/// The shape of a posted buffer, packed into the context word that the virtqueue keeps with it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct BufCtx {
-    /// See [`BufShape::posted`].
-    posted: u32,
-    /// See [`BufShape::truesize`].
-    truesize: u32,
-}
-
-// The context word holds two lengths.
-const _: () = assert!(usize::BITS == 64);
-
-impl BufCtx {
-    /// The greatest length that is accepted.
-    const MAX: u32 = 1 << 24;
-
-    /// Makes a context; `None` if `posted` is 0 (so that the word is never 0, which a virtqueue
-    /// takes for no context) or if either is above 2^24.
-    pub(crate) fn new(posted: u32, truesize: u32) -> Option<Self> {
-        (posted != 0 && posted <= Self::MAX && truesize <= Self::MAX)
-            .then_some(Self { posted, truesize })
-    }
-
-    /// Packs the context.
-    pub(crate) fn into_usize(self) -> usize {
-        // CAST: `usize` has 64 bits, asserted above.
-        (u64::from(self.truesize) << 32 | u64::from(self.posted)) as usize
-    }
-
-    /// Unpacks what [`Self::into_usize`] packed.
-    pub(crate) fn from_usize(v: usize) -> Self {
-        Self {
-            // CAST: the low half is wanted.
-            posted: v as u32,
-            // CAST: what is left has 32 bits.
-            truesize: (v >> 32) as u32,
-        }
-    }
-
-    /// Returns what was offered to the device, header included.
-    pub(crate) fn posted(self) -> u32 {
-        self.posted
-    }
-
-    /// Returns what the buffer takes up.
-    pub(crate) fn truesize(self) -> u32 {
-        self.truesize
-    }
 }

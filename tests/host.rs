@@ -678,8 +678,8 @@ mod config {
 
 mod rx {
     use super::pure::rx::{
-        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, BufCtx, BufShape, Ewma,
-        LenError, MAX_MERGED,
+        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, BufShape, Ewma, LenError,
+        MAX_MERGED,
     };
     use super::{Random, EDGES};
 
@@ -831,39 +831,34 @@ mod rx {
         assert_eq!(AVG.read(), 7);
     }
 
-    fn shape(posted: u32, truesize: u32) -> BufShape {
-        BufShape { posted, truesize }
-    }
-
     #[test]
     fn shapes_by_example() {
-        // Average, minimum, expected; header 12, room 320, page 4096, cache line 64.
+        let half = BufShape::new(64, 1664, 2048);
+        let whole = BufShape::new(0, 4096, 4096);
+        // Average, minimum, expected; header 12, headroom 64, shared info 320, page 4096.
         let table = [
-            (0, 128, shape(192, 512)),
-            (64, 128, shape(192, 512)),
-            (128, 128, shape(192, 512)),
-            (180, 128, shape(192, 512)),
-            (181, 128, shape(256, 576)),
-            (1500, 128, shape(1536, 1856)),
-            (64, 1500, shape(1536, 1856)),
-            (1652, 128, shape(1664, 1984)),
-            (1716, 128, shape(1728, 2048)),
-            (1717, 128, shape(4096, 4096)),
-            (4084, 128, shape(4096, 4096)),
-            (9000, 128, shape(4096, 4096)),
-            (u32::MAX, 128, shape(4096, 4096)),
-            (0, u32::MAX, shape(4096, 4096)),
+            (0, 128, half),
+            (1500, 128, half),
+            (64, 1500, half),
+            (1652, 128, half),
+            (128, 1652, half),
+            (1653, 128, whole),
+            (128, 1653, whole),
+            (4084, 128, whole),
+            (9000, 128, whole),
+            (u32::MAX, 128, whole),
+            (0, u32::MAX, whole),
         ];
         for (avg, min, expected) in table {
-            let got = mergeable_shape(avg, min, 12, 320, 4096, 64);
+            assert!(expected.is_some());
+            let got = mergeable_shape(avg, min, 12, 64, 320, 4096);
             assert_eq!(got, expected, "{avg} {min}");
         }
         // A page of 64 KiB.
-        let got = mergeable_shape(9000, 1518, 12, 320, 65536, 128);
-        assert_eq!(got, shape(9088, 9408));
-        // Cache lines of 0 cannot be aligned to.
-        assert_eq!(mergeable_shape(64, 64, 12, 0, 4096, 0), shape(4096, 4096));
-        assert_eq!(mergeable_shape(64, 64, 12, 0, 4096, 1), shape(76, 76));
+        let got = mergeable_shape(9000, 1518, 12, 64, 320, 65536);
+        assert_eq!(got, BufShape::new(64, 32768 - 384, 32768));
+        assert_eq!(mergeable_shape(0, 0, 12, 64, 320, 0), None);
+        assert_eq!(mergeable_shape(0, 0, 12, 64, 320, u32::MAX), None);
     }
 
     #[test]
@@ -871,14 +866,13 @@ mod rx {
         for page in [4096, 16384, 65536] {
             for hdr_len in [10, 12] {
                 for avg in (0..70_000).step_by(7) {
-                    let got = mergeable_shape(avg, 1025, hdr_len, 320, page, 64);
-                    assert!(got.posted >= hdr_len + 1025.max(avg).min(page - hdr_len));
-                    assert_eq!(got.posted % 64, 0);
-                    if got.posted != page {
-                        assert_eq!(got.truesize, got.posted + 320);
-                        assert!(got.truesize * 2 <= page);
+                    let got = mergeable_shape(avg, 1025, hdr_len, 64, 320, page).unwrap();
+                    assert!(got.posted() >= (hdr_len + 1025.max(avg)).min(page));
+                    if got.posted() == page {
+                        assert_eq!((got.offset(), got.truesize()), (0, page));
                     } else {
-                        assert_eq!(got.truesize, page);
+                        assert_eq!((got.offset(), got.truesize()), (64, page / 2));
+                        assert_eq!(got.offset() + got.posted() + 320, got.truesize());
                     }
                 }
             }
@@ -888,17 +882,19 @@ mod rx {
     #[test]
     fn shapes_of_anything() {
         let check = |v: [u32; 6]| {
-            let got = mergeable_shape(v[0], v[1], v[2], v[3], v[4], v[5]);
-            assert!(got.posted <= got.truesize && got.truesize <= v[4], "{v:?}");
+            if let Some(got) = mergeable_shape(v[0], v[1], v[2], v[3], v[4], v[5]) {
+                assert!(got.posted() != 0 && got.truesize() <= v[5], "{v:?}");
+                assert!(got.offset() + got.posted() <= got.truesize(), "{v:?}");
+            }
         };
         const FEW: [u32; 8] = [0, 1, 12, 64, 4096, 1 << 31, u32::MAX - 1, u32::MAX];
         for avg in FEW {
             for min in FEW {
                 for hdr_len in FEW {
-                    for shinfo in FEW {
-                        for page in FEW {
-                            for cacheline in FEW {
-                                check([avg, min, hdr_len, shinfo, page, cacheline]);
+                    for headroom in FEW {
+                        for shinfo in FEW {
+                            for page in FEW {
+                                check([avg, min, hdr_len, headroom, shinfo, page]);
                             }
                         }
                     }
@@ -970,16 +966,24 @@ mod rx {
 
     #[test]
     fn context() {
-        const MAX: u32 = 1 << 24;
-        for posted in EDGES.into_iter().chain([MAX - 1, MAX + 1]) {
-            for truesize in EDGES.into_iter().chain([MAX - 1, MAX + 1]) {
-                let legal = posted != 0 && posted <= MAX && truesize <= MAX;
-                let ctx = BufCtx::new(posted, truesize);
-                assert_eq!(ctx.is_some(), legal, "{posted} {truesize}");
-                let Some(ctx) = ctx else { continue };
-                assert_eq!((ctx.posted(), ctx.truesize()), (posted, truesize));
-                assert_ne!(ctx.into_usize(), 0);
-                assert_eq!(BufCtx::from_usize(ctx.into_usize()), ctx);
+        const MAX: u32 = BufShape::MAX;
+        const MAX_OFFSET: u32 = BufShape::MAX_OFFSET;
+        for offset in EDGES.into_iter().chain([MAX_OFFSET, MAX_OFFSET + 1]) {
+            for posted in EDGES.into_iter().chain([MAX, MAX + 1]) {
+                for truesize in EDGES.into_iter().chain([MAX, MAX + 1]) {
+                    let end = u64::from(offset) + u64::from(posted);
+                    let legal = posted != 0
+                        && offset <= MAX_OFFSET
+                        && truesize <= MAX
+                        && end <= u64::from(truesize);
+                    let shape = BufShape::new(offset, posted, truesize);
+                    assert_eq!(shape.is_some(), legal, "{offset} {posted} {truesize}");
+                    let Some(shape) = shape else { continue };
+                    let parts = (shape.offset(), shape.posted(), shape.truesize());
+                    assert_eq!(parts, (offset, posted, truesize));
+                    assert_ne!(shape.into_usize(), 0);
+                    assert_eq!(BufShape::from_usize(shape.into_usize()), shape);
+                }
             }
         }
         // Any word is unpacked, and packed to the same word again.
@@ -988,15 +992,39 @@ mod rx {
             .map(|_| random.u64() as usize)
             .chain([0, usize::MAX])
         {
-            assert_eq!(BufCtx::from_usize(word).into_usize(), word);
+            assert_eq!(BufShape::from_usize(word).into_usize(), word);
         }
     }
 }
 
 mod hdr {
     use super::pure::features::{bit, Features};
-    use super::pure::hdr::{parse_rx, HdrError, RxCsum, RxMeta, RxOffloads, LEN};
+    use super::pure::hdr::{HdrError, RawHdr, RxCsum, RxMeta, RxOffloads, LEN};
     use super::Random;
+
+    fn parse_rx(bytes: &[u8; LEN], o: &RxOffloads, len: u32) -> Result<RxMeta, HdrError> {
+        super::pure::hdr::parse_rx(RawHdr::from_bytes(bytes), o, len)
+    }
+
+    #[test]
+    fn raw_header() {
+        let mut random = Random::new();
+        for _ in 0..1000 {
+            let bytes = [(); LEN].map(|()| random.u32() as u8);
+            let raw = RawHdr::from_bytes(&bytes);
+            assert_eq!(raw.to_bytes(), bytes);
+            assert_eq!(
+                raw.num_buffers(),
+                u16::from_le_bytes([bytes[10], bytes[11]])
+            );
+            let mut known = bytes;
+            known[0] &= 3;
+            assert_eq!(raw.with_known_flags().to_bytes(), known);
+            let mut one = bytes;
+            [one[10], one[11]] = [1, 0];
+            assert_eq!(raw.with_one_buffer().to_bytes(), one);
+        }
+    }
 
     const ALL: RxOffloads = RxOffloads {
         csum: true,

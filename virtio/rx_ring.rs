@@ -13,7 +13,7 @@ use crate::{
         Frag,
         MAX_SKB_FRAGS, //
     },
-    pure::rx::BufCtx, //
+    pure::rx::BufShape, //
 };
 use core::{
     ffi::c_void,
@@ -105,36 +105,38 @@ unsafe impl Token for RxBuf {
 
 /// A used receive buffer.
 pub(crate) enum RxUsed {
-    /// A fragment, the bytes that were posted of it, and the length that the device reports.
-    Frag(Frag, u32, u32),
+    /// A fragment, how it was posted, and the length that the device reports.
+    Frag(Frag, BufShape, u32),
     /// Pages, and the length that the device reports.
     Big(KBox<BigBuf>, u32),
 }
 
 impl Virtqueue<RxBuf> {
-    /// Posts the first `posted` bytes of a fragment. Softirq, or process context with the queue
+    /// Posts the part of a fragment that `shape` says. Softirq, or process context with the queue
     /// at rest.
     ///
     /// # Errors
     ///
-    /// The fragment back if the ring is full or broken, or `posted` is more than it has.
-    #[inline]
-    pub(crate) fn add_frag(&mut self, frag: Frag, posted: u32) -> Result<(), Frag> {
+    /// The fragment back if the ring is full or broken, or `shape` isn't the fragment's.
+    #[inline(always)]
+    pub(crate) fn add_frag(&mut self, frag: Frag, shape: BufShape) -> Result<(), Frag> {
         let truesize = frag.truesize();
-        let ctx = match BufCtx::new(posted, truesize) {
-            Some(ctx) if posted <= truesize => ctx.into_usize(),
-            _ => return Err(frag),
-        };
+        if truesize != shape.truesize() {
+            return Err(frag);
+        }
         let va = frag.va();
+        // CAST: 32 bits fit.
+        // SAFETY: Inside of the fragment, as the shape is.
+        let start = unsafe { va.as_ptr().add(shape.offset() as usize) };
         let token = RxBuf::Frag(frag).into_raw();
         // SAFETY: The range is inside of the fragment, which the token owns.
         let err = unsafe {
             bindings::virtqueue_add_inbuf_one(
                 self.as_raw(),
-                va.as_ptr().cast(),
-                posted,
+                start.cast(),
+                shape.posted(),
                 token.as_ptr(),
-                core::ptr::without_provenance_mut(ctx),
+                core::ptr::without_provenance_mut(shape.into_usize()),
                 bindings::GFP_ATOMIC,
             )
         };
@@ -212,12 +214,12 @@ impl Virtqueue<RxBuf> {
         let Used { token, len, ctx } = self.get_buf()?;
         Some(match token {
             RxBuf::Frag(frag) => {
-                let ctx = BufCtx::from_usize(ctx);
+                let shape = BufShape::from_usize(ctx);
                 let frag = ManuallyDrop::new(frag);
                 // SAFETY: The context word is the one that this fragment was posted with: the
                 // virtio core keeps it in memory that the device can't write to.
-                let frag = unsafe { Frag::from_raw(frag.va(), ctx.truesize()) };
-                RxUsed::Frag(frag, ctx.posted(), len)
+                let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize()) };
+                RxUsed::Frag(frag, shape, len)
             }
             RxBuf::Big(big) => RxUsed::Big(big, len),
         })
