@@ -8,6 +8,9 @@ K = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || uname -r)
 MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
 # Which steps, guests or tests `make check` runs; all of them by default.
 T ?=
+# What `make bench` measures (bench/bench.py --list), all but the grid by default; B repeats.
+CELL ?=
+B ?=
 RUSTC ?= rustc
 
 MAKEFLAGS += --no-print-directory
@@ -122,9 +125,15 @@ shell: module ## a shell in a guest with the driver loaded
 selftests: module ## the kernel's own driver tests, in a guest
 	@$(TREE) run --net -- python3 qemu-test/selftests $(patsubst %,'%',$(T))
 
+bench: module ## cost per packet against the in-tree driver (most of an hour); CELL=… for a part of it
+	@bench/run $(if $(B),--repeats $(B)) $(patsubst %,'%',$(CELL))
+
+bench-quick: module ## the same for the most telling loads (some minutes)
+	@bench/run --quick $(if $(B),--repeats $(B)) $(patsubst %,'%',$(CELL))
+
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 	@echo "KDIR=… names the kernel build tree; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints doc host-test prepared module kdir demo check shell \
-	selftests help
+	selftests bench bench-quick help

@@ -57,6 +57,7 @@ def pick(conf, args):
         if args.quick and name != "default":
             continue
         cells = [c for c in conf["cell"] if (c.get("quick") or not args.quick)
+                 and c["name"] in variant.get("cells", [c["name"]])
                  and wanted(name, c["name"], f"{name}/{c['name']}")]
         # A cell that is asked for by its bare name is measured on the default device.
         if args.names and name != "default":
@@ -69,9 +70,11 @@ def pick(conf, args):
         jobs.append({"name": "memory", "kind": "memory", "cells": []})
     if wanted("truesize") and not args.quick:
         jobs.append({"name": "truesize", "kind": "truesize", "cells": [c for c in conf["cell"] if c.get("rx")]})
-    if args.names and wanted("grid"):
-        jobs += [{"name": f"grid-{t['name'].replace(' ', '-')}-{q}", "kind": "grid", "test": t, "queues": q, "cells": []}
-                 for t in conf["grid"]["test"] for q in conf["grid"]["queues"]]
+    if args.names and wanted("grid", "grid-small"):
+        grid = conf["grid"] | ({} if wanted("grid") else conf["grid"]["small"])
+        jobs += [{"name": f"grid-{t['name'].replace(' ', '-')}-{q}", "kind": "grid", "test": t, "queues": q, "cells": [],
+                  "sizes": grid["sizes"], "sessions": grid["sessions"]}
+                 for t in grid["test"] for q in grid["queues"]]
     if not jobs:
         sys.exit(f"bench: nothing is called {' or '.join(args.names)}; --list shows the names")
     return jobs
@@ -86,11 +89,13 @@ def cells_file(job, conf):
         else:
             out.append(f"cell {c['name']} {c['load']} {c['n']}")
     if job["kind"] == "grid":
-        g = conf["grid"]
-        for size in g["sizes"]:
-            for sessions in g["sessions"]:
-                out.append(f"cell {size}:{sessions} grid {job['test']['load']} {size} {sessions} "
-                           f"{job['test']['work']}")
+        test = job["test"]
+        for size in job["sizes"]:
+            n = test["work"]
+            if "max_bytes" in test:
+                n = min(n * size, test["max_bytes"])
+            netperf = test["netperf"].replace("SIZE", str(size))
+            out += [f"cell {size}:{s} sessions {s} '{netperf}' {max(n, s)}" for s in job["sessions"]]
     return "\n".join(out) + "\n"
 
 
@@ -108,8 +113,8 @@ def settings(job, args, pinned):
     elif job["kind"] == "truesize":
         env.update(ROUNDS="", TRUESIZE="*")
     elif job["kind"] == "grid":
-        kw.update(nics=("tap",), pairs=job["queues"], vcpus=4)
-        env["ROUNDS"] = "c r c r"
+        kw.update(nics=("tap",), pairs=4, vcpus=4)
+        env.update(ROUNDS="c r", PAIRS=job["queues"])
     return kw
 
 
@@ -143,15 +148,14 @@ class Worker:
             self.progress(f"round {self.round} of {self.rounds}")
         elif kind == "record":
             new = self.guest.records.new()
-            label, n, *share = text.split()
+            label, n, share, took = text.split()
             if len(new) != 1:
                 self.error = f"{len(new)} records instead of one for {label}"
                 return
             acc = symbols.account(new[0], self.syms)
             acc["kernel"] = acc["driver"] + acc["virtio"] + acc["rest"]
             self.records.append({"round": self.round, "driver": self.driver, "label": label, "n": int(n), "acc": acc,
-                                 "share": [int(x) for x in share[0].split(",") if x] if share else None,
-                                 "time": data["time"]})
+                                 "share": [int(x) for x in share.split(",") if x.isdigit()], "took": float(took)})
         elif kind in ("truesize", "memory"):
             self.guest.records.new()
             self.other.append(text)
@@ -189,7 +193,7 @@ def differences(worker, unit_of):
         # The first round of each driver is for warming up.
         key = (a["label"], a["driver"])
         seen[key] = seen.get(key, 0) + 1
-        if seen[key] == 1:
+        if seen[key] == 1 and worker.job["kind"] != "grid":
             continue
         name = a["driver"]
         if name == "c" and worker.job["kind"] == "cells" and seen[key] % 2:
@@ -202,6 +206,7 @@ def differences(worker, unit_of):
         row["functions"].append({f: (fb.get(f, 0) - fa.get(f, 0)) / units for f in set(fa) | set(fb)})
         if b["share"]:
             row["share"] = b["share"]
+        row["seconds"].append(b["took"])
     return out
 
 

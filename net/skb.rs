@@ -191,23 +191,50 @@ impl SkBuff {
     ///
     /// A GSO type that no virtio header can express.
     #[inline(always)]
-    pub(crate) fn virtio_net_hdr(&self, exact_hdr_len: bool) -> Result<[u8; 12]> {
-        let mut hdr = [0u16; 6];
-        let p = hdr.as_mut_ptr();
-        // SAFETY: `hdr` is 12 bytes, aligned for a `struct virtio_net_hdr` of 10.
-        kernel::error::to_result(unsafe {
-            bindings::virtio_net_hdr_from_skb(self.as_raw(), p.cast())
-        })?;
-        // SAFETY: Same size, no padding in either.
-        let mut hdr: [u8; 12] = unsafe { core::mem::transmute(hdr) };
-        if exact_hdr_len && hdr[1] != 0 {
+    pub(crate) fn virtio_net_hdr(&self, exact_hdr_len: bool) -> Result<TxHdr> {
+        let mut hdr = TxHdr([0; 6]);
+        // SAFETY: The header is 12 bytes, aligned for a `struct virtio_net_hdr` of 10.
+        let err =
+            unsafe { bindings::virtio_net_hdr_from_skb(self.as_raw(), hdr.0.as_mut_ptr().cast()) };
+        if err != 0 {
+            return Err(Error::from_errno(err));
+        }
+        let [type_and_flags, hdr_len, ..] = &mut hdr.0;
+        if exact_hdr_len && u16::from_le(*type_and_flags) >> 8 != 0 {
             // SAFETY: The skb is valid.
             let len = unsafe { bindings::skb_gso_hdr_len(self.as_raw()) };
-            let len = u16::try_from(len).unwrap_or(u16::MAX).to_le_bytes();
-            hdr[2] = len[0];
-            hdr[3] = len[1];
+            *hdr_len = u16::try_from(len).unwrap_or(u16::MAX).to_le();
         }
         Ok(hdr)
+    }
+}
+
+/// A `struct virtio_net_hdr` with `num_buffers` behind it: 16-bit fields, flags and type in the first.
+pub(crate) struct TxHdr([u16; 6]);
+
+impl TxHdr {
+    /// Bytes of the longer of the two forms.
+    pub(crate) const LEN: usize = 12;
+    /// Bytes of the one without `num_buffers`.
+    pub(crate) const SHORT: usize = 10;
+
+    /// Copies the header to `to`: all of it, or with `short` the form without `num_buffers`. Sizes
+    /// known when this is compiled make it two moves.
+    ///
+    /// # Safety
+    ///
+    /// There are that many bytes.
+    #[inline(always)]
+    pub(crate) unsafe fn copy_to(&self, to: *mut u8, short: bool) {
+        let from = self.0.as_ptr().cast::<u8>();
+        // SAFETY: By this function's contract; the header has 12 bytes.
+        unsafe {
+            if short {
+                core::ptr::copy_nonoverlapping(from, to, Self::SHORT);
+            } else {
+                core::ptr::copy_nonoverlapping(from, to, Self::LEN);
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         page_pool::MAX_SKB_FRAGS,
         skb::{
             SkBuff,
+            TxHdr,
             TxToken, //
         },
     }, //
@@ -61,10 +62,9 @@ impl Virtqueue<TxToken> {
             Err(e) => return Err((e, skb)),
         };
         let raw = skb.as_raw();
-        let len = layout.len.min(12);
-        // CAST: At most 12.
-        let bytes = len as usize;
-        let mut saved = [0u8; 12];
+        let short = layout.len < 12;
+        let len = if short { 10 } else { 12 };
+        let mut saved = [0u8; TxHdr::LEN];
         let pushed;
         // SAFETY: The skb is ours. With `push` there are `len` bytes of headroom that nobody else
         // uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
@@ -72,15 +72,16 @@ impl Virtqueue<TxToken> {
         let n = unsafe {
             let push = layout.any_layout && bindings::skb_can_push_hdr(raw, len);
             let (at, own) = if push {
-                ((*raw).data.sub(bytes), core::ptr::null_mut())
+                // CAST: 10 or 12.
+                ((*raw).data.sub(len as usize), core::ptr::null_mut())
             } else {
                 let cb = (&raw mut (*raw).cb).cast::<u8>();
                 // The qdisc's until the ring has taken the packet: see `undo`.
-                core::ptr::copy_nonoverlapping(cb, saved.as_mut_ptr(), bytes);
+                core::ptr::copy_nonoverlapping(cb, saved.as_mut_ptr(), TxHdr::LEN);
                 (cb, cb)
             };
             pushed = push;
-            core::ptr::copy_nonoverlapping(hdr.as_ptr(), at, bytes);
+            hdr.copy_to(at, short);
             bindings::skb_map(raw, sg.0.as_mut_ptr(), own.cast(), len)
         };
         // A packet that goes back to the stack has its control buffer as it was.
@@ -89,7 +90,7 @@ impl Virtqueue<TxToken> {
                 // SAFETY: As above; the ring doesn't have it.
                 unsafe {
                     let cb = (&raw mut (*skb.as_raw()).cb).cast::<u8>();
-                    core::ptr::copy_nonoverlapping(saved.as_ptr(), cb, bytes);
+                    core::ptr::copy_nonoverlapping(saved.as_ptr(), cb, TxHdr::LEN);
                 }
             }
             skb
