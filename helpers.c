@@ -121,6 +121,7 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct ethtool_ops, get_link_ksettings),
 	LAYOUT_SIZE(struct ethtool_link_ksettings),
 	LAYOUT_SIZE(struct napi_struct),
+	LAYOUT_AT(struct napi_struct, state),
 	LAYOUT_AT(struct napi_struct, gro),
 	LAYOUT_AT(struct napi_struct, dev),
 	LAYOUT_SIZE(struct sk_buff),
@@ -545,23 +546,16 @@ void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
 	netif_napi_set_irq(napi, irq);
 }
 
-/* Is a poll certain to follow the softirq that runs now?  (Not if a thread is to do it.) */
-bool vnm_helper_napi_follows(struct napi_struct *napi)
-{
-	unsigned long state = READ_ONCE(napi->state);
-
-	return (state & NAPIF_STATE_SCHED) && !(state & NAPIF_STATE_THREADED);
-}
-
 /* Is this a softirq, rather than code that keeps softirqs off? */
 bool vnm_helper_in_serving_softirq(void)
 {
 	return in_serving_softirq();
 }
 
-bool vnm_helper_irqs_disabled(void)
+/* Is this code that keeps softirqs off, and nothing more? */
+bool vnm_helper_in_process_bh(void)
 {
-	return irqs_disabled();
+	return !in_serving_softirq() && !irqs_disabled();
 }
 
 /* From process context: BH off, so that the softirq runs on the way out */

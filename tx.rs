@@ -13,8 +13,7 @@ use crate::{
         queue::{
             Polled,
             TxLocked,
-            TxPoll,
-            XmitContext, //
+            TxPoll, //
         },
         ratelimit,
         skb::TxToken,
@@ -117,10 +116,9 @@ const MAX_HELD: u32 = 32;
 /// interrupt or the softirq that would do it else. In a softirq (packets forwarded, acknowledged) the
 /// poll that follows is cheaper, because it reaps many at a time; once it is scheduled, packets wait
 /// for it to tell the device of all of them.
-#[inline]
+#[inline(always)]
 fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
-    let context = XmitContext::current();
-    let follows = context == XmitContext::Softirq && tx.poll_follows();
+    let follows = tx.poll_follows();
     let sq = tx.state();
     if follows && sq.held < MAX_HELD {
         sq.held = sq.held.wrapping_add(1);
@@ -132,7 +130,7 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
     };
     if vq.kick() {
         tx.queue().shared().kicks.inc();
-        if context == XmitContext::Process {
+        if tx.in_process() {
             reap(tx, PROCESS_BUDGET);
             if tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle()) {
                 return;

@@ -105,11 +105,11 @@ def settings(job, args, pinned):
     env = {"ROUNDS": rounds.strip(), "RUNS": 1 if pinned else SPLIT, "SYMBOLS": "" if symbol_cache().exists() else "all"}
     kw = {"env": env, "device": job.get("device", "")}
     if job["kind"] == "scaling":
-        kw.update(nics=("sink",), pairs=8, vcpus=8)
+        kw.update(nics=("sink",), pairs=8, vcpus=job["cells"][0]["vcpus"])
         env["ROUNDS"] = ("c r " + "c r " * args.repeats).strip()
     elif job["kind"] == "memory":
-        kw.update(nics=("sink",), pairs=8, vcpus=8)
-        env.update(ROUNDS=("c r " * 4).strip(), MEMORY="1 8")
+        kw.update(nics=("sink",), pairs=8)
+        env.update(ROUNDS=("c r " * 6).strip(), MEMORY="1 8 1")
     elif job["kind"] == "truesize":
         env.update(ROUNDS="", TRUESIZE="*")
     elif job["kind"] == "grid":
@@ -340,7 +340,7 @@ def collect(conf, jobs, results, args, pinned):
         elif job["kind"] == "memory":
             pages = {}
             # The first time of each driver is for warming up.
-            for line in res["other"][4:]:
+            for line in res["other"][6:]:
                 d, p, n = line.split()
                 pages.setdefault(d, {}).setdefault(p, []).append(int(n))
             out["memory"] = {d: {p: statistics.median(v) for p, v in x.items()} for d, x in pages.items()}

@@ -128,13 +128,11 @@ def truesize_summary(results, cells):
 
 
 def memory_summary(results):
-    """Bytes for each further active queue pair."""
-    out = {}
-    for side, pages in (results.get("memory") or {}).items():
-        n = sorted(int(k) for k in pages)
-        if len(n) > 1:
-            out[side] = (pages[str(n[-1])] - pages[str(n[0])]) / (n[-1] - n[0]) * PAGE
-    return out if "c" in out and "r" in out else {}
+    """Bytes of the interface as its number of active queue pairs changes: [("step:active", C's, ours), ...]."""
+    memory = results.get("memory") or {}
+    if "c" not in memory or "r" not in memory:
+        return []
+    return [(n, memory["c"][n] * PAGE, memory["r"][n] * PAGE) for n in memory["c"] if n in memory["r"]]
 
 
 def summary(results):
@@ -211,10 +209,10 @@ def scaling_rows(load):
 
 def size_rows(results, s):
     rows, text = [], results.get("text") or {}
-    if s["memory"]:
-        c, r = s["memory"]["c"], s["memory"]["r"]
-        rows.append(["memory for each further active queue pair, KiB", f"{c / 1024:.1f}", f"{r / 1024:.1f}",
-                     ratio(quotient(r, c), 2)])
+    for label, c, r in s["memory"]:
+        step, active = label.split(":")
+        again = " again" if step == "3" else ""
+        rows.append([f"memory with {active} of 8 pairs active{again}, KiB", f"{c / 1024:.0f}", f"{r / 1024:.0f}", ratio(quotient(r, c), 2)])
     if text:
         c, r = text.get("c"), text.get("r")
         rows.append(["module text, bytes", str(c or "–"), str(r or "–"), ratio(quotient(r, c), 2)])

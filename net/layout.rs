@@ -39,7 +39,7 @@ const LAYOUT: &[(&str, usize)] = layout! {
     rtnl_link_stats64 {}
     ethtool_ops { get_drvinfo, get_channels, get_link_ksettings }
     ethtool_link_ksettings {}
-    napi_struct { gro, dev }
+    napi_struct { state, gro, dev }
     sk_buff { cb, len, data_len, queue_mapping, data, truesize }
     page_pool_params {}
     virtio_device { dev, priv_ }

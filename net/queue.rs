@@ -43,6 +43,13 @@ enum Run {
     Off,
 }
 
+/// What of a `napi_struct`'s state tells whether a softirq is going to poll: it is scheduled, and that
+/// isn't because it is disabled or has a thread.
+const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
+    | 1 << bindings::NAPI_STATE_DISABLE
+    | 1 << bindings::NAPI_STATE_NPSVC
+    | 1 << bindings::NAPI_STATE_THREADED;
+
 /// One `napi_struct` and what guards it.
 ///
 /// # Invariants
@@ -642,46 +649,29 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Whether the queue's own poll is going to run soon, with this lock: it completes NAPI with the
-    /// lock held, so what is scheduled now hasn't looked at the ring yet. In a softirq it follows
-    /// before the softirq ends.
+    /// Whether the queue's own poll is going to run before the softirq ends that this is, and with
+    /// this lock: it completes NAPI with the lock held, so what is scheduled now hasn't looked at the
+    /// ring yet. False if a thread is to poll: that takes longer.
     #[inline(always)]
     pub(crate) fn poll_follows(&self) -> bool {
-        // SAFETY: The instance is valid; reads its state.
-        unsafe { bindings::napi_follows(self.q.napi.napi.get()) }
+        // SAFETY: The instance is valid; C reads its state so as well (READ_ONCE).
+        let state = unsafe { (&raw const (*self.q.napi.napi.get()).state).read_volatile() };
+        state & POLL_MASK == 1 << bindings::NAPI_STATE_SCHED
+            // SAFETY: Reads this CPU's preemption count.
+            && unsafe { bindings::in_serving_softirq() }
+    }
+
+    /// Whether the packet is sent in process context, with softirqs off and interrupts on: not by a
+    /// softirq, and not by netpoll.
+    #[inline(always)]
+    pub(crate) fn in_process(&self) -> bool {
+        // SAFETY: Reads this CPU's state.
+        unsafe { bindings::in_process_bh() }
     }
 
     /// Schedules the queue's own poll (softirqs are off here, so it runs later).
     pub(crate) fn schedule_poll(&self) {
         self.q.schedule(|| {});
-    }
-}
-
-/// Where a packet to send comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum XmitContext {
-    /// A softirq: received packets that are forwarded or answered, timers. Polls run after it.
-    Softirq,
-    /// Process context with softirqs off.
-    Process,
-    /// netpoll: interrupts are off.
-    Atomic,
-}
-
-impl XmitContext {
-    /// The one of the caller, which holds a TX lock.
-    #[inline(always)]
-    pub(crate) fn current() -> Self {
-        // SAFETY: Both read the state of this CPU.
-        unsafe {
-            if bindings::in_serving_softirq() {
-                Self::Softirq
-            } else if bindings::irqs_disabled() {
-                Self::Atomic
-            } else {
-                Self::Process
-            }
-        }
     }
 }
 
