@@ -546,10 +546,10 @@ void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
 	netif_napi_set_irq(napi, irq);
 }
 
-/* Is this a softirq, rather than code that keeps softirqs off? */
-bool vnm_helper_in_serving_softirq(void)
+/* Is this a softirq, and @napi on the list of this very CPU if it is scheduled? */
+bool vnm_helper_napi_is_next_here(const struct napi_struct *napi)
 {
-	return in_serving_softirq();
+	return in_serving_softirq() && READ_ONCE(napi->list_owner) == smp_processor_id();
 }
 
 /* Is this code that keeps softirqs off, and nothing more? */

@@ -48,7 +48,7 @@ pub(crate) struct SendQueue {
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
     reserve: u32,
-    /// Packets in the ring that the device wasn't told of: the poll that follows does that.
+    /// Batches of packets in the ring that the device wasn't told of: the poll that follows does that.
     held: u32,
     /// Whoever reaps must not wake the queue: its ring is being replaced.
     pub(crate) paused: bool,
@@ -104,8 +104,8 @@ pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, Virtne
     Xmit::Ok
 }
 
-/// Packets that [`SendQueue::held`] may keep from the device, so that it starts to work on a large
-/// batch before the batch is complete.
+/// Batches that [`SendQueue::held`] may keep from the device (mostly of one packet each), so that it
+/// starts to work on many before the last has come.
 const MAX_HELD: u32 = 32;
 
 /// Ends a batch of packets: tells the device, and asks for an interrupt once most of them are sent,

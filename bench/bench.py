@@ -149,11 +149,15 @@ class Worker:
         elif kind == "record":
             new = self.guest.records.new()
             label, n, share, took = text.split()
-            if len(new) != 1:
-                self.error = f"{len(new)} records instead of one for {label}"
-                return
-            acc = symbols.account(new[0], self.syms)
-            acc["kernel"] = acc["driver"] + acc["virtio"] + acc["rest"]
+            acc = None
+            if len(new) == 1:
+                acc = symbols.account(new[0], self.syms)
+                acc["kernel"] = acc["driver"] + acc["virtio"] + acc["rest"]
+            else:
+                # Seen once in some thousand: a mark that the plugin wasn't told of. Other rounds have the cell as well.
+                self.lost += 1
+                if self.lost > 3:
+                    self.error = f"{self.lost} measurements without exactly one record, the last one of {label}"
             self.records.append({"round": self.round, "driver": self.driver, "label": label, "n": int(n), "acc": acc,
                                  "share": [int(x) for x in share.split(",") if x.isdigit()], "took": float(took)})
         elif kind in ("truesize", "memory"):
@@ -166,6 +170,7 @@ class Worker:
             self.finished = True
 
     finished = False
+    lost = 0
 
     def _symbols(self, text):
         if text == "begin":
@@ -194,6 +199,8 @@ def differences(worker, unit_of):
         key = (a["label"], a["driver"])
         seen[key] = seen.get(key, 0) + 1
         if seen[key] == 1 and worker.job["kind"] != "grid":
+            continue
+        if not a["acc"] or not b["acc"]:
             continue
         name = a["driver"]
         if name == "c" and worker.job["kind"] == "cells" and seen[key] % 2:

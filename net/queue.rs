@@ -651,14 +651,15 @@ impl<'a, T: Driver> TxLocked<'a, T> {
 
     /// Whether the queue's own poll is going to run before the softirq ends that this is, and with
     /// this lock: it completes NAPI with the lock held, so what is scheduled now hasn't looked at the
-    /// ring yet. False if a thread is to poll: that takes longer.
+    /// ring yet. False if a thread or another CPU is to poll: they may take longer.
     #[inline(always)]
     pub(crate) fn poll_follows(&self) -> bool {
+        let napi = self.q.napi.napi.get();
         // SAFETY: The instance is valid; C reads its state so as well (READ_ONCE).
-        let state = unsafe { (&raw const (*self.q.napi.napi.get()).state).read_volatile() };
+        let state = unsafe { (&raw const (*napi).state).read_volatile() };
         state & POLL_MASK == 1 << bindings::NAPI_STATE_SCHED
-            // SAFETY: Reads this CPU's preemption count.
-            && unsafe { bindings::in_serving_softirq() }
+            // SAFETY: The instance is valid; softirqs are off, so the CPU stays the same.
+            && unsafe { bindings::napi_is_next_here(napi) }
     }
 
     /// Whether the packet is sent in process context, with softirqs off and interrupts on: not by a
