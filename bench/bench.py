@@ -335,6 +335,10 @@ def collect(conf, jobs, results, args, pinned):
             rows = []
             for name, data in res["data"].items():
                 c = cells[name]
+                # The most expensive functions are enough to keep, and once for C.
+                data.get("c2", {}).pop("functions", None)
+                for p in ("c", "r"):
+                    data[p]["functions"] = dict(list(data[p]["functions"].items())[:60])
                 rows.append({"name": name, "what": c["what"], "unit": c.get("unit", "packet"), "bulk": c.get("bulk", False),
                              **{p: data[p] for p in PASSES if p in data}})
             out["variants"][job["name"]] = {"what": conf["variant"][job["name"]]["what"],
