@@ -200,7 +200,8 @@ def differences(worker, unit_of):
         seen[key] = seen.get(key, 0) + 1
         if seen[key] == 1 and worker.job["kind"] != "grid":
             continue
-        if not a["acc"] or not b["acc"]:
+        # A lost record, or a run whose wait for the guest to be idle ended too early.
+        if not a["acc"] or not b["acc"] or b["acc"]["kernel"] <= a["acc"]["kernel"]:
             continue
         name = a["driver"]
         if name == "c" and worker.job["kind"] == "cells" and seen[key] % 2:
@@ -214,6 +215,12 @@ def differences(worker, unit_of):
         if b["share"]:
             row["share"] = b["share"]
         row["seconds"].append(b["took"])
+    for rows in out.values():
+        # Repeats are compared in pairs: one that is missing counts as the median of the others.
+        most = max(len(row["kernel"]) for row in rows.values())
+        for row in rows.values():
+            for c in COUNTERS:
+                row[c] += [statistics.median(row[c])] * (most - len(row[c]))
     return out
 
 
