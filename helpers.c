@@ -251,11 +251,6 @@ void vnm_helper_sg_mark_end(struct scatterlist *sg)
 	sg_mark_end(sg);
 }
 
-void vnm_helper_sg_unmark_end(struct scatterlist *sg)
-{
-	sg_unmark_end(sg);
-}
-
 /* --- sk_buff --- */
 
 /* A marked end is taken off an entry by writing it anew, so the table needs no initialisation */
@@ -324,11 +319,6 @@ unsigned int vnm_helper_skb_gso_hdr_len(const struct sk_buff *skb)
 void vnm_helper_skb_tx_timestamp(struct sk_buff *skb)
 {
 	skb_tx_timestamp(skb);
-}
-
-unsigned int vnm_helper_skb_gso_segs(const struct sk_buff *skb)
-{
-	return skb_shinfo(skb)->gso_segs;
 }
 
 /* Header checks and protocol of a received frame; 0, or -EINVAL: then it can only be freed */
@@ -460,11 +450,6 @@ void vnm_helper_netif_tx_start_queue(struct netdev_queue *txq)
 bool vnm_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
 {
 	return netif_tx_queue_stopped(txq);
-}
-
-bool vnm_helper_netif_xmit_stopped(const struct netdev_queue *txq)
-{
-	return netif_xmit_stopped(txq);
 }
 
 /* Packets that wait in the qdisc of @txq */

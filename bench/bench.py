@@ -16,6 +16,7 @@ import argparse
 import base64
 import concurrent.futures
 import fnmatch
+import gzip
 import json
 import os
 import pathlib
@@ -180,10 +181,8 @@ class Worker:
         cache = symbol_cache()
         if not cache.exists():
             # What belongs to modules is different in the next guest.
-            import gzip
             lines = gzip.decompress(data).decode().splitlines()
             cache.write_bytes(gzip.compress("\n".join(x for x in lines if len(x.split()) == 2).encode()))
-        import gzip
         lines = gzip.decompress(cache.read_bytes()).decode().splitlines() + gzip.decompress(data).decode().splitlines()
         self.syms = symbols.Symbols(set(lines))
 

@@ -46,13 +46,11 @@ struct U64 {
 const ADD_U64: c_int = 0;
 const NO_REGS: c_int = 0;
 
-type UdataCb = extern "C" fn(*mut c_void);
 type VcpuUdataCb = extern "C" fn(c_uint, *mut c_void);
 type TransCb = extern "C" fn(*mut c_void, *mut c_void);
 
 extern "C" {
     fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: TransCb, data: *mut c_void);
-    fn qemu_plugin_register_atexit_cb(id: u64, cb: UdataCb, data: *mut c_void);
     fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
         tb: *mut c_void,
         op: c_int,
@@ -170,8 +168,6 @@ extern "C" fn end(_: c_uint, _: *mut c_void) {
     }
 }
 
-extern "C" fn at_exit(_: *mut c_void) {}
-
 extern "C" fn translate(tb: *mut c_void, _: *mut c_void) {
     // SAFETY: `tb` is valid for this call.
     let (addr, n) = unsafe { (qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb)) };
@@ -259,10 +255,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
     if STATE.set(Mutex::new(state)).is_err() {
         return 1;
     }
-    // SAFETY: The callbacks live as long as the plugin.
+    // SAFETY: The callback lives as long as the plugin.
     unsafe {
         qemu_plugin_register_vcpu_tb_trans_cb(id, translate, std::ptr::null_mut());
-        qemu_plugin_register_atexit_cb(id, at_exit, std::ptr::null_mut());
     }
     0
 }
