@@ -237,8 +237,8 @@ fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
             if let Some(vq) = rq.vq.as_mut() {
                 vq.disable_cb();
             }
-            rq.pool = None;
             rq.spare = KVVec::new();
+            rq.pool = None;
         }
         Some(Err(e)) => {
             // The queue may be left disabled, which only a reset of the device mends.

@@ -45,7 +45,8 @@ pub(crate) fn big_pages(packet: u32, hdr_len: u32) -> u32 {
     packet
         .saturating_add(hdr_len)
         .div_ceil(PAGE_SIZE)
-        .clamp(1, BIG_PAGES)
+        // CAST: 17.
+        .clamp(1, BIG_PAGES as u32)
 }
 
 /// Pages for packets of any size.
@@ -166,24 +167,11 @@ fn post_big(
             return (posted, false);
         }
         let buf = rq.spare.pop();
-        let Some(mut buf) = buf.or_else(|| BigBuf::new(context.flags()).ok()) else {
+        let Some(mut buf) = buf.or_else(|| BigBuf::new(pages, split, context.flags()).ok()) else {
             return (posted, true);
         };
-        // CAST: 17 at most.
-        let full = loop {
-            if buf.len() >= pages as usize {
-                break true;
-            }
-            let page = pool.alloc(FragSize::Page, context);
-            if !page.is_some_and(|page| buf.push(page)) {
-                break false;
-            }
-        };
-        let back = if full {
-            vq.add_big(buf, split)
-        } else {
-            Err(buf)
-        };
+        let full = buf.fill(|| pool.alloc(FragSize::Page, context));
+        let back = if full { vq.add_big(buf) } else { Err(buf) };
         if let Err(buf) = back {
             // There is room: the list was taken out of there, or `prepare` made it.
             if let Err(e) = rq.spare.push_within_capacity(buf) {

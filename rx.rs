@@ -73,14 +73,14 @@ pub(crate) enum Mode {
 pub(crate) struct ReceiveQueue {
     /// The ring, none while the device is reset.
     pub(crate) vq: Option<Virtqueue<RxBuf>>,
-    /// Where buffers come from; made when the queue is first used.
+    /// Page lists, whole or not, waiting to be posted.
+    pub(crate) spare: KVVec<KBox<BigBuf>>,
+    /// Where buffers come from; made when the queue is first used, dropped after what came from it.
     pub(crate) pool: Option<PagePool>,
     /// Average length of packets, for the size of mergeable buffers.
     pub(crate) avg: Ewma,
     /// Smallest payload of a mergeable buffer.
     pub(crate) min_len: u32,
-    /// Page lists (empty or not) waiting to be posted.
-    pub(crate) spare: KVVec<KBox<BigBuf>>,
 }
 
 impl ReceiveQueue {
@@ -88,10 +88,10 @@ impl ReceiveQueue {
     pub(crate) fn new() -> Self {
         Self {
             vq: None,
+            spare: KVVec::new(),
             pool: None,
             avg: Ewma::new(refill::GOOD_PACKET_LEN),
             min_len: refill::GOOD_PACKET_LEN,
-            spare: KVVec::new(),
         }
     }
 }
@@ -208,7 +208,7 @@ fn header(info: &VirtnetInfo, frag: &Frag, at: u32) -> Option<RawHdr> {
     })
 }
 
-/// An skb of a fragment that holds `len` bytes of a packet from `at` on.
+/// An skb of a fragment that holds `len` bytes of a packet from `at` on: a copy of a small one.
 #[inline(always)]
 fn first_skb(
     pool: &mut Option<PagePool>,
@@ -222,6 +222,18 @@ fn first_skb(
         recycle(pool, napi, frag);
         return skb.ok_or(Drop::NoMem);
     }
+    built_skb(pool, napi, frag, at, len)
+}
+
+/// An skb around such a fragment, or with it as its first one if that leaves no room.
+#[inline(always)]
+fn built_skb(
+    pool: &mut Option<PagePool>,
+    napi: &NapiRef<'_>,
+    frag: Frag,
+    at: u32,
+    len: u32,
+) -> Result<SkBuff, Drop> {
     match frag
         .build_skb(napi, at, len)
         .or_else(|frag| frag.head_skb(napi, at, len))
@@ -253,7 +265,8 @@ fn first(info: &VirtnetInfo, frag: &Frag, shape: BufShape, used: u32) -> Result<
     })
 }
 
-/// One frame in one fragment.
+/// One frame in one fragment: the skb is built around it, however small, because another fragment is
+/// cheaper than a copy.
 #[inline(never)]
 fn single(
     info: &VirtnetInfo,
@@ -265,7 +278,7 @@ fn single(
 ) -> Result<Received, Drop> {
     match first(info, &frag, shape, used) {
         Ok(First { hdr, at, len }) => Ok(Received {
-            skb: first_skb(&mut rq.pool, napi, frag, at, len)?,
+            skb: built_skb(&mut rq.pool, napi, frag, at, len)?,
             hdr,
         }),
         Err(why) => {
@@ -347,8 +360,7 @@ fn fail(chain: &mut Result<SkbChain, Drop>, why: Drop) {
     }
 }
 
-/// A packet in a list of pages. Pages that it doesn't fill go back to the pool; the empty list is
-/// used again.
+/// A packet in a list of pages. It takes those that it fills, the rest stays for the next one.
 #[inline(never)]
 fn big(
     info: &VirtnetInfo,
@@ -357,39 +369,51 @@ fn big(
     mut buf: KBox<BigBuf>,
     used: u32,
 ) -> Result<Received, Drop> {
-    let got = (|| {
-        let len = payload_len(used, buf.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
-        let mut pages = buf.drain();
-        let first = pages.next().ok_or(Drop::NoMem)?;
-        let hdr = header(info, &first, 0).ok_or(Drop::NoMem)?;
-        let room = first.truesize().saturating_sub(info.f.hdr_len);
-        let mut left = len.saturating_sub(room);
-        let skb = first_skb(&mut rq.pool, napi, first, info.f.hdr_len, len.min(room))?;
-        let mut chain = Ok(SkbChain::new(skb));
-        for page in pages {
-            if left == 0 || chain.is_err() {
-                recycle(&mut rq.pool, napi, page);
-                continue;
-            }
-            let n = left.min(page.truesize());
-            left -= n;
-            if let Ok(c) = &mut chain {
-                if let Err(page) = c.append(napi, page, 0, n) {
-                    recycle(&mut rq.pool, napi, page);
-                    fail(&mut chain, Drop::NoMem);
-                }
-            }
-        }
-        Ok(Received {
-            skb: chain.map(SkbChain::into_skb)?,
-            hdr,
-        })
-    })();
+    let got = big_packet(info, &mut rq.pool, napi, &mut buf, used);
     // There is room: the list was taken out of there.
     if let Err(e) = rq.spare.push_within_capacity(buf) {
         drop(e);
     }
     got
+}
+
+#[inline(always)]
+fn big_packet(
+    info: &VirtnetInfo,
+    pool: &mut Option<PagePool>,
+    napi: &NapiRef<'_>,
+    buf: &mut BigBuf,
+    used: u32,
+) -> Result<Received, Drop> {
+    let at = info.f.hdr_len;
+    let len = payload_len(used, buf.posted(), at).map_err(|_| Drop::Length)?;
+    let first = buf.first().ok_or(Drop::NoMem)?;
+    let hdr = header(info, first, 0).ok_or(Drop::Length)?;
+    if len <= COPYBREAK {
+        let skb = first.copy_skb(napi, at, len).ok_or(Drop::NoMem)?;
+        return Ok(Received { skb, hdr });
+    }
+    let n = len.min(first.truesize().saturating_sub(at));
+    let mut left = len.saturating_sub(n);
+    let first = buf.take().ok_or(Drop::NoMem)?;
+    let mut chain = Ok(SkbChain::new(built_skb(pool, napi, first, at, n)?));
+    while left > 0 {
+        // A packet that is longer than the pages was refused above.
+        let (Some(page), Ok(c)) = (buf.take(), &mut chain) else {
+            fail(&mut chain, Drop::Length);
+            break;
+        };
+        let n = left.min(page.truesize());
+        left = left.saturating_sub(n);
+        if let Err(page) = c.append(napi, page, 0, n) {
+            recycle(pool, napi, page);
+            fail(&mut chain, Drop::NoMem);
+        }
+    }
+    Ok(Received {
+        skb: chain.map(SkbChain::into_skb)?,
+        hdr,
+    })
 }
 
 /// Checks the header against the packet and hands it to the stack.

@@ -11,7 +11,8 @@ use crate::{
     bindings,
     net::page_pool::{
         Frag,
-        MAX_SKB_FRAGS, //
+        MAX_SKB_FRAGS,
+        PAGE_SIZE, //
     },
     pure::rx::BufShape, //
 };
@@ -22,46 +23,108 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Pages of one big buffer, in order; allocated once and used again and again.
+/// Most pages of a big buffer.
+pub(crate) const BIG_PAGES: usize = MAX_SKB_FRAGS as usize;
+
+/// A buffer for one packet of any size: pages, and the scatterlist that describes them to the device.
+///
+/// Small packets leave it whole, larger ones take pages from the front, and only those are replaced
+/// before it is posted again.
+///
+/// # Invariants
+///
+/// Of the first `count` entries of `pages`, those from `missing` on are there and whole pages, the
+/// others are not; `missing <= count`. `sg` has `count` entries, with `split` one more in front for
+/// the header; those of the pages that are there describe them, and the last one is marked as such.
+///
+/// Locking: owned by whoever owns the receive queue. Lifetime: the pages are its own.
 pub(crate) struct BigBuf {
-    pages: KVec<Frag>,
+    sg: [bindings::scatterlist; BIG_PAGES + 1],
+    pages: [Option<Frag>; BIG_PAGES],
+    count: usize,
+    missing: usize,
+    split: u32,
 }
 
-/// Most pages of a big buffer.
-pub(crate) const BIG_PAGES: u32 = MAX_SKB_FRAGS;
-
 impl BigBuf {
-    /// An empty one with room for [`BIG_PAGES`] pages.
-    pub(crate) fn new(flags: kernel::alloc::Flags) -> Result<KBox<Self>> {
-        Ok(KBox::new(
+    /// One of `pages` pages, at most [`BIG_PAGES`], all of them missing. With `split` the first `split`
+    /// bytes are a descriptor of their own (header of a device without ANY_LAYOUT).
+    pub(crate) fn new(pages: u32, split: u32, flags: kernel::alloc::Flags) -> Result<KBox<Self>> {
+        let count = usize::try_from(pages)?.clamp(1, BIG_PAGES);
+        let mut this = KBox::new(
             Self {
-                // CAST: 17.
-                pages: KVec::with_capacity(BIG_PAGES as usize, flags)?,
+                sg: [bindings::scatterlist::default(); BIG_PAGES + 1],
+                pages: [const { None }; BIG_PAGES],
+                count,
+                missing: count,
+                split,
             },
             flags,
-        )?)
+        )?;
+        let n = this.entries();
+        // SAFETY: The list has that many entries.
+        unsafe { bindings::sg_table_init(this.sg.as_mut_ptr(), n) };
+        // INVARIANT: No page is there; the list's end is marked.
+        Ok(this)
     }
 
-    /// Adds a page; false if it is full.
-    pub(crate) fn push(&mut self, page: Frag) -> bool {
-        self.pages.push_within_capacity(page).is_ok()
+    /// Entries of the scatterlist.
+    #[inline]
+    fn entries(&self) -> u32 {
+        // CAST: At most 18.
+        self.count as u32 + u32::from(self.split != 0)
     }
 
-    /// Number of pages.
-    pub(crate) fn len(&self) -> usize {
-        self.pages.len()
+    /// Puts pages that `alloc` gives where they are missing. False if it gave too few.
+    #[inline]
+    pub(crate) fn fill(&mut self, mut alloc: impl FnMut() -> Option<Frag>) -> bool {
+        while let Some(i) = self.missing.checked_sub(1) {
+            let Some(page) = alloc() else {
+                return false;
+            };
+            let (va, len) = (page.va().as_ptr(), page.truesize());
+            let header = if i == 0 { self.split.min(len) } else { 0 };
+            let at = i.wrapping_add(usize::from(self.split != 0));
+            let (Some(e), Some(slot)) = (self.sg.get_mut(at), self.pages.get_mut(i)) else {
+                return false;
+            };
+            // SAFETY: Both ranges are inside of the page; the entries are of an initialised list.
+            unsafe {
+                // CAST: A header's length.
+                bindings::sg_set_buf(e, va.add(header as usize).cast(), len.wrapping_sub(header));
+                if header != 0 {
+                    if let Some(e) = self.sg.first_mut() {
+                        bindings::sg_set_buf(e, va.cast(), header);
+                    }
+                }
+            }
+            *slot = Some(page);
+            // INVARIANT: Page `i` is there and described.
+            self.missing = i;
+        }
+        true
     }
 
-    /// Bytes that were posted.
+    /// The first page, unless it is missing.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<&Frag> {
+        self.pages.first()?.as_ref()
+    }
+
+    /// Takes the first page that is there.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Frag> {
+        let page = self.pages.get_mut(self.missing)?.take()?;
+        // INVARIANT: It is missing now.
+        self.missing = self.missing.wrapping_add(1);
+        Some(page)
+    }
+
+    /// Bytes that are posted.
+    #[inline]
     pub(crate) fn posted(&self) -> u32 {
-        self.pages
-            .iter()
-            .fold(0u32, |sum, p| sum.saturating_add(p.truesize()))
-    }
-
-    /// Takes all pages out, in order.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Frag> + '_ {
-        self.pages.drain_all()
+        // CAST: At most 17.
+        (self.count as u32).saturating_mul(PAGE_SIZE)
     }
 }
 
@@ -147,54 +210,25 @@ impl Virtqueue<RxBuf> {
         Ok(())
     }
 
-    /// Posts a list of pages; with `split` the first `split` bytes are a descriptor of their own
-    /// (header of a device without ANY_LAYOUT).
+    /// Posts a list of pages.
     ///
     /// # Errors
     ///
-    /// The pages back if the ring is full or broken.
-    pub(crate) fn add_big(&mut self, big: KBox<BigBuf>, split: u32) -> Result<(), KBox<BigBuf>> {
-        // CAST: 18.
-        const N: usize = BIG_PAGES as usize + 1;
-        let mut sg = [bindings::scatterlist::default(); N];
-        let mut n = 0usize;
-        // SAFETY: The list has `N` entries; each range is inside of a page that the token owns.
-        unsafe {
-            bindings::sg_table_init(sg.as_mut_ptr(), N as u32);
-            let mut at = split;
-            for page in big.pages.iter() {
-                let va = page.va().as_ptr();
-                if at != 0 {
-                    if let Some(e) = sg.get_mut(n) {
-                        bindings::sg_set_buf(e, va.cast(), at);
-                        n = n.wrapping_add(1);
-                    }
-                }
-                if let Some(e) = sg.get_mut(n) {
-                    let at = at.min(page.truesize());
-                    bindings::sg_set_buf(
-                        e,
-                        // CAST: u32 fits.
-                        va.add(at as usize).cast(),
-                        page.truesize().saturating_sub(at),
-                    );
-                    n = n.wrapping_add(1);
-                }
-                at = 0;
-            }
-            match n.checked_sub(1).and_then(|last| sg.get_mut(last)) {
-                Some(last) => bindings::sg_mark_end(last),
-                None => return Err(big),
-            }
+    /// The pages back if some are missing, or the ring is full or broken.
+    #[inline]
+    pub(crate) fn add_big(&mut self, mut big: KBox<BigBuf>) -> Result<(), KBox<BigBuf>> {
+        if big.missing != 0 {
+            return Err(big);
         }
+        let (sg, n) = (big.sg.as_mut_ptr(), big.entries());
         let token = RxBuf::Big(big).into_raw();
-        // SAFETY: `n` entries were filled; the token is given away.
+        // SAFETY: All `n` entries describe pages that the token owns; the list is in the token's
+        // box, and read in this call only.
         let err = unsafe {
             bindings::virtqueue_add_inbuf(
                 self.as_raw(),
-                sg.as_mut_ptr(),
-                // CAST: At most 18.
-                n as u32,
+                sg,
+                n,
                 token.as_ptr(),
                 bindings::GFP_ATOMIC,
             )

@@ -164,6 +164,8 @@ impl VirtqueueSet {
         // INVARIANT: The only handle to this queue, which the set keeps valid.
         Ok(Virtqueue {
             vq,
+            // SAFETY: The queue is valid.
+            size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
             set: this.clone(),
             quiet: false,
             _t: PhantomData,
@@ -297,12 +299,13 @@ pub(crate) struct Used<T> {
 /// # Invariants
 ///
 /// `vq` is a queue of `set` and this is the only handle to it. Each token in it came from
-/// `T::into_raw`.
+/// `T::into_raw`. `size` is the ring's number of descriptors.
 ///
 /// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). The queue's
 /// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows.
 pub(crate) struct Virtqueue<T: Token> {
     vq: NonNull<bindings::virtqueue>,
+    size: u32,
     set: Arc<VirtqueueSet>,
     /// The device was asked not to interrupt, and not otherwise since. (Its interrupt may have asked
     /// it as well: then this is false and asking again does no harm.)
@@ -328,9 +331,9 @@ impl<T: Token> Virtqueue<T> {
     }
 
     /// Number of descriptors.
+    #[inline(always)]
     pub(crate) fn size(&self) -> u32 {
-        // SAFETY: The queue is valid.
-        unsafe { bindings::virtqueue_get_vring_size(self.as_raw()) }
+        self.size
     }
 
     /// Whether the device has no buffer of this queue.
@@ -432,9 +435,13 @@ impl<T: Token> Virtqueue<T> {
     pub(crate) fn resize(&mut self, size: u32) -> Result {
         self.quiet = false;
         // SAFETY: The queue is valid and ours.
-        kernel::error::to_result(unsafe {
-            bindings::virtqueue_resize(self.as_raw(), size, Some(recycle::<T>), None)
-        })
+        let err = unsafe {
+            let err = bindings::virtqueue_resize(self.as_raw(), size, Some(recycle::<T>), None);
+            // INVARIANT: Whatever came of it, this is the size now.
+            self.size = bindings::virtqueue_get_vring_size(self.as_raw());
+            err
+        };
+        kernel::error::to_result(err)
     }
 }
 
