@@ -18,6 +18,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/workqueue.h>
+#include <net/gro.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
@@ -541,6 +542,30 @@ bool vnm_helper_napi_is_next_here(const struct napi_struct *napi)
 bool vnm_helper_in_process_bh(void)
 {
 	return !in_serving_softirq() && !irqs_disabled();
+}
+
+/*
+ * Hands up what GRO holds back, as napi_complete_done() would.  False if there is nothing, or if
+ * packets are to be held for longer than a poll (gro_flush_timeout).
+ */
+bool vnm_helper_napi_gro_flush(struct napi_struct *napi)
+{
+	struct gro_node *gro = &napi->gro;
+
+	if ((!gro->bitmask && !gro->rx_count) || READ_ONCE(napi->gro_flush_timeout))
+		return false;
+	gro_flush(gro, false);
+	if (gro->rx_count) {
+		netif_receive_skb_list(&gro->rx_list);
+		INIT_LIST_HEAD(&gro->rx_list);
+		gro->rx_count = 0;
+	}
+	return true;
+}
+
+int vnm_helper_smp_processor_id(void)
+{
+	return raw_smp_processor_id();
 }
 
 /* From process context: BH off, so that the softirq runs on the way out */

@@ -120,11 +120,12 @@ fn count_drop(stats: &RxStats, why: Drop) {
 pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     let q = poll.queue();
     let budget = poll.budget();
+    let Some(pair) = dev.pair(q.index()) else {
+        return complete(poll, 0);
+    };
     // The paired TX queue is on the same CPU as a rule: reap it here and save its interrupt.
-    if let Some(pair) = dev.pair(q.index()) {
-        if let Some(mut tx) = pair.tx.trylock(&poll) {
-            tx::reap_from_rx(&mut tx, budget);
-        }
+    if let Some(mut tx) = pair.tx.trylock(&poll) {
+        tx::reap_from_rx(&mut tx, budget);
     }
     if budget <= 0 {
         return poll.again();
@@ -132,18 +133,33 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
 
     let info = dev.data();
     let stats = q.shared();
+    // What the stack sends in answer to packets is notified together.
+    let hold = pair.tx.hold(&poll);
     let (rq, napi) = poll.state();
     let mut work = 0i32;
     let mut bytes = 0u64;
-    while work < budget {
-        let Some(vq) = rq.vq.as_mut() else { break };
-        let Some(used) = vq.get_rx() else { break };
-        // Bounded: at most `budget` packets, dropped ones included.
-        work += 1;
-        if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
-            bytes = bytes.wrapping_add(u64::from(len));
-            deliver(dev, &napi, q.index(), stats, skb);
+    // Bounded: at most `budget` packets, dropped ones included, and a turn without any is the last.
+    loop {
+        while work < budget {
+            let Some(vq) = rq.vq.as_mut() else { break };
+            let Some(used) = vq.get_rx() else { break };
+            work += 1;
+            if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
+                bytes = bytes.wrapping_add(u64::from(len));
+                deliver(dev, &napi, q.index(), stats, skb);
+            }
         }
+        // GRO goes first: completing NAPI would flush it with the interrupt on already, and a device
+        // that answers quickly to what the stack sends then would interrupt for it.
+        if work >= budget || !napi.gro_flush() {
+            break;
+        }
+        if let Some(mut tx) = hold.owed() {
+            tx::reap_from_rx(&mut tx, budget);
+        }
+    }
+    if let Some(mut tx) = hold.end() {
+        tx::reap_from_rx(&mut tx, budget);
     }
     if work > 0 {
         stats.bytes.add(bytes);
@@ -153,6 +169,12 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
         // Without memory the ring may run empty, and then no interrupt comes: poll again.
         return poll.again();
     }
+    complete(poll, work)
+}
+
+/// Ends a poll that received `work` packets, less than its budget.
+#[inline(always)]
+fn complete(poll: RxPoll<'_, VirtnetInfo>, work: i32) -> Polled {
     napi::rx_complete(poll, work, |rq: &mut ReceiveQueue| rq.vq.as_mut())
 }
 

@@ -248,17 +248,17 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
     }
 }
 
-/// Reaps from the RX NAPI of the same pair, with the lock tried for successfully, and moves the
-/// interrupt's threshold on.
+/// Reaps from the RX NAPI of the same pair: tells the device of packets that were left to it, and moves
+/// the interrupt's threshold on.
 #[inline]
 pub(crate) fn reap_from_rx(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
     match tx.state().vq.as_mut() {
-        Some(vq) => vq.disable_cb(),
-        None => return,
+        Some(vq) if !vq.is_idle() => vq.disable_cb(),
+        _ => return,
     }
     kick_held(tx);
     reap(tx, budget);
-    if !rearm(tx) {
+    if tx.state().vq.as_ref().is_some_and(|vq| !vq.is_idle()) && !rearm(tx) {
         tx.schedule_poll();
     }
 }

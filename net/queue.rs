@@ -25,7 +25,12 @@ use core::{
         PhantomData,
         PhantomPinned, //
     },
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicBool,
+        AtomicI32,
+        Ordering, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -110,12 +115,16 @@ impl Napi {
     }
 }
 
+/// No CPU's number.
+const NO_CPU: i32 = -1;
+
 /// Sending side of a queue pair.
 ///
 /// # Invariants
 ///
 /// `dev` is the device that owns this queue, valid as long as `self`; `txq` is its TX queue
-/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only.
+/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only. `held_on` is the CPU of a poll
+/// that has an [`RxHold`], -1 without one; `owed` is written on that CPU, inside of that poll.
 #[pin_data]
 pub(crate) struct TxQueue<T: Driver> {
     #[pin]
@@ -123,6 +132,8 @@ pub(crate) struct TxQueue<T: Driver> {
     dev: NonNull<bindings::net_device>,
     txq: NonNull<bindings::netdev_queue>,
     index: u16,
+    held_on: AtomicI32,
+    owed: AtomicBool,
     shared: T::TxShared,
     state: UnsafeCell<T::Tx>,
 }
@@ -205,6 +216,8 @@ impl<T: Driver> QueuePair<T> {
                     dev,
                     txq,
                     index,
+                    held_on: AtomicI32::new(NO_CPU),
+                    owed: AtomicBool::new(false),
                     shared: tx_shared,
                     state: UnsafeCell::new(tx),
                 }),
@@ -333,6 +346,14 @@ impl NapiRef<'_> {
         let skb = unsafe { bindings::napi_alloc_skb(self.as_raw(), len) };
         // SAFETY: A new skb has one reference.
         Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
+    }
+
+    /// Hands up what GRO holds back, which may make the stack send. False if there was nothing, or if
+    /// it is to be held for longer than this poll.
+    #[inline(always)]
+    pub(crate) fn gro_flush(&self) -> bool {
+        // SAFETY: Inside of the instance's poll.
+        self.polling && unsafe { bindings::napi_gro_flush(self.as_raw()) }
     }
 
     /// Hands a received packet to the stack, which may merge it with others. Dropped outside of a
@@ -528,6 +549,30 @@ impl<T: Driver> TxQueue<T> {
         })
     }
 
+    /// Until the result is gone, who sends on this queue from inside of the poll `_in` may leave the
+    /// notification to it.
+    #[inline(always)]
+    pub(crate) fn hold<U: Driver>(&self, _in: &RxPoll<'_, U>) -> RxHold<'_, T> {
+        // INVARIANT: The poll stays on this CPU, with softirqs off.
+        // SAFETY: Reads a number.
+        let cpu = unsafe { bindings::smp_processor_id() };
+        self.held_on.store(cpu, Ordering::Relaxed);
+        RxHold(self)
+    }
+
+    /// Whether this is inside of a poll with an [`RxHold`], which is told that it has something to do.
+    #[inline(always)]
+    fn is_held(&self) -> bool {
+        let cpu = self.held_on.load(Ordering::Relaxed);
+        // Softirqs are off here: on the poll's CPU this can only be inside of it.
+        // SAFETY: Reads a number.
+        let held = cpu != NO_CPU && cpu == unsafe { bindings::smp_processor_id() };
+        if held {
+            self.owed.store(true, Ordering::Relaxed);
+        }
+        held
+    }
+
     /// Whether the stack must not send on this queue now.
     #[inline(always)]
     pub(crate) fn is_stopped(&self) -> bool {
@@ -572,6 +617,39 @@ impl<T: Driver> TxQueue<T> {
     pub(super) unsafe fn locked_by_core(&self) -> TxLocked<'_, T> {
         // SAFETY: Reads a per-CPU value that `dev_hard_start_xmit` set for this call.
         TxLocked::new(self, unsafe { bindings::netdev_xmit_more() })
+    }
+}
+
+/// The poll of the paired RX queue promises to look after the TX queue before it ends: to tell the
+/// device of packets that are sent meanwhile and to reap them. See [`TxQueue::hold`].
+///
+/// Lifetime: inside of one poll, on its CPU. Packets sent by others take no notice.
+pub(crate) struct RxHold<'a, T: Driver>(&'a TxQueue<T>);
+
+impl<'a, T: Driver> RxHold<'a, T> {
+    /// The TX lock, if packets were left to this poll since the last call.
+    #[inline(always)]
+    pub(crate) fn owed(&self) -> Option<TxGuard<'a, T>> {
+        if !self.0.owed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.0.owed.store(false, Ordering::Relaxed);
+        Some(self.0.lock())
+    }
+
+    /// Ends the promise, with a last look.
+    #[inline(always)]
+    pub(crate) fn end(self) -> Option<TxGuard<'a, T>> {
+        // INVARIANT: Nobody leaves anything to this poll from here on.
+        self.0.held_on.store(NO_CPU, Ordering::Relaxed);
+        self.owed()
+    }
+}
+
+impl<T: Driver> Drop for RxHold<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.held_on.store(NO_CPU, Ordering::Relaxed);
     }
 }
 
@@ -649,11 +727,17 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Whether the queue's own poll is going to run before the softirq ends that this is, and with
-    /// this lock: it completes NAPI with the lock held, so what is scheduled now hasn't looked at the
-    /// ring yet. False if a thread or another CPU is to poll: they may take longer.
+    /// Whether a poll is certain to look after the ring before the softirq ends that this is: the paired
+    /// RX queue's, which this is inside of, or the queue's own. The latter takes this lock and completes
+    /// NAPI with it held, so what is scheduled now hasn't looked at the ring yet. False if a thread or
+    /// another CPU is to poll: they may take longer.
     #[inline(always)]
     pub(crate) fn poll_follows(&self) -> bool {
+        self.q.is_held() || self.own_poll_follows()
+    }
+
+    #[inline(always)]
+    fn own_poll_follows(&self) -> bool {
         let napi = self.q.napi.napi.get();
         // SAFETY: The instance is valid; C reads its state so as well (READ_ONCE).
         let state = unsafe { (&raw const (*napi).state).read_volatile() };
