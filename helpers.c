@@ -296,6 +296,33 @@ int vnm_helper_skb_map(struct sk_buff *skb, struct scatterlist *sg, void *hdr,
 	return n;
 }
 
+/*
+ * Copies a packet in pieces into its own headroom (see vnm_helper_skb_can_push_hdr()), after @hdr_len
+ * bytes for a header, and makes @sg of it.  Where that header is, or NULL without enough room.
+ */
+void *vnm_helper_skb_flatten(struct sk_buff *skb, struct scatterlist *sg, unsigned int hdr_len)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int len = hdr_len + skb->len, i, at = hdr_len;
+	u8 *to;
+
+	/* The header stays aligned: skb->data is, or it couldn't be pushed */
+	if (skb_headroom(skb) < ALIGN(len, 4) || shinfo->frag_list || !skb_frags_readable(skb))
+		return NULL;
+	to = skb->data - ALIGN(len, 4);
+	memcpy(to + at, skb->data, skb_headlen(skb));
+	at += skb_headlen(skb);
+	for (i = 0; i < shinfo->nr_frags; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		memcpy(to + at, skb_frag_address(frag), skb_frag_size(frag));
+		at += skb_frag_size(frag);
+	}
+	vnm_sg_fill_buf(sg, to, len);
+	sg_mark_end(sg);
+	return to;
+}
+
 /* May @hdr_len bytes before skb->data be written? */
 bool vnm_helper_skb_can_push_hdr(const struct sk_buff *skb, unsigned int hdr_len)
 {

@@ -19,6 +19,10 @@ use kernel::prelude::*;
 /// Most entries that a packet takes: header, linear part, fragments.
 pub(crate) const MAX_SG: usize = crate::pure::tx::max_sg(MAX_SKB_FRAGS as usize);
 
+/// Up to this many bytes a packet in pieces is copied into its headroom, if that has room: cheaper than
+/// the table that more than one descriptor takes.
+const COPYBREAK: u32 = 128;
+
 /// Scatterlist of one TX queue, used for one packet at a time.
 pub(crate) struct TxSg([bindings::scatterlist; MAX_SG]);
 
@@ -45,7 +49,8 @@ pub(crate) struct HdrLayout {
 
 impl Virtqueue<TxToken> {
     /// Adds a packet with its header. The header goes right before the data where the skb lets
-    /// us, else into its control buffer as an entry of its own; either way the skb owns it.
+    /// us, else into its control buffer as an entry of its own; either way the skb owns it. A small packet
+    /// in pieces is put together there as well.
     ///
     /// # Errors
     ///
@@ -66,23 +71,32 @@ impl Virtqueue<TxToken> {
         let len = if short { 10 } else { 12 };
         let mut saved = [0u8; TxHdr::LEN];
         let pushed;
-        // SAFETY: The skb is ours. With `push` there are `len` bytes of headroom that nobody else
-        // uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
+        // SAFETY: The skb is ours. With `pushed` there are `len` bytes of headroom, and `skb_flatten`
+        // finds more, that nobody else uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
         // memory of the skb only, which the token keeps until the device gives it back.
         let n = unsafe {
-            let push = layout.any_layout && bindings::skb_can_push_hdr(raw, len);
-            let (at, own) = if push {
-                // CAST: 10 or 12.
-                ((*raw).data.sub(len as usize), core::ptr::null_mut())
+            pushed = layout.any_layout && bindings::skb_can_push_hdr(raw, len);
+            let flat = if pushed && (*raw).data_len != 0 && (*raw).len <= COPYBREAK {
+                bindings::skb_flatten(raw, sg.0.as_mut_ptr(), len).cast::<u8>()
             } else {
-                let cb = (&raw mut (*raw).cb).cast::<u8>();
-                // The qdisc's until the ring has taken the packet: see `undo`.
-                core::ptr::copy_nonoverlapping(cb, saved.as_mut_ptr(), TxHdr::LEN);
-                (cb, cb)
+                core::ptr::null_mut()
             };
-            pushed = push;
-            hdr.copy_to(at, short);
-            bindings::skb_map(raw, sg.0.as_mut_ptr(), own.cast(), len)
+            if !flat.is_null() {
+                hdr.copy_to(flat, short);
+                1
+            } else {
+                let (at, own) = if pushed {
+                    // CAST: 10 or 12.
+                    ((*raw).data.sub(len as usize), core::ptr::null_mut())
+                } else {
+                    let cb = (&raw mut (*raw).cb).cast::<u8>();
+                    // The qdisc's until the ring has taken the packet: see `undo`.
+                    core::ptr::copy_nonoverlapping(cb, saved.as_mut_ptr(), TxHdr::LEN);
+                    (cb, cb)
+                };
+                hdr.copy_to(at, short);
+                bindings::skb_map(raw, sg.0.as_mut_ptr(), own.cast(), len)
+            }
         };
         // A packet that goes back to the stack has its control buffer as it was.
         let undo = |skb: SkBuff| {
