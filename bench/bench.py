@@ -365,7 +365,7 @@ def collect(conf, jobs, results, args, pinned):
             for line in res["other"]:
                 d, name, *v = line.split()
                 if len(v) == 3 and int(v[2]):
-                    truesize.setdefault(name, {})[d] = int(v[1]) / int(v[2])
+                    truesize.setdefault(name, {}).setdefault(d, []).append(int(v[1]) / int(v[2]))
         elif job["kind"] == "grid":
             for label, data in res["data"].items():
                 size, sessions = label.split(":")
@@ -373,6 +373,7 @@ def collect(conf, jobs, results, args, pinned):
                                                    "sessions": int(sessions), **{
                     p: {"cost": statistics.median(data[p]["kernel"]), "seconds": statistics.median(data[p]["seconds"] or [0])}
                     for p in ("c", "r")}})
+    truesize = {name: {d: statistics.median(v) for d, v in x.items()} for name, x in truesize.items()}
     for variant in out["variants"].values():
         for c in variant["cells"]:
             for p in ("c", "r"):

@@ -215,10 +215,12 @@ download() {
 	echo "received $1 bytes with checksum ${got%% *}, sent were $want"
 	return 1
 }
-# upload FILE SHA256 [ADDRESS]: sends a file and compares the checksum of what arrived.
+# upload FILE SHA256 [ADDRESS]: sends a file, in segments of BLOCK bytes if that is set, and compares the checksum of what
+# arrived.
 upload() {
 	local got
-	got=$( (echo RECV; cat "$1") | socat -t 60 -b 65536 - "TCP:$(addr4or6 "${3:-$PEER}"):7000") || { echo "socat failed"; return 1; }
+	got=$( (echo RECV; cat "$1") |
+		socat -t 60 -b "${BLOCK:-65536}" - "TCP:$(addr4or6 "${3:-$PEER}"):7000${BLOCK:+,nodelay}") || { echo "socat failed"; return 1; }
 	[ "$got" = "$(wc -c <"$1") $2" ] && return 0
 	echo "sent $(wc -c <"$1") bytes with checksum $2, the peer has: $got"
 	return 1
