@@ -7,10 +7,7 @@
 use crate::{
     affinity,
     ctrl_vq::VqPairsSet,
-    device::{
-        Net,
-        VirtnetInfo, //
-    },
+    device::Net,
     net::Rtnl,
     open::{
         self,
@@ -18,6 +15,7 @@ use crate::{
         tx_vq, //
     },
     pure::features::bit,
+    rss,
     rx::Mode,
     sync::cpus::CpusReadGuard,
     virtio::{
@@ -115,13 +113,19 @@ pub(crate) fn detach_queues(dev: &Net, rtnl: &mut Rtnl) {
     drop(info.ctrl.detach());
 }
 
-/// Tells the device how many pairs to use (specification 5.1.6.5.6). Nothing to say to a device
-/// that has one only.
-pub(crate) fn tell_device(info: &VirtnetInfo, pairs: u16) -> Result {
-    if !info.f.has(bit::MQ) || info.max_pairs == 1 {
-        return if pairs == 1 { Ok(()) } else { Err(EINVAL) };
+/// Tells the device how many pairs to use (specification 5.1.6.5.6, with RSS 5.1.6.5.7). Without
+/// RSS nothing to say about that to a device that has one only.
+pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    if rss::steers(info) {
+        return rss::set_pairs(dev, pairs, rtnl);
     }
-    info.ctrl.exec(&info.vdev, &VqPairsSet(pairs))
+    if info.f.has(bit::MQ) && info.max_pairs > 1 {
+        info.ctrl.exec(&info.vdev, &VqPairsSet(pairs))?;
+    } else if pairs != 1 {
+        return Err(EINVAL);
+    }
+    rss::report_hashes(info)
 }
 
 /// `ethtool -L`: uses `want` pairs from now on. Process context.
@@ -157,12 +161,12 @@ fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     if up {
         open::enable_pairs(dev, now, want, rtnl)?;
     }
-    let told = tell_device(info, want).and_then(|()| {
+    let told = tell_device(dev, want, rtnl).and_then(|()| {
         info.settings.lock().pairs = want;
         dev.set_real_num_queues(want, want, rtnl).inspect_err(|_| {
             info.settings.lock().pairs = now;
             // It had `now` before, so it takes that.
-            let _ = tell_device(info, now);
+            let _ = tell_device(dev, now, rtnl);
         })
     });
     if let Err(e) = told {
@@ -193,7 +197,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     if up {
         open::drain_tx(dev, want..now);
     }
-    if let Err(e) = tell_device(info, want) {
+    if let Err(e) = tell_device(dev, want, rtnl) {
         // The old count stays in force on both sides.
         resync(dev, e);
         dev.set_real_num_queues(now, now, rtnl)?;

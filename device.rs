@@ -41,6 +41,7 @@ use crate::{
         hdr::RxOffloads, //
     },
     report,
+    rss,
     rx,
     stats::{
         RxStats,
@@ -76,22 +77,20 @@ pub(crate) struct Negotiated {
     pub(crate) rx: RxOffloads,
     /// Bytes of the virtio-net header.
     pub(crate) hdr_len: u32,
+    /// Whether the header of a received packet has a hash (HASH_REPORT).
+    pub(crate) hash_report: bool,
 }
 
 impl Negotiated {
     /// From the negotiated set.
     pub(crate) fn new(all: Features) -> Self {
-        // 10 or 12.
-        let hdr_len = u32::try_from(crate::pure::features::hdr_len(all)).unwrap_or(12);
+        let layout = HdrLayout::new(all);
         Self {
             all,
-            layout: HdrLayout {
-                len: hdr_len,
-                any_layout: all.has(bit::VERSION_1) || all.has(bit::ANY_LAYOUT),
-                exact_hdr_len: all.has(bit::GUEST_HDRLEN),
-            },
+            layout,
             rx: RxOffloads::from_features(all),
-            hdr_len,
+            hdr_len: layout.len(),
+            hash_report: all.has(bit::HASH_REPORT),
         }
     }
 
@@ -121,7 +120,7 @@ pub(crate) struct Settings {
 /// Private data of an interface.
 ///
 /// Locking: `settings` and `queues` are written under RTNL; lock order RTNL, hotplug lock,
-/// `affinity`, and RTNL, `settings`, `ctrl`.
+/// `affinity`, and RTNL, `settings` or `rss`, `ctrl`.
 ///
 /// Drop order: the queues' handles are given up in [`net::Driver::released`], before this.
 #[pin_data]
@@ -140,6 +139,9 @@ pub(crate) struct VirtnetInfo {
     /// What can be set.
     #[pin]
     pub(crate) settings: Mutex<Settings>,
+    /// Steering by hash, and reported hashes.
+    #[pin]
+    pub(crate) rss: rss::Rss,
     /// The virtqueues, none while the device is reset.
     #[pin]
     pub(crate) queues: Mutex<Option<Arc<VirtqueueSet>>>,
@@ -154,6 +156,7 @@ impl VirtnetInfo {
         vdev: DeviceRef,
         f: Negotiated,
         mode: rx::Mode,
+        rss: impl PinInit<rss::Rss>,
         max_pairs: u16,
         pairs: u16,
     ) -> impl PinInit<Self, Error> {
@@ -174,6 +177,7 @@ impl VirtnetInfo {
                 },
                 "virtio_net_mq::settings"
             ),
+            rss <- rss,
             queues <- kernel::new_mutex!(None, "virtio_net_mq::queues"),
             affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
         })
@@ -242,7 +246,11 @@ impl net::Driver for VirtnetInfo {
     }
 
     fn set_features(dev: &Net, wanted: NetFeatures, rtnl: &mut Rtnl) -> Result {
-        filter::set_features(dev, wanted, rtnl)
+        rss::set_features(dev, wanted)?;
+        filter::set_features(dev, wanted, rtnl).inspect_err(|_| {
+            // Then none of the features changes.
+            let _ = rss::set_features(dev, dev.features());
+        })
     }
 
     fn stats64(dev: &Net, out: &mut LinkStats<'_>) {

@@ -22,6 +22,7 @@ use crate::{
         Rtnl, //
     },
     rings,
+    rss,
     stats::{
         RxStats,
         TxStats, //
@@ -34,6 +35,7 @@ pub(crate) struct Ethtool;
 
 impl Ops for Ethtool {
     type Net = VirtnetInfo;
+    type Rxfh = rss::Rxfh;
 
     fn drvinfo(dev: &Net, out: &mut dyn FnMut(Drvinfo<'_>)) {
         let parent = dev.data().vdev.bus_info();

@@ -118,8 +118,17 @@ static const size_t layout[] = {
 	LAYOUT_SIZE(struct rtnl_link_stats64),
 	LAYOUT_SIZE(struct ethtool_ops),
 	LAYOUT_AT(struct ethtool_ops, get_drvinfo),
+	LAYOUT_AT(struct ethtool_ops, get_rx_ring_count),
+	LAYOUT_AT(struct ethtool_ops, set_rxfh_fields),
 	LAYOUT_AT(struct ethtool_ops, get_channels),
 	LAYOUT_AT(struct ethtool_ops, get_link_ksettings),
+	LAYOUT_SIZE(struct ethtool_rxfh_param),
+	LAYOUT_AT(struct ethtool_rxfh_param, hfunc),
+	LAYOUT_AT(struct ethtool_rxfh_param, indir),
+	LAYOUT_AT(struct ethtool_rxfh_param, key),
+	LAYOUT_SIZE(struct ethtool_rxfh_fields),
+	LAYOUT_AT(struct ethtool_rxfh_fields, data),
+	LAYOUT_AT(struct ethtool_rxfh_fields, flow_type),
 	LAYOUT_SIZE(struct ethtool_link_ksettings),
 	LAYOUT_SIZE(struct napi_struct),
 	LAYOUT_AT(struct napi_struct, state),
@@ -362,6 +371,12 @@ int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
 	skb_record_rx_queue(skb, rxq);
 	skb->protocol = eth_type_trans(skb, dev);
 	return 0;
+}
+
+/* @ports: the hash is over ports, too */
+void vnm_helper_skb_set_rx_hash(struct sk_buff *skb, u32 hash, bool ports)
+{
+	skb_set_hash(skb, hash, ports ? PKT_HASH_TYPE_L4 : PKT_HASH_TYPE_L3);
 }
 
 void vnm_helper_skb_reserve_put(struct sk_buff *skb, unsigned int headroom, unsigned int len)

@@ -16,6 +16,7 @@ use crate::{
     },
     open,
     rings,
+    rss,
     sync::cpus::CpusReadGuard,
     virtio::{
         driver::Cause,
@@ -72,10 +73,11 @@ fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result {
     channels::find_queues(dev, rtnl)?;
     vdev.ready();
     let mut pairs = info.pairs();
-    if let Err(e) = channels::tell_device(info, pairs) {
+    if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
         dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
         pairs = 1;
         info.settings.lock().pairs = pairs;
+        rss::fall_back(dev, pairs, rtnl);
         dev.set_real_num_queues(pairs, pairs, rtnl)?;
     }
     rings::replay(dev, rtnl);

@@ -37,6 +37,10 @@ use crate::{
         }, //
     },
     refill,
+    rss::{
+        self,
+        Rss, //
+    },
     rx::{
         Mode,
         ReceiveQueue, //
@@ -100,7 +104,7 @@ impl driver::Driver for VirtioNet {
             dev_warn!(dev.dev(), "the device's MTU is below {MIN_MTU}: ignored\n");
             accepted = accepted.without(bit::MTU);
         }
-        Ok(accepted)
+        Ok(rss::validate(dev, accepted))
     }
 
     fn probe(dev: &Device) -> Result<Binding<Self>> {
@@ -172,6 +176,7 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures) {
         .or_if(f.has(bit::HOST_ECN), NetFeatures::TSO_ECN)
         .or_if(f.has(bit::HOST_USO), NetFeatures::USO);
     let gro_hw = f.rx.tso4 || f.rx.tso6;
+    let tx = tx.or_if(f.hash_report, NetFeatures::RXHASH);
     let features = tx
         .or(NetFeatures::HIGHDMA)
         .or_if(csum, NetFeatures::GSO_ROBUST)
@@ -232,11 +237,12 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
     };
+    let rss = Rss::new(rss::caps(dev, f.all)?, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(
         dev,
         max_pairs,
         &setup,
-        VirtnetInfo::new(DeviceRef::from(dev), f, mode, max_pairs, pairs),
+        VirtnetInfo::new(DeviceRef::from(dev), f, mode, rss, max_pairs, pairs),
         |_| {
             Ok(PairInit {
                 tx: SendQueue::new(),
@@ -278,12 +284,20 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
 fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     let info = net.data();
     let pairs = info.pairs();
-    if let Err(e) = channels::tell_device(info, pairs) {
+    let told = channels::tell_device(net, pairs, rtnl).or_else(|e| {
+        if e == EINVAL && rss::give_up(info) {
+            channels::tell_device(net, pairs, rtnl)
+        } else {
+            Err(e)
+        }
+    });
+    if let Err(e) = told {
         dev_warn!(
             info.vdev.dev(),
             "{pairs} queue pairs refused: {e:?}; using 1\n"
         );
         info.settings.lock().pairs = 1;
+        rss::fall_back(net, 1, rtnl);
         net.set_real_num_queues(1, 1, rtnl)?;
     }
     if random_mac {

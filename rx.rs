@@ -30,6 +30,7 @@ use crate::{
             RawHdr,
             RxCsum, //
         },
+        rss::REPORT_AT,
         rx::{
             cont_len,
             num_buffers,
@@ -193,12 +194,10 @@ fn receive(
     stats: &RxStats,
     used: RxUsed,
 ) -> Option<(u32, Received)> {
-    let got = match used {
-        RxUsed::Frag(frag, shape, len) => match info.mode {
-            Mode::Mergeable => mergeable(info, rq, napi, frag, shape, len),
-            _ => single(info, rq, napi, frag, shape, len),
-        },
-        RxUsed::Big(buf, len) => big(info, rq, napi, buf, len),
+    let got = if info.f.hash_report {
+        hashed(info, rq, napi, used)
+    } else {
+        packet(info, rq, napi, used)
     };
     match got {
         Ok(got) => Some((got.skb.len(), got)),
@@ -207,6 +206,44 @@ fn receive(
             None
         }
     }
+}
+
+/// A packet, by the mode.
+#[inline(always)]
+fn packet(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    used: RxUsed,
+) -> Result<Received, Drop> {
+    match used {
+        RxUsed::Frag(frag, shape, len) => match info.mode {
+            Mode::Mergeable => mergeable(info, rq, napi, frag, shape, len),
+            _ => single(info, rq, napi, frag, shape, len),
+        },
+        RxUsed::Big(buf, len) => big(info, rq, napi, buf, len),
+    }
+}
+
+/// A packet with the hash that its header reports. A function of its own, so that other devices don't
+/// pay for it.
+#[inline(never)]
+fn hashed(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &NapiRef<'_>,
+    used: RxUsed,
+) -> Result<Received, Drop> {
+    let hash = match &used {
+        RxUsed::Frag(frag, shape, _) => frag.copy(shape.offset().saturating_add(REPORT_AT)),
+        RxUsed::Big(buf, _) => buf.first().and_then(|first| first.copy(REPORT_AT)),
+    };
+    // A buffer that the device filled with less than a header has no packet either.
+    let mut got = packet(info, rq, napi, used)?;
+    if let Some(hash) = hash.and_then(|bytes| info.rss.report(bytes)) {
+        got.skb.set_rx_hash(hash);
+    }
+    Ok(got)
 }
 
 /// Gives a fragment back to the pool.

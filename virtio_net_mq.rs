@@ -44,6 +44,7 @@ mod probe;
 mod refill;
 mod report;
 mod rings;
+mod rss;
 mod rx;
 mod stats;
 mod tx;

@@ -75,6 +75,8 @@ features! {
     RXCSUM = NETIF_F_RXCSUM_BIT;
     /// Received packets may be several on the wire, merged by the device.
     GRO_HW = NETIF_F_GRO_HW_BIT;
+    /// The device's hash of received packets.
+    RXHASH = NETIF_F_RXHASH_BIT;
     /// VLAN filter.
     VLAN_FILTER = NETIF_F_HW_VLAN_CTAG_FILTER_BIT;
 }

@@ -5,7 +5,8 @@
 use super::{
     device::NetDevice,
     driver::Driver,
-    rtnl::Rtnl, //
+    rtnl::Rtnl,
+    rxfh, //
 };
 use crate::bindings;
 use core::{
@@ -112,6 +113,8 @@ impl core::fmt::Write for NameCell {
 pub(crate) trait Ops {
     /// The driver that the device belongs to.
     type Net: Driver;
+    /// The callbacks for receive flow hashing.
+    type Rxfh: rxfh::Ops<Net = Self::Net>;
 
     /// `get_drvinfo`.
     fn drvinfo(dev: &NetDevice<Self::Net>, out: &mut dyn FnMut(Drvinfo<'_>));
@@ -160,6 +163,13 @@ impl<E: Ops> Table<E> {
         get_strings: Some(Self::get_strings),
         get_sset_count: Some(Self::get_sset_count),
         get_ethtool_stats: Some(Self::get_ethtool_stats),
+        get_rx_ring_count: Some(rxfh::Table::<E::Rxfh>::get_rx_ring_count),
+        get_rxfh_key_size: Some(rxfh::Table::<E::Rxfh>::get_rxfh_key_size),
+        get_rxfh_indir_size: Some(rxfh::Table::<E::Rxfh>::get_rxfh_indir_size),
+        get_rxfh: Some(rxfh::Table::<E::Rxfh>::get_rxfh),
+        set_rxfh: Some(rxfh::Table::<E::Rxfh>::set_rxfh),
+        get_rxfh_fields: Some(rxfh::Table::<E::Rxfh>::get_rxfh_fields),
+        set_rxfh_fields: Some(rxfh::Table::<E::Rxfh>::set_rxfh_fields),
         get_channels: Some(Self::get_channels),
         set_channels: Some(Self::set_channels),
         get_ts_info: Some(bindings::ethtool_op_get_ts_info),

@@ -37,7 +37,9 @@ const LAYOUT: &[(&str, usize)] = layout! {
     netdev_queue_stats_rx {}
     netdev_queue_stats_tx {}
     rtnl_link_stats64 {}
-    ethtool_ops { get_drvinfo, get_channels, get_link_ksettings }
+    ethtool_ops { get_drvinfo, get_rx_ring_count, set_rxfh_fields, get_channels, get_link_ksettings }
+    ethtool_rxfh_param { hfunc, indir, key }
+    ethtool_rxfh_fields { data, flow_type }
     ethtool_link_ksettings {}
     napi_struct { state, gro, dev }
     sk_buff { cb, len, data_len, queue_mapping, data, truesize }

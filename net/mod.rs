@@ -4,7 +4,8 @@
 //!
 //! - [`device`]: `struct net_device` with private data and one [`queue::QueuePair`] per queue
 //!   pair; unregistered and registered devices are different types.
-//! - [`driver`]: the trait with the callbacks; [`ops`] and [`ethtool`] are the C tables over it.
+//! - [`driver`]: the trait with the callbacks; [`ops`] and [`ethtool`] are the C tables over it,
+//!   [`rxfh`] the part of the latter about hashing.
 //! - [`queue`]: per-queue state and the tokens that give access to it.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
 //! - [`rtnl`]: the RTNL lock as a token.
@@ -18,6 +19,7 @@ pub(crate) mod ops;
 pub(crate) mod page_pool;
 pub(crate) mod queue;
 pub(crate) mod rtnl;
+pub(crate) mod rxfh;
 pub(crate) mod skb;
 pub(crate) mod stats;
 

@@ -9,7 +9,10 @@
 
 use crate::{
     bindings,
-    pure::hdr::RawHdr,
+    pure::{
+        hdr::RawHdr,
+        rss::RxHash, //
+    },
     virtio::virtqueue::Token, //
 };
 use core::{
@@ -184,6 +187,13 @@ impl SkBuff {
         }
     }
 
+    /// Sets the hash of a received packet.
+    #[inline]
+    pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
+        // SAFETY: The skb is valid and ours.
+        unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports) };
+    }
+
     /// Builds the virtio-net header for this packet (specification 5.1.6.2), `num_buffers` 0.
     /// With `exact_hdr_len` (GUEST_HDRLEN) `hdr_len` covers exactly the headers.
     ///
@@ -213,26 +223,33 @@ impl SkBuff {
 pub(crate) struct TxHdr([u16; 6]);
 
 impl TxHdr {
-    /// Bytes of the longer of the two forms.
-    pub(crate) const LEN: usize = 12;
+    /// Bytes of the usual form.
+    const LEN: usize = 12;
     /// Bytes of the one without `num_buffers`.
-    pub(crate) const SHORT: usize = 10;
+    const SHORT: usize = 10;
+    /// Bytes of the longest one, which has a hash behind it.
+    pub(crate) const MAX: usize = 20;
 
-    /// Copies the header to `to`: all of it, or with `short` the form without `num_buffers`. Sizes
-    /// known when this is compiled make it two moves.
+    /// Copies the header to `to`, in its form of `len` bytes: what it lacks is zero. Sizes known when
+    /// this is compiled make the usual form two moves.
     ///
     /// # Safety
     ///
-    /// There are that many bytes.
+    /// There are [`Self::MAX`] bytes, or `len` if that is one of the three.
     #[inline(always)]
-    pub(crate) unsafe fn copy_to(&self, to: *mut u8, short: bool) {
+    pub(crate) unsafe fn copy_to(&self, to: *mut u8, len: u32) {
         let from = self.0.as_ptr().cast::<u8>();
+        // CAST: 10, 12 and 20.
+        const LEN: u32 = TxHdr::LEN as u32;
         // SAFETY: By this function's contract; the header has 12 bytes.
         unsafe {
-            if short {
+            if len == LEN {
+                core::ptr::copy_nonoverlapping(from, to, Self::LEN);
+            } else if len < LEN {
                 core::ptr::copy_nonoverlapping(from, to, Self::SHORT);
             } else {
                 core::ptr::copy_nonoverlapping(from, to, Self::LEN);
+                core::ptr::write_bytes(to.add(Self::LEN), 0, Self::MAX - Self::LEN);
             }
         }
     }

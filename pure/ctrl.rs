@@ -37,6 +37,11 @@ pub(crate) const VLAN_DEL: u8 = 1;
 pub(crate) const ANNOUNCE_ACK: u8 = 0;
 /// Class MQ: number of queue pairs in use; data: le16 (5.1.6.5.6).
 pub(crate) const MQ_VQ_PAIRS_SET: u8 = 0;
+/// Class MQ: receive-side scaling, with the number of queue pairs; data: see
+/// [`super::rss::rss_config`] (5.1.6.5.7.1).
+pub(crate) const MQ_RSS_CONFIG: u8 = 1;
+/// Class MQ: which hashes are reported; data: see [`super::rss::hash_config`] (5.1.6.5.6.4).
+pub(crate) const MQ_HASH_CONFIG: u8 = 2;
 /// Class GUEST_OFFLOADS: receive offloads in use; data: le64 (5.1.6.5.8).
 pub(crate) const GUEST_OFFLOADS_SET: u8 = 0;
 

@@ -156,7 +156,7 @@ impl Features {
 }
 
 /// The features that the driver asks for on a device of version 1 and later.
-pub(crate) const SUPPORTED: [u32; 24] = [
+pub(crate) const SUPPORTED: [u32; 26] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -179,7 +179,9 @@ pub(crate) const SUPPORTED: [u32; 24] = [
     bit::GUEST_USO4,
     bit::GUEST_USO6,
     bit::HOST_USO,
+    bit::HASH_REPORT,
     bit::GUEST_HDRLEN,
+    bit::RSS,
     bit::SPEED_DUPLEX,
 ];
 
@@ -333,13 +335,15 @@ pub(crate) const fn name(bit: u32) -> &'static str {
     }
 }
 
-/// Returns the length in bytes of the header in front of every packet (5.1.6): 12 with mergeable
-/// buffers or version 1, which both add the number of buffers, otherwise 10.
+/// Returns the length in bytes of the header in front of every packet (5.1.6): 20 with hash reports,
+/// otherwise 12 with mergeable buffers or version 1, which both add the number of buffers, otherwise
+/// 10.
 ///
-/// The fields of `HASH_REPORT` and of the tunnel features are not counted: the driver asks for
-/// neither.
+/// The fields of the tunnel features are not counted: the driver doesn't ask for them.
 pub(crate) fn hdr_len(f: Features) -> usize {
-    if f.has(bit::MRG_RXBUF) || f.has(bit::VERSION_1) {
+    if f.has(bit::HASH_REPORT) {
+        20
+    } else if f.has(bit::MRG_RXBUF) || f.has(bit::VERSION_1) {
         12
     } else {
         10

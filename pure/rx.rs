@@ -48,8 +48,8 @@ pub(crate) fn cont_len(used: u32, posted: u32) -> Result<u32, LenError> {
 /// The greatest number of buffers that a packet may be merged from.
 ///
 /// The largest packet has 65535 bytes of IP and 18 of Ethernet with a VLAN tag; with a header of
-/// 12 bytes that makes 65565. [`min_buf_len`] never lets buffers for it get smaller than
-/// ceil(65565 / 64) = 1025 bytes, so that 64 of them always hold it.
+/// 20 bytes that makes 65573. [`min_buf_len`] never lets buffers for it get smaller than
+/// ceil(65573 / 64) = 1025 bytes, so that 64 of them always hold it.
 pub(crate) const MAX_MERGED: u16 = 64;
 
 /// Checks the number of buffers `n` of a received packet (`num_buffers`, 5.1.6.4) on a queue of

@@ -411,7 +411,8 @@ mod features {
         let mut sorted = SUPPORTED.to_vec();
         sorted.sort_unstable();
         let modern = [
-            0, 1, 2, 3, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 19, 21, 22, 23, 54, 55, 56, 59, 63,
+            0, 1, 2, 3, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 19, 21, 22, 23, 54, 55, 56, 57, 59,
+            60, 63,
         ];
         assert_eq!(sorted, modern);
 
@@ -545,7 +546,12 @@ mod features {
         assert_eq!(hdr_len(set(&[bit::MRG_RXBUF])), 12);
         assert_eq!(hdr_len(set(&[bit::VERSION_1])), 12);
         assert_eq!(hdr_len(set(&[bit::MRG_RXBUF, bit::VERSION_1])), 12);
-        let others = Features::from_words(u64::MAX, u64::MAX);
+        assert_eq!(hdr_len(set(&[bit::HASH_REPORT])), 20);
+        assert_eq!(hdr_len(set(&[bit::VERSION_1, bit::HASH_REPORT])), 20);
+        let all = Features::from_words(u64::MAX, u64::MAX);
+        assert_eq!(hdr_len(all), 20);
+        let others = all.without(bit::HASH_REPORT);
+        assert_eq!(hdr_len(others), 12);
         let others = others.without(bit::MRG_RXBUF).without(bit::VERSION_1);
         assert_eq!(hdr_len(others), 10);
     }
@@ -864,7 +870,7 @@ mod rx {
     #[test]
     fn shapes_keep_their_promises() {
         for page in [4096, 16384, 65536] {
-            for hdr_len in [10, 12] {
+            for hdr_len in [10, 12, 20] {
                 for avg in (0..70_000).step_by(7) {
                     let got = mergeable_shape(avg, 1025, hdr_len, 64, 320, page).unwrap();
                     assert!(got.posted() >= (hdr_len + 1025.max(avg)).min(page));
@@ -940,7 +946,7 @@ mod rx {
     fn a_full_ring_holds_the_largest_packet() {
         for ring_size in (1..=300).chain([512, 1024, 32768]) {
             for max_packet in [0, 68, 1518, 9018, 65553, 65562] {
-                for hdr_len in [10, 12] {
+                for hdr_len in [10, 12, 20] {
                     let len = min_buf_len(ring_size, max_packet, hdr_len);
                     let needed = (max_packet + hdr_len).div_ceil(len);
                     assert!(needed <= ring_size);
@@ -1308,6 +1314,7 @@ mod ctrl {
         assert_eq!((ctrl::MAC_TABLE_SET, ctrl::MAC_ADDR_SET), (0, 1));
         assert_eq!((ctrl::VLAN_ADD, ctrl::VLAN_DEL), (0, 1));
         assert_eq!((ctrl::ANNOUNCE_ACK, ctrl::MQ_VQ_PAIRS_SET), (0, 0));
+        assert_eq!((ctrl::MQ_RSS_CONFIG, ctrl::MQ_HASH_CONFIG), (1, 2));
         assert_eq!(ctrl::GUEST_OFFLOADS_SET, 0);
         assert_eq!((ctrl::ACK_OK, ctrl::ACK_ERR), (0, 1));
     }
@@ -1374,6 +1381,301 @@ mod ctrl {
         let long = u64::from(u32::MAX) + 1;
         assert_eq!(Backoff::new(long).nth(100), Some(1000));
         assert_eq!(Backoff::new(u64::MAX).nth(100_000), Some(1000));
+    }
+}
+
+mod rss {
+    use super::pure::features::{bit, Features};
+    use super::pure::rss::{
+        caps, fields, hash_config, report, rss_config, set_fields, spread, usable, Caps, Fields,
+        Flow, Limits, Proto, RxHash, Unusable, KEY_LEN,
+    };
+    use super::Random;
+
+    fn features(rss: bool, report: bool) -> Features {
+        let f = Features::EMPTY.with(bit::MQ).with(bit::CTRL_VQ);
+        let f = if rss { f.with(bit::RSS) } else { f };
+        if report {
+            f.with(bit::HASH_REPORT)
+        } else {
+            f
+        }
+    }
+
+    fn limits(key: u8, table: u16, types: u32) -> Limits {
+        Limits { key, table, types }
+    }
+
+    #[test]
+    fn what_a_device_allows() {
+        let (both, rss, report, none) = (
+            features(true, true),
+            features(true, false),
+            features(false, true),
+            features(false, false),
+        );
+        let table = [
+            // Offered; key, table, types; left; why.
+            (both, (40, 128, 0x3f), both, None),
+            (both, (255, 65535, u32::MAX), both, None),
+            (both, (40, 1, 1), both, None),
+            (both, (0, 128, 0x3f), none, Some(Unusable::Key)),
+            (both, (39, 128, 0x3f), none, Some(Unusable::Key)),
+            (rss, (39, 128, 0x3f), none, Some(Unusable::Key)),
+            (report, (39, 0, 0x3f), none, Some(Unusable::Key)),
+            (both, (40, 128, 0), none, Some(Unusable::Types)),
+            // Nothing but hashes over extension headers, and bits without a meaning.
+            (both, (40, 128, 0xffff_ffc0), none, Some(Unusable::Types)),
+            (both, (40, 0, 0x3f), report, Some(Unusable::Table)),
+            (rss, (40, 0, 0x3f), none, Some(Unusable::Table)),
+            // Only devices with RSS have a table.
+            (report, (40, 0, 0x3f), report, None),
+            (none, (0, 0, 0), none, None),
+        ];
+        for (offered, (key, len, types), left, why) in table {
+            let got = usable(offered, limits(key, len, types));
+            assert_eq!(got, (left, why), "{key} {len} {types:#x}");
+        }
+    }
+
+    #[test]
+    fn capabilities() {
+        let table = [
+            // Table of the device, and what is used of it.
+            (1, 1),
+            (2, 2),
+            (3, 2),
+            (127, 64),
+            (128, 128),
+            (129, 128),
+            (255, 128),
+            (8191, 4096),
+            (8192, 8192),
+            (8193, 8192),
+            (32768, 8192),
+            (65535, 8192),
+        ];
+        for (device, used) in table {
+            for report in [false, true] {
+                let got = caps(features(true, report), limits(40, device, 0x1ff));
+                let (table, types) = (used, 0x3f);
+                assert_eq!(
+                    got,
+                    Some(Caps {
+                        table,
+                        types,
+                        report
+                    })
+                );
+            }
+        }
+        let (table, report) = (0, true);
+        let got = caps(features(false, true), limits(52, 512, 0x102));
+        assert_eq!(
+            got,
+            Some(Caps {
+                table,
+                types: 2,
+                report
+            })
+        );
+        assert_eq!(caps(features(false, false), limits(40, 128, 0x3f)), None);
+        assert_eq!(caps(features(true, true), limits(8, 128, 0x3f)), None);
+        assert_eq!(caps(features(true, true), limits(40, 0, 0x3f)), None);
+        assert_eq!(caps(features(true, true), limits(40, 128, 0)), None);
+    }
+
+    #[test]
+    fn whatever_a_device_says_is_legal_for_it() {
+        let mut random = Random::new();
+        for _ in 0..100_000 {
+            let l = limits(
+                random.u8(),
+                random.u16() >> (random.u8() % 17).min(15),
+                random.u32(),
+            );
+            let f = features(random.u8() & 1 != 0, random.u8() & 1 != 0);
+            let (left, _) = usable(f, l);
+            assert!(!left.has(bit::RSS) || f.has(bit::RSS));
+            assert!(!left.has(bit::HASH_REPORT) || f.has(bit::HASH_REPORT));
+            // What is left is usable.
+            assert_eq!(usable(left, l), (left, None));
+            match caps(left, l) {
+                None => assert!(!left.has(bit::RSS) && !left.has(bit::HASH_REPORT)),
+                Some(c) => {
+                    assert!(l.key >= 40 && c.types != 0 && c.types & !l.types == 0);
+                    assert_eq!(c.report, left.has(bit::HASH_REPORT));
+                    assert_eq!(c.table != 0, left.has(bit::RSS));
+                    assert!(c.table == 0 || c.table.is_power_of_two() && c.table <= l.table);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn even_spread() {
+        assert_eq!(
+            (0..8).map(|i| spread(i, 3)).collect::<Vec<_>>(),
+            [0, 1, 2, 0, 1, 2, 0, 1]
+        );
+        assert_eq!(spread(65535, 1), 0);
+        assert_eq!(spread(7, 0), 0);
+    }
+
+    const PROTOS: [Proto; 4] = [Proto::Tcp, Proto::Udp, Proto::Other, Proto::Any];
+
+    /// What the specification says of a packet: the first that applies.
+    fn model(types: u32, v6: bool, proto: Proto) -> Fields {
+        let types = if v6 { types >> 3 } else { types } & 7;
+        match (types & 1 != 0, types & 2 != 0, types & 4 != 0, proto) {
+            (_, true, _, Proto::Tcp) | (_, _, true, Proto::Udp) => Fields::AddrsPorts,
+            (true, ..) => Fields::Addrs,
+            _ => Fields::None,
+        }
+    }
+
+    #[test]
+    fn fields_against_the_model() {
+        for types in 0..64 {
+            for v6 in [false, true] {
+                for proto in PROTOS {
+                    assert_eq!(fields(types, Flow { v6, proto }), model(types, v6, proto));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flow_is_set_without_the_others() {
+        const ALL: [Fields; 3] = [Fields::None, Fields::Addrs, Fields::AddrsPorts];
+        for supported in 0..64u32 {
+            for types in (0..64).filter(|t| t & !supported == 0) {
+                for v6 in [false, true] {
+                    for proto in PROTOS {
+                        for want in ALL {
+                            let flow = Flow { v6, proto };
+                            let Some(new) = set_fields(types, supported, flow, want) else {
+                                // What is as wanted already is never refused.
+                                assert_ne!(model(types, v6, proto), want);
+                                continue;
+                            };
+                            assert_eq!(model(new, v6, proto), want);
+                            assert_eq!(new & !supported, 0);
+                            let own = match proto {
+                                Proto::Any => 1,
+                                Proto::Tcp => 2,
+                                Proto::Udp => 4,
+                                Proto::Other => 0,
+                            };
+                            let own = if v6 { own << 3 } else { own };
+                            assert_eq!(new & !own, types & !own);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flow_is_set_by_example() {
+        let v4 = |proto| Flow { v6: false, proto };
+        let v6 = |proto| Flow { v6: true, proto };
+        use Fields::{Addrs, AddrsPorts, None as Nothing};
+        let table = [
+            // Types, what can be had, flow, fields; types then.
+            (0x3f, 0x3f, v4(Proto::Tcp), Addrs, Some(0x3d)),
+            (0x3d, 0x3f, v4(Proto::Tcp), AddrsPorts, Some(0x3f)),
+            (0x3f, 0x3f, v6(Proto::Udp), Addrs, Some(0x1f)),
+            (0x3f, 0x3f, v4(Proto::Any), Addrs, Some(0x3f)),
+            (0x3f, 0x3f, v4(Proto::Any), Nothing, Some(0x3e)),
+            (0x3e, 0x3f, v4(Proto::Tcp), Nothing, Some(0x3c)),
+            (0x3f, 0x3f, v6(Proto::Any), Nothing, Some(0x37)),
+            // TCP can't be left out while all of IPv4 is hashed, nor hashed less than ports alone.
+            (0x3f, 0x3f, v4(Proto::Tcp), Nothing, None),
+            (0x3e, 0x3f, v4(Proto::Tcp), Addrs, None),
+            (0x3f, 0x3f, v4(Proto::Any), AddrsPorts, None),
+            (0x3f, 0x3f, v4(Proto::Other), Nothing, None),
+            (0x3f, 0x3f, v4(Proto::Other), Addrs, Some(0x3f)),
+            // Not among what the device has.
+            (0x01, 0x01, v4(Proto::Tcp), AddrsPorts, None),
+            (0x02, 0x02, v4(Proto::Any), Addrs, None),
+        ];
+        for (types, supported, flow, want, then) in table {
+            let got = set_fields(types, supported, flow, want);
+            assert_eq!(got, then, "{types:#x} {flow:?} {want:?}");
+        }
+    }
+
+    #[test]
+    fn commands() {
+        let mut key = [0; KEY_LEN];
+        for (i, b) in (0x80..).zip(&mut key) {
+            *b = i;
+        }
+        let mut out = Vec::new();
+        let done: Result<(), ()> = rss_config(0x0201_0304, &[0, 1, 2, 0x7ffe], 0x8000, &key, |b| {
+            assert!(!b.is_empty());
+            out.extend_from_slice(b);
+            Ok(())
+        });
+        assert_eq!(done, Ok(()));
+        let head = [
+            4, 3, 1, 2, 3, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0xfe, 0x7f, 0, 0x80, 40,
+        ];
+        assert_eq!(out[..19], head);
+        assert_eq!(out[19..], key);
+
+        assert_eq!(
+            hash_config(0x3f),
+            [0x3f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40]
+        );
+
+        // An error of the taker ends it at once.
+        let mut calls = 0;
+        let failed = rss_config(1, &[0; 128], 1, &key, |_| {
+            calls += 1;
+            if calls == 3 {
+                Err(calls)
+            } else {
+                Ok(())
+            }
+        });
+        assert_eq!((failed, calls), (Err(3), 3));
+    }
+
+    #[test]
+    fn a_table_has_a_mask_of_its_length() {
+        for log in 0..=13 {
+            let table = vec![0; 1 << log];
+            let mut out = Vec::new();
+            let _: Result<(), ()> = rss_config(0, &table, 1, &[0; KEY_LEN], |b| {
+                out.extend_from_slice(b);
+                Ok(())
+            });
+            assert_eq!(u16::from_le_bytes([out[4], out[5]]), (1 << log) - 1);
+            assert_eq!(out.len(), 4 + 2 + 2 + (2 << log) + 2 + 1 + 40);
+        }
+    }
+
+    #[test]
+    fn reports() {
+        // By the number of the kind: none, addresses or ports too.
+        let kinds = [
+            None,
+            Some(false),
+            Some(true),
+            Some(true),
+            Some(false),
+            Some(true),
+            Some(true),
+        ];
+        for kind in 0..=u16::MAX {
+            let [lo, hi] = kind.to_le_bytes();
+            let got = report([0x78, 0x56, 0x34, 0x12, lo, hi, 0xff, 0xff]);
+            let ports = kinds.get(usize::from(kind)).copied().flatten();
+            let value = 0x1234_5678;
+            assert_eq!(got, ports.map(|ports| RxHash { value, ports }));
+        }
     }
 }
 

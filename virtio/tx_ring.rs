@@ -12,8 +12,14 @@ use crate::{
             TxHdr,
             TxToken, //
         },
+    },
+    pure::features::{
+        bit,
+        hdr_len,
+        Features, //
     }, //
 };
+use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
 /// Most entries that a packet takes: header, linear part, fragments.
@@ -37,14 +43,39 @@ impl TxSg {
 }
 
 /// How the device wants headers.
+///
+/// # Invariants
+///
+/// `len` is 10, 12 or 20.
 #[derive(Clone, Copy)]
 pub(crate) struct HdrLayout {
     /// Bytes of the header.
-    pub(crate) len: u32,
+    len: u32,
     /// The header may share a descriptor with data (VERSION_1 or ANY_LAYOUT).
     pub(crate) any_layout: bool,
     /// `hdr_len` must be exact (GUEST_HDRLEN).
     pub(crate) exact_hdr_len: bool,
+}
+
+impl HdrLayout {
+    /// For a device with the features `f`.
+    pub(crate) fn new(f: Features) -> Self {
+        Self {
+            // INVARIANT: In each of the cases.
+            len: match hdr_len(f) {
+                10 => 10,
+                20 => 20,
+                _ => 12,
+            },
+            any_layout: f.has(bit::VERSION_1) || f.has(bit::ANY_LAYOUT),
+            exact_hdr_len: f.has(bit::GUEST_HDRLEN),
+        }
+    }
+
+    /// Bytes of the header.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
 }
 
 impl Virtqueue<TxToken> {
@@ -67,9 +98,8 @@ impl Virtqueue<TxToken> {
             Err(e) => return Err((e, skb)),
         };
         let raw = skb.as_raw();
-        let short = layout.len < 12;
-        let len = if short { 10 } else { 12 };
-        let mut saved = [0u8; TxHdr::LEN];
+        let len = layout.len;
+        let mut saved = [MaybeUninit::<u8>::uninit(); TxHdr::MAX];
         let pushed;
         // SAFETY: The skb is ours. With `pushed` there are `len` bytes of headroom, and `skb_flatten`
         // finds more, that nobody else uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
@@ -82,29 +112,29 @@ impl Virtqueue<TxToken> {
                 core::ptr::null_mut()
             };
             if !flat.is_null() {
-                hdr.copy_to(flat, short);
+                hdr.copy_to(flat, len);
                 1
             } else {
                 let (at, own) = if pushed {
-                    // CAST: 10 or 12.
+                    // CAST: At most 20.
                     ((*raw).data.sub(len as usize), core::ptr::null_mut())
                 } else {
                     let cb = (&raw mut (*raw).cb).cast::<u8>();
                     // The qdisc's until the ring has taken the packet: see `undo`.
-                    core::ptr::copy_nonoverlapping(cb, saved.as_mut_ptr(), TxHdr::LEN);
+                    core::ptr::copy_nonoverlapping(cb.cast(), saved.as_mut_ptr(), TxHdr::MAX);
                     (cb, cb)
                 };
-                hdr.copy_to(at, short);
+                hdr.copy_to(at, len);
                 bindings::skb_map(raw, sg.0.as_mut_ptr(), own.cast(), len)
             }
         };
         // A packet that goes back to the stack has its control buffer as it was.
         let undo = |skb: SkBuff| {
             if !pushed {
-                // SAFETY: As above; the ring doesn't have it.
+                // SAFETY: As above; the ring doesn't have it. What is put back was taken from there.
                 unsafe {
-                    let cb = (&raw mut (*skb.as_raw()).cb).cast::<u8>();
-                    core::ptr::copy_nonoverlapping(saved.as_ptr(), cb, TxHdr::LEN);
+                    let cb = (&raw mut (*skb.as_raw()).cb).cast();
+                    core::ptr::copy_nonoverlapping(saved.as_ptr(), cb, TxHdr::MAX);
                 }
             }
             skb

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The functions of `struct ethtool_ops` for receive flow hashing over a trait.
+
+use super::{
+    device::NetDevice,
+    driver::Driver,
+    rtnl::Rtnl, //
+};
+use crate::{
+    bindings,
+    pure::rss::{
+        Fields,
+        Flow,
+        Proto, //
+    },
+    sync::errno::eopnotsupp, //
+};
+use core::{
+    ffi::c_int,
+    marker::PhantomData, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// Sizes of what can be set; 0 for what can't.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sizes {
+    /// Bytes of the key.
+    pub(crate) key: u32,
+    /// Entries of the indirection table.
+    pub(crate) table: u32,
+}
+
+/// The callbacks. All of them run in process context with RTNL held.
+pub(crate) trait Ops {
+    /// The driver that the device belongs to.
+    type Net: Driver;
+
+    /// `get_rx_ring_count`: receive queues in use.
+    fn rings(dev: &NetDevice<Self::Net>) -> u32;
+
+    /// `get_rxfh_key_size` and `get_rxfh_indir_size`; they don't change under RTNL.
+    fn sizes(dev: &NetDevice<Self::Net>) -> Sizes;
+
+    /// `get_rxfh`: fills what is asked for, each as long as [`Ops::sizes`] says.
+    fn get(dev: &NetDevice<Self::Net>, table: Option<&mut [u32]>, key: Option<&mut [u8]>);
+
+    /// `set_rxfh`: sets what is there, each as long as [`Ops::sizes`] says. The core has checked the
+    /// table's queues against [`Ops::rings`].
+    fn set(
+        dev: &NetDevice<Self::Net>,
+        table: Option<&[u32]>,
+        key: Option<&[u8]>,
+        rtnl: &mut Rtnl,
+    ) -> Result;
+
+    /// `get_rxfh_fields`.
+    fn fields(dev: &NetDevice<Self::Net>, flow: Flow) -> Result<Fields>;
+
+    /// `set_rxfh_fields`.
+    fn set_fields(
+        dev: &NetDevice<Self::Net>,
+        flow: Flow,
+        fields: Fields,
+        rtnl: &mut Rtnl,
+    ) -> Result;
+}
+
+impl<T: Driver> NetDevice<T> {
+    /// Whether the user has set an indirection table that is in force.
+    pub(crate) fn table_is_users(&self, _rtnl: &mut Rtnl) -> bool {
+        // SAFETY: The device is valid; what is looked at changes under RTNL.
+        unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
+    }
+
+    /// Tells the user that the table is not theirs any more.
+    pub(crate) fn table_is_lost(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid, RTNL is held. It calls `Ops::get` and the like.
+        unsafe { bindings::ethtool_rxfh_indir_lost(self.as_raw()) };
+    }
+}
+
+/// Fills `key` with the key that the machine's devices share, at random since its boot.
+pub(crate) fn fill_key<const N: usize>(key: &mut [u8; N]) {
+    // CAST: A u32 fits.
+    const { assert!(N <= bindings::NETDEV_RSS_KEY_LEN as usize) };
+    // SAFETY: The range is `key`, and not longer than what the function has.
+    unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), N) };
+}
+
+/// `RXH_IP_SRC` and `RXH_IP_DST`.
+const ADDRS: u32 = bindings::RXH_IP_SRC | bindings::RXH_IP_DST;
+/// The same with `RXH_L4_B_0_1` and `RXH_L4_B_2_3`: the ports.
+const ADDRS_PORTS: u32 = ADDRS | bindings::RXH_L4_B_0_1 | bindings::RXH_L4_B_2_3;
+/// `RXH_DISCARD` (a shift into the sign bit, which bindgen can't know): for drivers without a way to
+/// discard, no hash.
+const DISCARD: u32 = 1 << 31;
+
+/// Which packets the core speaks of.
+fn flow(flow_type: u32) -> Result<Flow> {
+    let (v6, proto) = match flow_type {
+        bindings::TCP_V4_FLOW => (false, Proto::Tcp),
+        bindings::UDP_V4_FLOW => (false, Proto::Udp),
+        bindings::SCTP_V4_FLOW
+        | bindings::AH_ESP_V4_FLOW
+        | bindings::AH_V4_FLOW
+        | bindings::ESP_V4_FLOW => (false, Proto::Other),
+        bindings::IPV4_FLOW => (false, Proto::Any),
+        bindings::TCP_V6_FLOW => (true, Proto::Tcp),
+        bindings::UDP_V6_FLOW => (true, Proto::Udp),
+        bindings::SCTP_V6_FLOW
+        | bindings::AH_ESP_V6_FLOW
+        | bindings::AH_V6_FLOW
+        | bindings::ESP_V6_FLOW => (true, Proto::Other),
+        bindings::IPV6_FLOW => (true, Proto::Any),
+        _ => return Err(eopnotsupp()),
+    };
+    Ok(Flow { v6, proto })
+}
+
+/// The C functions for `E`.
+pub(super) struct Table<E>(PhantomData<E>);
+
+impl<E: Ops> Table<E> {
+    /// # Safety
+    ///
+    /// `dev` is a device made for `E::Net`, valid for the callback.
+    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<E::Net> {
+        // SAFETY: By this function's contract.
+        unsafe { NetDevice::from_raw(dev) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_rx_ring_count` of a device of this driver, under
+    /// RTNL.
+    pub(super) unsafe extern "C" fn get_rx_ring_count(dev: *mut bindings::net_device) -> u32 {
+        // SAFETY: Called by the core for our device.
+        E::rings(unsafe { Self::dev(dev) })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_rxfh_key_size` of a device of this driver, under
+    /// RTNL.
+    pub(super) unsafe extern "C" fn get_rxfh_key_size(dev: *mut bindings::net_device) -> u32 {
+        // SAFETY: Called by the core for our device.
+        E::sizes(unsafe { Self::dev(dev) }).key
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_rxfh_indir_size` of a device of this driver, under
+    /// RTNL.
+    pub(super) unsafe extern "C" fn get_rxfh_indir_size(dev: *mut bindings::net_device) -> u32 {
+        // SAFETY: Called by the core for our device.
+        E::sizes(unsafe { Self::dev(dev) }).table
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_rxfh` of a device of this driver, under RTNL.
+    pub(super) unsafe extern "C" fn get_rxfh(
+        dev: *mut bindings::net_device,
+        param: *mut bindings::ethtool_rxfh_param,
+    ) -> c_int {
+        // SAFETY: Called by the core for our device with a structure of its own.
+        let (dev, param) = unsafe { (Self::dev(dev), &mut *param) };
+        let sizes = E::sizes(dev);
+        // Not every caller fills in the lengths.
+        // CAST: u32 fits.
+        let (table_len, key_len) = (sizes.table as usize, sizes.key as usize);
+        // SAFETY: Where there is an array, the core made it as long as the functions for the sizes
+        // said, which is not 0 then, and zeroed it.
+        let (table, key) = unsafe {
+            (
+                (!param.indir.is_null() && table_len != 0)
+                    .then(|| core::slice::from_raw_parts_mut(param.indir, table_len)),
+                (!param.key.is_null() && key_len != 0)
+                    .then(|| core::slice::from_raw_parts_mut(param.key, key_len)),
+            )
+        };
+        E::get(dev, table, key);
+        param.hfunc = if sizes.key == 0 { 0 } else { TOEPLITZ };
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_rxfh` of a device of this driver, under RTNL.
+    pub(super) unsafe extern "C" fn set_rxfh(
+        dev: *mut bindings::net_device,
+        param: *mut bindings::ethtool_rxfh_param,
+        _: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (dev, param, mut rtnl) = unsafe { (Self::dev(dev), &*param, Rtnl::assume_held()) };
+            let sizes = E::sizes(dev);
+            // 0: as it is. The core asks for no transformation of the input that we don't announce.
+            if sizes.key == 0 || (param.hfunc != 0 && param.hfunc != TOEPLITZ) {
+                return Err(eopnotsupp());
+            }
+            // CAST: u32 fits.
+            let (table_len, key_len) = (sizes.table as usize, sizes.key as usize);
+            if !param.indir.is_null() && table_len == 0 {
+                return Err(eopnotsupp());
+            }
+            // SAFETY: Where there is an array, the core made it as long as the functions for the
+            // sizes said, which is not 0, and filled it.
+            let (table, key) = unsafe {
+                (
+                    (!param.indir.is_null())
+                        .then(|| core::slice::from_raw_parts(param.indir, table_len)),
+                    (!param.key.is_null()).then(|| core::slice::from_raw_parts(param.key, key_len)),
+                )
+            };
+            E::set(dev, table, key, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_rxfh_fields` of a device of this driver, under
+    /// RTNL.
+    pub(super) unsafe extern "C" fn get_rxfh_fields(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::ethtool_rxfh_fields,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device with a structure of its own.
+            let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+            out.data = match E::fields(dev, flow(out.flow_type)?)? {
+                Fields::None => 0,
+                Fields::Addrs => ADDRS,
+                Fields::AddrsPorts => ADDRS_PORTS,
+            };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_rxfh_fields` of a device of this driver, under
+    /// RTNL.
+    pub(super) unsafe extern "C" fn set_rxfh_fields(
+        dev: *mut bindings::net_device,
+        want: *const bindings::ethtool_rxfh_fields,
+        _: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
+            let fields = match want.data {
+                0 | DISCARD => Fields::None,
+                ADDRS => Fields::Addrs,
+                ADDRS_PORTS => Fields::AddrsPorts,
+                _ => return Err(EINVAL),
+            };
+            E::set_fields(dev, flow(want.flow_type)?, fields, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+}
+
+/// `ETH_RSS_HASH_TOP`.
+const TOEPLITZ: u8 = 1 << bindings::ETH_RSS_HASH_TOP_BIT;

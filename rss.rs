@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receive-side scaling (specification 5.1.6.5.7) and hash reports (5.1.6.5.6.4).
+//!
+//! With `RSS` each packet goes to the queue that its hash selects in a table, and the command that
+//! sets the table also sets the number of queue pairs. With `HASH_REPORT` the hash comes with the
+//! packet. A device may have either without the other.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    ctrl_vq::Command,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        device::Features as NetFeatures,
+        rxfh,
+        rxfh::Sizes,
+        Rtnl, //
+    },
+    pure::{
+        ctrl,
+        features::{
+            bit,
+            Features, //
+        },
+        rss::{
+            self,
+            Caps,
+            Fields,
+            Flow,
+            Limits,
+            RxHash,
+            Unusable,
+            KEY_LEN, //
+        }, //
+    },
+    sync::{
+        errno::eopnotsupp,
+        fail, //
+    },
+    virtio::Device, //
+};
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering, //
+};
+use kernel::{
+    prelude::*,
+    sync::Mutex, //
+};
+
+/// Offsets in the device's configuration (5.1.4).
+const CONFIG_KEY_SIZE: u32 = 17;
+const CONFIG_TABLE_LENGTH: u32 = 18;
+const CONFIG_HASH_TYPES: u32 = 20;
+
+/// What the device has been told, or is told next.
+struct State {
+    /// Hash types.
+    types: u32,
+    /// The key.
+    key: [u8; KEY_LEN],
+    /// Queues by hash; as long as [`Caps::table`].
+    table: KVec<u16>,
+    /// The device took it.
+    accepted: bool,
+    /// The device refused the first one: it is not asked again.
+    refused: bool,
+}
+
+impl State {
+    fn copy(&self) -> Result<Self> {
+        let mut table = KVec::with_capacity(self.table.len(), GFP_KERNEL)?;
+        table.extend_from_slice(&self.table, GFP_KERNEL)?;
+        Ok(Self { table, ..*self })
+    }
+
+    /// Spreads hashes evenly over `pairs` queues.
+    fn spread(&mut self, pairs: u16) {
+        for (i, entry) in (0..).zip(self.table.iter_mut()) {
+            *entry = rss::spread(i, pairs);
+        }
+    }
+
+    fn fits(&self, pairs: u16) -> bool {
+        self.table.iter().all(|queue| *queue < pairs)
+    }
+}
+
+/// Hashing of an interface.
+///
+/// Locking: `state` is written under RTNL and not held while a command is sent.
+#[pin_data]
+pub(crate) struct Rss {
+    caps: Option<Caps>,
+    #[pin]
+    state: Mutex<State>,
+    /// Reported hashes go to the stack (`rxhash`).
+    rxhash: AtomicBool,
+}
+
+impl Rss {
+    /// Every hash that the device knows, spread over `pairs` queues.
+    pub(crate) fn new(caps: Option<Caps>, pairs: u16) -> Result<impl PinInit<Self>> {
+        fail::point()?;
+        let mut key = [0; KEY_LEN];
+        rxfh::fill_key(&mut key);
+        let mut state = State {
+            types: caps.map_or(0, |c| c.types),
+            key,
+            table: KVec::from_elem(0, caps.map_or(0, |c| usize::from(c.table)), GFP_KERNEL)?,
+            accepted: false,
+            refused: false,
+        };
+        state.spread(pairs);
+        let rxhash = AtomicBool::new(caps.is_some_and(|c| c.report));
+        Ok(pin_init!(Self {
+            caps,
+            state <- kernel::new_mutex!(state, "virtio_net_mq::rss"),
+            rxhash,
+        }))
+    }
+
+    /// What can be set; nothing after the device has refused.
+    fn caps(&self) -> Option<Caps> {
+        self.caps.filter(|_| !self.state.lock().refused)
+    }
+
+    /// The hash in a header, if the stack is to have it. Softirq.
+    #[inline]
+    pub(crate) fn report(&self, bytes: [u8; 8]) -> Option<RxHash> {
+        if !self.rxhash.load(Ordering::Relaxed) {
+            return None;
+        }
+        rss::report(bytes)
+    }
+}
+
+/// Reads what the device can do, as far as it has the features `f`.
+fn limits(dev: &Device, f: Features) -> Limits {
+    let [key] = dev.cread_bytes(CONFIG_KEY_SIZE);
+    Limits {
+        key,
+        table: if f.has(bit::RSS) {
+            dev.cread16(CONFIG_TABLE_LENGTH)
+        } else {
+            0
+        },
+        types: dev.cread32(CONFIG_HASH_TYPES),
+    }
+}
+
+/// Takes out of `f` what the device's configuration makes useless.
+pub(crate) fn validate(dev: &Device, f: Features) -> Features {
+    if !f.has(bit::RSS) && !f.has(bit::HASH_REPORT) {
+        return f;
+    }
+    let (f, why) = rss::usable(f, limits(dev, f));
+    match why {
+        Some(Unusable::Key) => dev_warn!(dev.dev(), "RSS key below 40 bytes: no RSS, no hashes\n"),
+        Some(Unusable::Types) => dev_warn!(dev.dev(), "no usable hash type: no RSS, no hashes\n"),
+        Some(Unusable::Table) => dev_warn!(dev.dev(), "RSS without a table: no RSS\n"),
+        None => {}
+    }
+    f
+}
+
+/// What can be done with the negotiated features.
+///
+/// # Errors
+///
+/// `EINVAL` if the configuration isn't what `validate` saw.
+pub(crate) fn caps(dev: &Device, f: Features) -> Result<Option<Caps>> {
+    if !f.has(bit::RSS) && !f.has(bit::HASH_REPORT) {
+        return Ok(None);
+    }
+    Ok(Some(rss::caps(f, limits(dev, f)).ok_or(EINVAL)?))
+}
+
+/// Steering by hash, with the number of queue pairs (5.1.6.5.7.1).
+struct RssConfig<'a>(&'a State, u16);
+
+impl Command for RssConfig<'_> {
+    const CLASS: u8 = ctrl::class::MQ;
+    const CMD: u8 = ctrl::MQ_RSS_CONFIG;
+
+    fn payload(&self, out: &mut KVec<u8>) -> Result {
+        let Self(state, pairs) = self;
+        // Once, and not bit by bit: the table may have thousands of entries.
+        out.reserve(state.table.len().saturating_mul(2), GFP_KERNEL)?;
+        rss::rss_config(state.types, &state.table, *pairs, &state.key, |bytes| {
+            Ok(out.extend_from_slice(bytes, GFP_KERNEL)?)
+        })
+    }
+}
+
+/// Which hashes are reported where the device steers by itself (5.1.6.5.6.4).
+struct HashConfig<'a>(u32, &'a [u8; KEY_LEN]);
+
+impl Command for HashConfig<'_> {
+    const CLASS: u8 = ctrl::class::MQ;
+    const CMD: u8 = ctrl::MQ_HASH_CONFIG;
+
+    fn payload(&self, out: &mut KVec<u8>) -> Result {
+        out.extend_from_slice(&rss::hash_config(self.0), GFP_KERNEL)?;
+        Ok(out.extend_from_slice(self.1, GFP_KERNEL)?)
+    }
+}
+
+/// Sends `state` by the command that the device has for it.
+fn send(info: &VirtnetInfo, caps: Caps, state: &State, pairs: u16, rxhash: bool) -> Result {
+    if caps.table != 0 {
+        // The same types steer: without them all packets would go to one queue.
+        return info.ctrl.exec(&info.vdev, &RssConfig(state, pairs));
+    }
+    let types = if rxhash { state.types } else { 0 };
+    info.ctrl.exec(&info.vdev, &HashConfig(types, &state.key))
+}
+
+/// Sends `new`, which is in force from then on if the device takes it; else what was stays.
+fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Result {
+    let info = dev.data();
+    let sent = send(info, caps, &new, pairs, rxhash);
+    match sent {
+        Ok(()) => {
+            new.accepted = true;
+            *info.rss.state.lock() = new;
+            info.rss
+                .rxhash
+                .store(rxhash && caps.report, Ordering::Relaxed);
+        }
+        // Nobody knows what a device makes of a command that it doesn't answer in time.
+        Err(e) if e == ETIMEDOUT => dev.schedule_reset_work(),
+        // A device may stop hashing altogether when it refuses a command (QEMU's does).
+        Err(e) if e == EINVAL => restore(info, caps),
+        Err(_) => {}
+    }
+    sent
+}
+
+/// Sends what is in force once more.
+fn restore(info: &VirtnetInfo, caps: Caps) {
+    if !info.rss.state.lock().accepted {
+        return;
+    }
+    let old = info.rss.state.lock().copy();
+    let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
+    let sent = old.and_then(|old| send(info, caps, &old, info.pairs(), rxhash));
+    if let Err(e) = sent {
+        dev_warn!(info.vdev.dev(), "RSS not restored: {e:?}\n");
+    }
+}
+
+/// Whether the number of queue pairs is set together with the table, by [`set_pairs`].
+pub(crate) fn steers(info: &VirtnetInfo) -> bool {
+    info.rss.caps().is_some_and(|c| c.table != 0)
+}
+
+/// Sets the number of queue pairs of a device that [`steers`]. The user's table stays as long as its
+/// queues exist; else hashes are spread evenly.
+pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    let caps = info.rss.caps().ok_or(EINVAL)?;
+    let mut new = info.rss.state.lock().copy()?;
+    let users = dev.table_is_users(rtnl);
+    // The core lets no -L through that a table of the user forbids; what is left is a fallback.
+    let lost = users && !new.fits(pairs);
+    if !users || lost {
+        new.spread(pairs);
+    }
+    let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
+    commit(dev, caps, new, pairs, rxhash)?;
+    if lost {
+        dev.table_is_lost(rtnl);
+    }
+    Ok(())
+}
+
+/// After the number of queue pairs was set on a device that doesn't [`steer`](steers): which hashes it
+/// is to report, if it does. Setting the number may have made it forget that.
+///
+/// # Errors
+///
+/// `ETIMEDOUT`. The number is set in any case, and packets without hashes are no reason to fail.
+pub(crate) fn report_hashes(info: &VirtnetInfo) -> Result {
+    let Some(caps) = info.rss.caps() else {
+        return Ok(());
+    };
+    let state = info.rss.state.lock().copy();
+    let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
+    let sent = state.and_then(|state| send(info, caps, &state, info.pairs(), rxhash));
+    if let Err(e) = sent {
+        if e == ETIMEDOUT {
+            return sent;
+        }
+        dev_warn!(info.vdev.dev(), "packets come without hashes: {e:?}\n");
+    }
+    Ok(())
+}
+
+/// The device refuses at probe: it is used without RSS. False if it wasn't RSS that it refused.
+pub(crate) fn give_up(info: &VirtnetInfo) -> bool {
+    if !steers(info) {
+        return false;
+    }
+    dev_warn!(info.vdev.dev(), "RSS refused by the device: not used\n");
+    info.rss.state.lock().refused = true;
+    true
+}
+
+/// `pairs` queue pairs are left, whatever the device was told.
+pub(crate) fn fall_back(dev: &Net, pairs: u16, rtnl: &mut Rtnl) {
+    let users = dev.table_is_users(rtnl);
+    {
+        let mut state = dev.data().rss.state.lock();
+        if state.fits(pairs) {
+            return;
+        }
+        state.spread(pairs);
+    }
+    if users {
+        dev.table_is_lost(rtnl);
+    }
+}
+
+/// `ndo_set_features`: `rxhash`. With RSS the device hashes all the same.
+pub(crate) fn set_features(dev: &Net, wanted: NetFeatures) -> Result {
+    let info = dev.data();
+    let on = wanted.has(NetFeatures::RXHASH);
+    if on == info.rss.rxhash.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    match info.rss.caps() {
+        Some(caps) if caps.table == 0 => {
+            let state = info.rss.state.lock().copy()?;
+            commit(dev, caps, state, info.pairs(), on)
+        }
+        _ => {
+            info.rss.rxhash.store(on, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+}
+
+/// The callbacks of ethtool.
+pub(crate) struct Rxfh;
+
+impl rxfh::Ops for Rxfh {
+    type Net = VirtnetInfo;
+
+    fn rings(dev: &Net) -> u32 {
+        u32::from(dev.data().pairs())
+    }
+
+    fn sizes(dev: &Net) -> Sizes {
+        match dev.data().rss.caps() {
+            Some(caps) => Sizes {
+                // CAST: 40.
+                key: KEY_LEN as u32,
+                table: u32::from(caps.table),
+            },
+            None => Sizes::default(),
+        }
+    }
+
+    fn get(dev: &Net, table: Option<&mut [u32]>, key: Option<&mut [u8]>) {
+        let state = dev.data().rss.state.lock();
+        for (to, from) in table.into_iter().flatten().zip(&state.table) {
+            *to = u32::from(*from);
+        }
+        for (to, from) in key.into_iter().flatten().zip(&state.key) {
+            *to = *from;
+        }
+    }
+
+    fn set(dev: &Net, table: Option<&[u32]>, key: Option<&[u8]>, _rtnl: &mut Rtnl) -> Result {
+        let info = dev.data();
+        let caps = info.rss.caps().ok_or_else(eopnotsupp)?;
+        let pairs = info.pairs();
+        let mut new = info.rss.state.lock().copy()?;
+        if let Some(table) = table {
+            if table.len() != new.table.len() {
+                return Err(EINVAL);
+            }
+            for (to, from) in new.table.iter_mut().zip(table) {
+                *to = u16::try_from(*from)?;
+            }
+            if !new.fits(pairs) {
+                return Err(EINVAL);
+            }
+        }
+        if let Some(key) = key {
+            new.key = key.try_into().map_err(|_| EINVAL)?;
+        }
+        let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
+        commit(dev, caps, new, pairs, rxhash)
+    }
+
+    fn fields(dev: &Net, flow: Flow) -> Result<Fields> {
+        let rss = &dev.data().rss;
+        rss.caps().ok_or_else(eopnotsupp)?;
+        let types = rss.state.lock().types;
+        Ok(rss::fields(types, flow))
+    }
+
+    fn set_fields(dev: &Net, flow: Flow, fields: Fields, _rtnl: &mut Rtnl) -> Result {
+        let info = dev.data();
+        let caps = info.rss.caps().ok_or_else(eopnotsupp)?;
+        let mut new = info.rss.state.lock().copy()?;
+        let types = rss::set_fields(new.types, caps.types, flow, fields).ok_or(EINVAL)?;
+        if types == new.types {
+            return Ok(());
+        }
+        new.types = types;
+        let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
+        commit(dev, caps, new, info.pairs(), rxhash)
+    }
+}
