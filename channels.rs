@@ -180,7 +180,7 @@ fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
 
 /// After a command that was not answered in time nobody knows what the device does with it: a
 /// reset brings both sides to one count again.
-fn resync(dev: &Net, e: Error) {
+pub(crate) fn resync(dev: &Net, e: Error) {
     if e == ETIMEDOUT {
         dev.schedule_reset_work();
     }

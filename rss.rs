@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    channels,
     ctrl_vq::Command,
     device::{
         Net,
@@ -221,8 +222,7 @@ fn send(info: &VirtnetInfo, caps: Caps, state: &State, pairs: u16, rxhash: bool)
 }
 
 /// Sends `new`, which is in force from then on if the device takes it; else what was stays.
-fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Result {
-    let info = dev.data();
+fn commit(info: &VirtnetInfo, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Result {
     let sent = send(info, caps, &new, pairs, rxhash);
     match sent {
         Ok(()) => {
@@ -232,13 +232,17 @@ fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Re
                 .rxhash
                 .store(rxhash && caps.report, Ordering::Relaxed);
         }
-        // Nobody knows what a device makes of a command that it doesn't answer in time.
-        Err(e) if e == ETIMEDOUT => dev.schedule_reset_work(),
         // A device may stop hashing altogether when it refuses a command (QEMU's does).
         Err(e) if e == EINVAL => restore(info, caps),
         Err(_) => {}
     }
     sent
+}
+
+/// The same for the user, without a change of the number of pairs.
+fn change(dev: &Net, caps: Caps, new: State, rxhash: bool) -> Result {
+    let info = dev.data();
+    commit(info, caps, new, info.pairs(), rxhash).inspect_err(|e| channels::resync(dev, *e))
 }
 
 /// Sends what is in force once more.
@@ -272,7 +276,7 @@ pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
         new.spread(pairs);
     }
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-    commit(dev, caps, new, pairs, rxhash)?;
+    commit(info, caps, new, pairs, rxhash)?;
     if lost {
         dev.table_is_lost(rtnl);
     }
@@ -336,7 +340,7 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures) -> Result {
     match info.rss.caps() {
         Some(caps) if caps.table == 0 => {
             let state = info.rss.state.lock().copy()?;
-            commit(dev, caps, state, info.pairs(), on)
+            change(dev, caps, state, on)
         }
         _ => {
             info.rss.rxhash.store(on, Ordering::Relaxed);
@@ -379,7 +383,6 @@ impl rxfh::Ops for Rxfh {
     fn set(dev: &Net, table: Option<&[u32]>, key: Option<&[u8]>, _rtnl: &mut Rtnl) -> Result {
         let info = dev.data();
         let caps = info.rss.caps().ok_or_else(eopnotsupp)?;
-        let pairs = info.pairs();
         let mut new = info.rss.state.lock().copy()?;
         if let Some(table) = table {
             if table.len() != new.table.len() {
@@ -388,7 +391,7 @@ impl rxfh::Ops for Rxfh {
             for (to, from) in new.table.iter_mut().zip(table) {
                 *to = u16::try_from(*from)?;
             }
-            if !new.fits(pairs) {
+            if !new.fits(info.pairs()) {
                 return Err(EINVAL);
             }
         }
@@ -396,7 +399,7 @@ impl rxfh::Ops for Rxfh {
             new.key = key.try_into().map_err(|_| EINVAL)?;
         }
         let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-        commit(dev, caps, new, pairs, rxhash)
+        change(dev, caps, new, rxhash)
     }
 
     fn fields(dev: &Net, flow: Flow) -> Result<Fields> {
@@ -416,6 +419,6 @@ impl rxfh::Ops for Rxfh {
         }
         new.types = types;
         let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-        commit(dev, caps, new, info.pairs(), rxhash)
+        change(dev, caps, new, rxhash)
     }
 }

@@ -15,7 +15,7 @@ negotiated 57 && report=yes || report=
 # --- what is set ------------------------------------------------------------------------------------------------------
 
 indir() { ethtool -x "$NETIF" | awk '/^ +[0-9]+: / { for (i = 2; i <= NF; i++) printf "%s ", $i }'; }
-key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | sed -n 2p; }
+key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | grep -E '^([0-9a-f]{2}:)+'; }
 even() { local i; for ((i = 0; i < $(wc -w <<<"$(indir)"); i++)); do printf '%d ' $((i % $1)); done; }
 fields() { ethtool -n "$NETIF" rx-flow-hash "$1" 2>&1 | sed -nE 's/^(IP SA|IP DA|L4 bytes 0 & 1.*|L4 bytes 2 & 3.*|.*None.*)$/\1/p' |
 	sed -E 's/IP SA/s/; s/IP DA/d/; s/L4 bytes 0.*/f/; s/L4 bytes 2.*/n/; s/.*None.*/-/' | tr -d '\n'; }
@@ -94,11 +94,10 @@ arrived() {
 	[ $((others * 2)) -le "$least" ] || bad "$what: $others packets on other queues than $q (${before[*]} to ${after[*]})"
 }
 DGRAMS=20
-udp() { # 4|6 OUR-PORT: datagrams to the peer, which sends them back
-	local to=UDP4:$PEER:$ECHO n
+udp() { # 4|6 OUR-PORT [HOW-MANY]: datagrams to the peer, which sends them back
+	local to=UDP4:$PEER:$ECHO bytes=$((${3:-DGRAMS} * 64))
 	[ "$1" = 6 ] && to=UDP6:[$PEER6]:$ECHO
-	n=$(head -c $((DGRAMS * 64)) /dev/zero | socat -b 64 -t 0.5 - "$to,sourceport=$2" | wc -c)
-	[ "$n" -ge $((DGRAMS * 64)) ] || { bad "$n bytes of $((DGRAMS * 64)) came back"; return 0; }
+	[ "$(head -c $bytes /dev/zero | socat -b 64 -t 0.5 - "$to,sourceport=$2" | wc -c)" = $bytes ]
 }
 tcp() { # 4|6 OUR-PORT: some packets of a connection to the peer's service
 	local to=TCP4:$PEER:7000
@@ -124,12 +123,25 @@ ports() {
 		echo "$PORT $q"
 	done
 }
-# A flow for each queue.
+# A flow for each queue, all at once; their numbers of packets tell them apart.
 flows() {
-	local port q
+	local list port q before after i n=0 want=() pids=()
+	list=$(ports "$2")
+	PORT=$((PORT + 400))
+	read -ra before <<<"$(counts)"
 	while read -r port q; do
-		arrived "$q" $DGRAMS "$1: UDP/$2 port $port" udp "$2" "$port"
-	done < <(ports "$2")
+		n=$((n + 10))
+		want[q]=$n
+		udp "$2" "$port" $n &
+		pids+=($!)
+	done <<<"$list"
+	for i in "${pids[@]}"; do wait "$i" || bad "$1: datagrams over IPv$2 didn't come back"; done
+	read -ra after <<<"$(counts)"
+	for ((i = 0; i < max; i++)); do
+		n=$((after[i] - before[i] - ${want[i]:-0}))
+		[ $n -ge 0 ] && [ $n -le 5 ] ||
+			bad "$1: $((after[i] - before[i])) packets on queue $i instead of ${want[i]:-0} (UDP over IPv$2, port and queue: ${list//$'\n'/, })"
+	done
 }
 # Flows over ports all by the queue of the addresses.
 flows_by_addrs() {
@@ -434,7 +446,7 @@ else
 	for n in 1 "$max" 2 "$max" 1 3 "$max"; do
 		set_pairs "$n" || bad "combined $n refused"
 		PORT=$((PORT + 1))
-		udp 4 $PORT
+		udp 4 $PORT || bad "datagrams were lost with $n"
 	done
 	wait $pid
 	[ ! -s "$WORK/lost" ] || bad "$(wc -l <"$WORK/lost") of 40 pings were lost"
