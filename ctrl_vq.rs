@@ -165,7 +165,7 @@ impl CtrlVq {
             .as_mut()
             .ok_or_else(crate::sync::errno::eopnotsupp)?;
         while state.late > 0 && vq.get_buf().is_some() {
-            state.late -= 1;
+            state.late = state.late.saturating_sub(1);
         }
         if state.late > 0 {
             return Err(EIO);

@@ -98,10 +98,12 @@ struct NameCell {
 impl core::fmt::Write for NameCell {
     fn write_str(&mut self, s: &str) -> core::fmt::Result {
         for b in s.bytes() {
-            if self.at + 1 < Strings::LEN {
+            // The last byte stays zero.
+            let next = self.at.saturating_add(1);
+            if next < Strings::LEN {
                 if let Some(cell) = self.buf.get_mut(self.at) {
                     *cell = b;
-                    self.at += 1;
+                    self.at = next;
                 }
             }
         }

@@ -29,15 +29,16 @@ pub(crate) fn pair_cpus(pair: u32, pairs: u32, cpus: u32) -> Range<u32> {
     }
     if pairs >= cpus {
         return match pair.checked_rem(cpus) {
-            // The remainder is below `cpus`, so that adding 1 cannot overflow.
-            Some(rank) => rank..rank + 1,
+            // The remainder is below `cpus`, so that adding 1 never saturates.
+            Some(rank) => rank..rank.saturating_add(1),
             None => 0..0,
         };
     }
     // `pairs * base + extra == cpus` and `pair < pairs`: neither the start nor the end of the
-    // slice can be above `cpus`, so that nothing here overflows.
-    let start = pair * base + pair.min(extra);
-    start..start + base + u32::from(pair < extra)
+    // slice can be above `cpus`, so that nothing here saturates.
+    let start = pair.saturating_mul(base).saturating_add(pair.min(extra));
+    let len = base.saturating_add(u32::from(pair < extra));
+    start..start.saturating_add(len)
 }
 
 /// Returns the lowest queue pair out of `pairs` whose [`pair_cpus`] range holds `rank`, among
