@@ -88,7 +88,7 @@ impl driver::Driver for VirtioNet {
 
     const FEATURES: &'static [u32] = &features::SUPPORTED;
     const FEATURES_LEGACY: &'static [u32] = &features::SUPPORTED_LEGACY;
-    const IDS: &'static IdTable = &crate::ID_TABLE_STATIC;
+    const IDS: &'static IdTable = &crate::ID_TABLE;
 
     fn validate(dev: &Device, offered: Features) -> Result<Features> {
         let (mut accepted, refused) = features::resolve(offered);

@@ -57,10 +57,10 @@ const VERSION: &str = "0.1.0";
 /// The virtio device type "network card" (specification section 5).
 const VIRTIO_ID_NET: u32 = 1;
 
-const ID_TABLE: virtio::id_table::Table<1> =
-    virtio::id_table::table([(virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET), ())]);
-kernel::module_device_table!("virtio", MODULE_VIRTIO_TABLE, ID_TABLE);
-static ID_TABLE_STATIC: virtio::id_table::Table<1> = ID_TABLE;
+virtio::id_table::device_table!(
+    ID_TABLE,
+    [virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET)]
+);
 
 /// Number of the CPU hotplug state, for interfaces that appear.
 static HOTPLUG_STATE: AtomicI32 = AtomicI32::new(0);

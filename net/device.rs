@@ -472,7 +472,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,
         }? Error);
         // SAFETY: The slot is valid, and pinned until `free_netdev`.
-        unsafe { init.__pinned_init(slot)? };
+        unsafe { crate::sync::init::init_at(slot, init)? };
         core::mem::forget(raw);
         // INVARIANT: Initialised, not registered. From here on its `Drop` takes it down.
         let this = Self(dev, PhantomData);

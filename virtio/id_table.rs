@@ -2,13 +2,10 @@
 
 //! The device table.
 //!
-//! Kernel 7.3 changes `IdArray::new_without_index`; that concerns this file only.
+//! Kernel 7.3 makes tables without data for each entry another way; that concerns this file only.
 
 use crate::bindings;
-use kernel::device_id::{
-    IdArray,
-    RawDeviceId, //
-};
+use kernel::device_id::RawDeviceId;
 
 /// One entry of the table: `struct virtio_device_id`.
 #[repr(transparent)]
@@ -33,10 +30,33 @@ impl DeviceId {
 /// A table of any length.
 pub(crate) type IdTable = dyn kernel::device_id::IdTable<DeviceId, ()> + Sync;
 
-/// The table's type.
-pub(crate) type Table<const N: usize> = IdArray<DeviceId, (), N>;
-
-/// Builds a table.
-pub(crate) const fn table<const N: usize>(ids: [(DeviceId, ()); N]) -> Table<N> {
-    IdArray::new_without_index(ids)
+/// Makes the table and the alias that modprobe goes by. In the crate's root, whose name the alias
+/// is filed under.
+#[cfg(not(kernel_7_3))]
+macro_rules! device_table {
+    ($table:ident, [$($id:expr),*]) => {
+        const IDS: $crate::virtio::id_table::Table<{ [$($id),*].len() }> =
+            $crate::virtio::id_table::Table::new_without_index([$(($id, ())),*]);
+        kernel::module_device_table!("virtio", MODULE_VIRTIO_TABLE, IDS);
+        static $table: $crate::virtio::id_table::Table<{ [$($id),*].len() }> = IDS;
+    };
 }
+
+/// As above.
+#[cfg(kernel_7_3)]
+macro_rules! device_table {
+    ($table:ident, [$($id:expr),*]) => {
+        kernel::module_device_table!(
+            "virtio",
+            $crate::virtio::id_table::DeviceId,
+            $table,
+            @none,
+            [$($id),*]
+        );
+    };
+}
+pub(crate) use device_table;
+
+/// The table's type.
+#[cfg(not(kernel_7_3))]
+pub(crate) type Table<const N: usize> = kernel::device_id::IdArray<DeviceId, (), N>;
