@@ -13,6 +13,9 @@ CELL ?=
 B ?=
 RUSTC ?= rustc
 
+# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental (qemu-test/tree --help).
+KERNEL ?= forky
+export KERNEL
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 TREE := qemu-test/tree
@@ -110,7 +113,7 @@ module: prepared
 kdir: ## make the toolchain tree and a build tree for Debian's kernel
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
-	@echo "Build with: $(TREE) run -- make KDIR=/cache/kdir"
+	@echo "Build with: $(if $(filter-out forky,$(KERNEL)),KERNEL=$(KERNEL) )$(TREE) run -- make KDIR=/cache/kdir"
 	@echo "(outside the tree the build tree is KDIR=$$($(TREE) kdir), for the very rustc it was made with)"
 
 demo: ## show the driver at work in a guest: queues, IRQs, throughput
@@ -133,7 +136,8 @@ bench-quick: module ## the same for the most telling loads (some minutes)
 
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
-	@echo "KDIR=… names the kernel build tree; qemu-test/tree --help tells about the toolchain tree."
+	@echo "KDIR=… names the kernel build tree; KERNEL=sid or experimental takes another of Debian's kernels for the tree and"
+	@echo "the guests; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints doc host-test prepared module kdir demo check shell \
 	selftests bench bench-quick help
