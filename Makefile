@@ -60,7 +60,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs))
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints doc host-test:
+fmt fmt-check clippy failpoints panics doc host-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -95,6 +95,9 @@ doc: check-kdir all ## the crate's documentation, private items too, in doc/
 
 host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+panics: check-kdir all ## say where the module could panic
+	@qemu-test/check-panics
+
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
 
 endif
@@ -139,5 +142,5 @@ help: ## this list
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid or experimental takes another of Debian's kernels for the tree and"
 	@echo "the guests; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints doc host-test prepared module kdir demo check shell \
-	selftests bench bench-quick help
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test packaging-check dkms-install \
+	dkms-uninstall prepared module kdir demo check shell selftests bench bench-quick help
