@@ -71,8 +71,8 @@ impl BigBuf {
     /// Entries of the scatterlist.
     #[inline]
     fn entries(&self) -> u32 {
-        // CAST: At most 18.
-        self.count as u32 + u32::from(self.split != 0)
+        // CAST: At most 17.
+        (self.count as u32).saturating_add(u32::from(self.split != 0))
     }
 
     /// Puts pages that `alloc` gives where they are missing. False if it gave too few.
