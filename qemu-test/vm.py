@@ -19,9 +19,10 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import accel          # noqa: E402
-import initramfs      # noqa: E402
-from qmp import Qmp   # noqa: E402
+import accel                       # noqa: E402
+import initramfs                   # noqa: E402
+from qmp import Qmp                # noqa: E402
+from testdev import TestDevice     # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
@@ -33,6 +34,7 @@ DEFAULTS = {
     "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
     "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
+    "testdev": None, "env": {},
 }
 
 
@@ -103,6 +105,8 @@ class Guest:
         self.ko = ko
         self.qmp = None
         self.proc = None
+        self.testdev = None
+        self.violations = None
         self.test = None
         self.timed_out = False
         self.console = self.out / "console.log"
@@ -115,6 +119,10 @@ class Guest:
 
     def dut_options(self):
         s = self.spec
+        if s["testdev"] is not None:
+            # It has one interrupt vector, which makes the driver use the interrupt line.
+            return {"driver": "vhost-user-test-device-pci", "id": "nic0", "bus": "rp0", "chardev": "dev0", "virtio-id": "1",
+                    "num_vqs": str(2 * s["queues"] + 1), "config_size": "24", "vq_size": "256", **options(s["device"])}
         opts = {"driver": "virtio-net-pci", "id": "nic0", "bus": "rp0", "netdev": "net0", "mac": DUT_MAC}
         if s["queues"] > 1:
             opts["mq"] = "on"
@@ -133,6 +141,7 @@ class Guest:
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
             "S3": "yes" if s["s3"] else "", "KSFT_MACHINE_SLOW": "yes",
+            "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
         }
         return "".join(f"{k}='{v}'\n" for k, v in e.items())
 
@@ -165,6 +174,21 @@ class Guest:
                     shutil.copyfileobj(f, out, 1 << 20)
         return path
 
+    def testdev_options(self):
+        """What the test device is started with; the word "tap" stands for the tap that other guests have."""
+        words = self.spec["testdev"].split()
+        return [f"pairs={self.spec['queues']}"] + ["tap=tapA" if w == "tap" else w for w in words]
+
+    def dut_arguments(self):
+        """The card under test, as arguments of QEMU."""
+        s = self.spec
+        device = ["-device", ",".join(v if k == "driver" else f"{k}={v}" for k, v in self.dut_options().items())]
+        if s["testdev"] is not None:
+            return ["-object", f"memory-backend-memfd,id=mem,size={s['memory']}M,share=on", "-machine", "memory-backend=mem",
+                    "-chardev", f"socket,id=dev0,path={self.run_dir}/testdev", *device]
+        return ["-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
+                + (f",queues={s['queues']}" if s["queues"] > 1 else ""), *device]
+
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
@@ -184,9 +208,7 @@ class Guest:
             "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off", "-serial", "chardev:ctl",
             "-qmp", f"unix:{self.run_dir}/qmp,server=on,wait=off",
             "-device", "pcie-root-port,id=rp0,chassis=1,slot=1",
-            "-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
-            + (f",queues={s['queues']}" if s["queues"] > 1 else ""),
-            "-device", ",".join(v if k == "driver" else f"{k}={v}" for k, v in self.dut_options().items()),
+            *self.dut_arguments(),
         ]
         if s["peer"]:
             q = int(options(s["peer_device"]).pop("queues", 1))
@@ -209,6 +231,11 @@ class Guest:
             (self.run_dir / name).unlink(missing_ok=True)
         cmd = self.command()
         (self.out / "command").write_text(" \\\n  ".join(cmd) + "\n")
+        if self.spec["testdev"] is not None:
+            try:
+                self.testdev = TestDevice(self.run_dir, self.out / "testdev.log", self.testdev_options())
+            except OSError as e:
+                sys.exit(f"vm: guest {self.name}: {e}")
         self.started = time.monotonic()
         interactive = self.spec["job"] == "shell"
         err = open(self.out / "qemu.log", "wb")
@@ -248,6 +275,9 @@ class Guest:
             self.timed_out = True
             self.stop()
         self.thread.join(5)
+        if self.testdev:
+            self.violations = self.testdev.violations()
+            self.testdev.stop()
         self.seconds = time.monotonic() - self.started
         return not self.timed_out
 
@@ -255,6 +285,8 @@ class Guest:
         if self.proc and self.proc.poll() is None:
             self.proc.kill()
             self.proc.wait()
+        if self.testdev:
+            self.testdev.stop()
 
     # --- the control channel ------------------------------------------------------------------------------------------
 
@@ -311,13 +343,17 @@ class Guest:
             return ok, reply
         if cmd == "plug":
             opts = self.dut_options()
-            opts["vectors"] = int(opts["vectors"])
             for k, v in opts.items():
                 if v in ("on", "off") and k != "driver":
                     opts[k] = v == "on"
-                elif k in ("host_mtu", "rx_queue_size", "tx_queue_size", "speed"):
+                elif k in ("vectors", "host_mtu", "rx_queue_size", "tx_queue_size", "speed", "virtio-id", "num_vqs",
+                           "config_size", "vq_size"):
                     opts[k] = int(v)
             return self.qmp.command("device_add", opts)
+        if cmd == "device":
+            if not self.testdev:
+                return False, "this guest has no test device"
+            return self.testdev.command(req["run"])
         if cmd == "wake":
             threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
             return True, ""
@@ -339,6 +375,7 @@ def main():
         ap.add_argument(f"--{key}", type=int, default=DEFAULTS[key])
     for key in ("device", "params", "append", "qemu", "peer_device"):
         ap.add_argument(f"--{key.replace('_', '-')}", default="")
+    ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
     ap.add_argument("--peer", action="store_true", help="a second NIC, in the guest's namespace 'peer'")
     ap.add_argument("--python", action="store_true", help="a guest with Python in it")

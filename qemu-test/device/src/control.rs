@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What tests say to the device, one line each, and what it answers.
+
+use crate::net::Net;
+use crate::spec::{self, number, S_ANNOUNCE, S_LINK_UP};
+use crate::stack;
+
+const HELP: &str = "help                      this
+stats                     all counters and settings, one a line
+stat NAME                 one of them
+set FIELD VALUE           a field of the configuration: mac status max_pairs mtu speed duplex rss_key rss_table hash_types
+irq                       a configuration interrupt
+link up|down              the link's state, with an interrupt
+announce                  ask for an announcement, with an interrupt
+features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
+acked                     what the driver has accepted
+gen COUNT SIZE QUEUE PORT datagrams of SIZE bytes of contents for the guest's PORT
+violations [clear]        rules that the driver has broken: how many, then which";
+
+/// Carries a command out.
+pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        ["help"] => Ok(HELP.into()),
+        ["stats"] => Ok(stats(net).iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join("\n")),
+        ["stat", name] => stats(net)
+            .into_iter()
+            .find(|s| s.0 == name)
+            .map(|s| s.1)
+            .ok_or(format!("there is no {name}")),
+        ["set", field, value] => net.config.set(field, value).map(|()| String::new()),
+        ["irq"] => {
+            net.config_irq();
+            Ok(String::new())
+        }
+        ["link", state] => {
+            match state {
+                "up" => net.config.status |= S_LINK_UP,
+                "down" => net.config.status &= !S_LINK_UP,
+                _ => return Err("up or down".into()),
+            }
+            net.config_irq();
+            Ok(String::new())
+        }
+        ["announce"] => {
+            net.config.status |= S_ANNOUNCE;
+            net.config_irq();
+            Ok(String::new())
+        }
+        ["features"] => Ok(spec::feature_names(net.features)),
+        ["features", text] => {
+            net.features = spec::parse_features(text, net.options.features)?;
+            Ok(spec::feature_names(net.features))
+        }
+        ["acked"] => Ok(spec::feature_names(net.acked)),
+        ["gen", count, size, queue, port] => {
+            let n = |t| number(t).and_then(|n| usize::try_from(n).map_err(|e| e.to_string()));
+            let (count, size, queue, port) = (n(count)?, n(size)?, n(queue)?, n(port)?);
+            if size > 65000 || queue * 2 + 1 >= net.vqs.len() {
+                return Err("too large".into());
+            }
+            let mac = net.set.mac.unwrap_or(net.config.mac);
+            for i in 0..count {
+                let data = vec![i as u8; size];
+                net.deliver(queue, stack::datagram(mac, 9, port as u16, &data));
+            }
+            Ok(String::new())
+        }
+        ["violations"] => Ok(net.rules.text()),
+        ["violations", "clear"] => {
+            net.rules = Default::default();
+            Ok(String::new())
+        }
+        _ => Err(format!("not understood: {line} (try help)")),
+    }
+}
+
+/// Everything that can be asked for.
+fn stats(net: &Net) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut add = |k: String, v: String| out.push((k, v));
+    let s = &net.set;
+    add("pairs".into(), s.pairs.to_string());
+    add("max_tx".into(), s.max_tx.to_string());
+    add("promisc".into(), u8::from(s.promisc).to_string());
+    add("allmulti".into(), u8::from(s.allmulti).to_string());
+    add("unicast".into(), s.macs.0.to_string());
+    add("multicast".into(), s.macs.1.to_string());
+    add("vlans".into(), format!("{:?}", s.vlans));
+    add("offloads".into(), format!("{:#x}", s.guest_offloads));
+    add("commands".into(), s.commands.to_string());
+    add("commands_ok".into(), s.commands_ok.to_string());
+    add("announced".into(), s.announced.to_string());
+    add("steering".into(), s.steering.text());
+    add("status".into(), net.config.status.to_string());
+    let ctrl = net.ctrl_index();
+    for (i, vq) in net.vqs.iter().enumerate() {
+        let q = if i == ctrl {
+            "ctrl".to_string()
+        } else {
+            format!("{}{}", if i % 2 == 0 { "rx" } else { "tx" }, i / 2)
+        };
+        let c = &vq.count;
+        for (k, v) in [
+            ("live", u64::from(vq.live())),
+            ("kicks", c.kicks),
+            ("interrupts", c.interrupts),
+            ("packets", c.packets),
+            ("bytes", c.bytes),
+            ("overruns", c.overruns),
+            ("gso_packets", c.gso_packets),
+            ("max_packets", vq.coal.max_packets.into()),
+            ("max_usecs", vq.coal.max_usecs.into()),
+        ] {
+            add(format!("{q}.{k}"), v.to_string());
+        }
+    }
+    out
+}

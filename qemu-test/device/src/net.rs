@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The network device: rings, packets, and what it does with them when it is honest.
+
+use std::collections::VecDeque;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::ctrl::Steering;
+use crate::mem::Mem;
+use crate::ring::{Chain, Vq};
+use crate::rules::{self, Violations};
+use crate::spec::{f, hdr, Config, Hdr, S_LINK_UP};
+use crate::stack;
+use crate::tap::Tap;
+use crate::vhost;
+
+/// Packets that wait for buffers, for each queue.
+const BACKLOG: usize = 512;
+
+/// What the device is started with.
+pub struct Options {
+    pub pairs: u16,
+    pub features: u64,
+    pub config: Config,
+    /// Name of a tap; none: the device answers itself.
+    pub tap: Option<String>,
+}
+
+/// A packet on its way to the guest.
+#[derive(Clone)]
+pub struct Packet {
+    pub hdr: Hdr,
+    pub data: Vec<u8>,
+}
+
+/// The device.
+pub struct Net {
+    pub mem: Mem,
+    pub vqs: Vec<Vq>,
+    /// Kicks that the event loop doesn't know yet.
+    pub new_kicks: Vec<bool>,
+    /// The channel to QEMU.
+    pub back: Option<UnixStream>,
+    /// Offered.
+    pub features: u64,
+    /// What the device was started with, to come back to.
+    pub options: Options,
+    pub acked: u64,
+    pub config: Config,
+    pub rules: Violations,
+    pub taps: Vec<Tap>,
+    /// What the control queue has set.
+    pub set: Settings,
+    backlog: Vec<VecDeque<Packet>>,
+}
+
+/// What the driver has set by commands; gone with a reset.
+#[derive(Default)]
+pub struct Settings {
+    pub pairs: u16,
+    pub max_tx: u16,
+    pub mac: Option<[u8; 6]>,
+    pub promisc: bool,
+    pub allmulti: bool,
+    pub macs: (u32, u32),
+    pub vlans: Vec<u16>,
+    pub guest_offloads: u64,
+    pub steering: Steering,
+    pub commands: u64,
+    pub commands_ok: u64,
+    pub announced: u64,
+}
+
+impl Net {
+    pub fn new(options: Options) -> Result<Self, String> {
+        let n = usize::from(options.pairs) * 2 + 1;
+        let mut taps = Vec::new();
+        if let Some(name) = &options.tap {
+            for _ in 0..options.pairs {
+                taps.push(Tap::open(name, options.pairs > 1).map_err(|e| format!("tap {name}: {e}"))?);
+            }
+        }
+        Ok(Self {
+            mem: Mem::default(),
+            vqs: (0..n).map(|_| Vq::default()).collect(),
+            new_kicks: vec![false; n],
+            back: None,
+            features: options.features,
+            acked: 0,
+            config: options.config.clone(),
+            rules: Violations::default(),
+            taps,
+            set: Settings::default(),
+            backlog: (0..options.pairs).map(|_| VecDeque::new()).collect(),
+            options,
+        })
+    }
+
+    /// Notes a broken rule.
+    pub fn bad(&mut self, text: String) {
+        self.rules.add(text);
+    }
+
+    pub fn has(&self, bits: u64) -> bool {
+        self.acked & bits != 0
+    }
+
+    pub fn offered(&self) -> u64 {
+        self.features
+    }
+
+    pub fn hdr_len(&self) -> usize {
+        if self.has(f::HASH_REPORT) {
+            20
+        } else {
+            12
+        }
+    }
+
+    pub fn mtu(&self) -> u32 {
+        if self.has(f::MTU) {
+            self.config.mtu.into()
+        } else {
+            65535
+        }
+    }
+
+    /// Number of the control queue.
+    pub fn ctrl_index(&self) -> usize {
+        if self.has(f::MQ | f::RSS) {
+            self.vqs.len() - 1
+        } else {
+            2
+        }
+    }
+
+    pub fn config_bytes(&self) -> [u8; crate::spec::CONFIG_SIZE] {
+        self.config.bytes()
+    }
+
+    /// The guest gets a configuration interrupt.
+    pub fn config_irq(&mut self) {
+        if let Some(back) = &mut self.back {
+            if let Err(e) = vhost::config_changed(back) {
+                eprintln!("configuration interrupt: {e}");
+            }
+        }
+    }
+
+    // --- what vhost-user sets up --------------------------------------------------------------------------------
+
+    /// The driver has chosen its features: a new life begins.
+    pub fn set_features(&mut self, features: u64) {
+        self.acked = features & !f::PROTOCOL_FEATURES;
+        if self.acked & !self.features != 0 {
+            self.bad("2.2.1: a feature that was not offered".into());
+        }
+        self.set = Settings {
+            pairs: 1,
+            max_tx: 1,
+            guest_offloads: self.acked,
+            ..Settings::default()
+        };
+        let event_idx = self.has(f::EVENT_IDX);
+        for vq in &mut self.vqs {
+            vq.event_idx = event_idx;
+            vq.coal = Default::default();
+            // Rings are enabled from the start by a front end without protocol features.
+            vq.enabled = features & f::PROTOCOL_FEATURES == 0;
+        }
+        for q in &mut self.backlog {
+            q.clear();
+        }
+        self.apply_pairs();
+    }
+
+    /// The number of pairs has changed: the tap's queues follow, and its offloads.
+    pub fn apply_pairs(&mut self) {
+        let offloads = self.set.guest_offloads;
+        for (i, tap) in self.taps.iter_mut().enumerate() {
+            tap.attach(i < usize::from(self.set.pairs));
+            if i == 0 {
+                tap.set_offloads(offloads);
+            }
+        }
+    }
+
+    pub fn with_vq(&mut self, index: usize, change: impl FnOnce(&mut Vq)) {
+        match self.vqs.get_mut(index) {
+            Some(vq) => change(vq),
+            None => eprintln!("there is no queue {index}"),
+        }
+    }
+
+    pub fn set_ring(&mut self, index: usize, desc: u64, avail: u64, used: u64) {
+        // The driver has cleared the used index, or it is what it was.
+        let next_used = self.mem.load16(used + 2).unwrap_or(0);
+        self.with_vq(index, |vq| {
+            (vq.desc, vq.avail, vq.used) = (desc, avail, used);
+            vq.next_used = next_used;
+        });
+    }
+
+    pub fn set_kick(&mut self, index: usize, kick: Option<EventFd>) {
+        let on = kick.is_some();
+        self.with_vq(index, |vq| {
+            vq.kick = kick;
+            if on {
+                vq.start();
+            }
+        });
+        if let Some(new) = self.new_kicks.get_mut(index) {
+            *new = on;
+        }
+        self.handle(index);
+    }
+
+    pub fn enable_vq(&mut self, index: usize, on: bool) {
+        self.with_vq(index, |vq| vq.enabled = on);
+        if on {
+            self.handle(index);
+        }
+    }
+
+    /// Stops a ring; returns what its next available index is.
+    pub fn stop_vq(&mut self, index: usize) -> u16 {
+        let mut base = 0;
+        self.with_vq(index, |vq| {
+            vq.started = false;
+            vq.kick = None;
+            vq.call = None;
+            vq.due = None;
+            base = vq.next_avail;
+        });
+        base
+    }
+
+    // --- rings ------------------------------------------------------------------------------------------------------
+
+    /// The driver has notified a queue.
+    pub fn kicked(&mut self, index: usize) {
+        self.with_vq(index, |vq| {
+            vq.count.kicks += 1;
+            if let Some(kick) = &vq.kick {
+                let _ = kick.read();
+            }
+        });
+        self.handle(index);
+    }
+
+    /// Serves a queue, whatever it is for.
+    pub fn handle(&mut self, index: usize) {
+        if !self.vqs.get(index).is_some_and(|vq| vq.live()) {
+            return;
+        }
+        if index == self.ctrl_index() && self.has(f::CTRL_VQ) {
+            self.serve_ctrl(index);
+        } else if index % 2 == 1 {
+            self.serve_tx(index);
+        } else {
+            self.serve_rx(index / 2);
+        }
+    }
+
+    /// The next buffer of a queue; what the driver broke is noted.
+    pub fn pop(&mut self, index: usize) -> Option<Chain> {
+        let vq = &mut self.vqs[index];
+        loop {
+            match vq.pop(&self.mem) {
+                Ok(chain) => return chain,
+                Err(e) => self.rules.add(format!("2.7: queue {index}: {e}")),
+            }
+        }
+    }
+
+    fn serve_tx(&mut self, index: usize) {
+        // Bounded, so that one queue can't keep all others waiting.
+        for _ in 0..8 {
+            self.vqs[index].ask_kick(&self.mem, false);
+            for _ in 0..256 {
+                let Some(chain) = self.pop(index) else { break };
+                self.transmitted(index, &chain);
+            }
+            let vq = &mut self.vqs[index];
+            vq.notify(&self.mem);
+            vq.ask_kick(&self.mem, true);
+            if vq.pending(&self.mem) == 0 {
+                return;
+            }
+        }
+        if let Some(kick) = &self.vqs[index].kick {
+            let _ = kick.write(1);
+        }
+    }
+
+    /// A packet from the driver.
+    fn transmitted(&mut self, index: usize, chain: &Chain) {
+        let pair = index / 2;
+        let data = match chain.read(&self.mem) {
+            Ok(d) => d,
+            Err(e) => {
+                self.bad(format!("2.7: queue {index}: {e}"));
+                Vec::new()
+            }
+        };
+        if !chain.inp.is_empty() {
+            self.bad("5.1.6.2: a packet with a writable part".into());
+        }
+        if pair >= usize::from(self.set.max_tx) {
+            self.bad("5.1.6.5.6.1: a packet on a transmit queue that is not in use".into());
+        }
+        let hlen = self.hdr_len();
+        if let Some(p) = data.get(hlen..) {
+            let h = Hdr::parse(&data);
+            let (acked, mtu, rules) = (self.acked, self.mtu(), &mut self.rules);
+            rules::transmit(&h, p, acked, mtu, |b| rules.add(b));
+            let c = &mut self.vqs[index].count;
+            c.packets += 1;
+            c.bytes += p.len() as u64;
+            if h.flags & hdr::NEEDS_CSUM != 0 {
+                c.needs_csum += 1;
+            } else {
+                c.csum_none += 1;
+            }
+            if h.gso_type != 0 {
+                c.gso_packets += 1;
+                c.gso_bytes += p.len() as u64;
+                c.gso_segments += (p.len() as u64).div_ceil(u64::from(h.gso_size.max(1)));
+            }
+            self.forward(pair, h, p);
+        } else {
+            self.bad(format!("5.1.6.2: {} bytes, less than the header", data.len()));
+            self.vqs[index].count.malformed += 1;
+        }
+        self.used_tx(index, chain.head);
+    }
+
+    fn used_tx(&mut self, index: usize, head: u16) {
+        self.vqs[index].push(&self.mem, head.into(), 0);
+    }
+
+    /// The packet goes to the tap, or is answered here.
+    fn forward(&mut self, pair: usize, h: Hdr, p: &[u8]) {
+        if self.config.status & S_LINK_UP == 0 && self.has(f::STATUS) {
+            return;
+        }
+        if let Some(tap) = self.taps.get_mut(pair) {
+            let out = Hdr { num_buffers: 0, ..h };
+            tap.send(&[&out.bytes(), p].concat());
+            return;
+        }
+        let mut p = p.to_vec();
+        if h.flags & hdr::NEEDS_CSUM != 0 {
+            stack::complete(&mut p, h.csum_start.into(), h.csum_offset.into());
+        }
+        if h.gso_type != 0 {
+            return;
+        }
+        if let Some(answer) = stack::answer(&p) {
+            self.deliver(pair, answer);
+        }
+    }
+
+    /// A packet whose checksum is right, for the guest; on `pair` unless the driver steers by a hash.
+    pub fn deliver(&mut self, pair: usize, data: Vec<u8>) {
+        let flags = if self.has(f::GUEST_CSUM) { hdr::DATA_VALID } else { 0 };
+        self.deliver_as(
+            pair,
+            Packet {
+                hdr: Hdr {
+                    flags,
+                    ..Hdr::default()
+                },
+                data,
+            },
+        );
+    }
+
+    /// A packet with a header of the caller's.
+    pub fn deliver_as(&mut self, pair: usize, packet: Packet) {
+        if self.config.status & S_LINK_UP == 0 && self.has(f::STATUS) {
+            return;
+        }
+        let pair = self.set.steering.queue(&packet.data).unwrap_or(pair);
+        let Some(queue) = self.backlog.get_mut(pair) else { return };
+        if queue.len() >= BACKLOG {
+            self.vqs[pair * 2].count.overruns += 1;
+            return;
+        }
+        queue.push_back(packet);
+        self.serve_rx(pair);
+    }
+
+    /// Puts what waits into the buffers that are there.
+    fn serve_rx(&mut self, pair: usize) {
+        let index = pair * 2;
+        if !self.vqs.get(index).is_some_and(|vq| vq.live()) {
+            return;
+        }
+        while let Some(packet) = self.backlog[pair].pop_front() {
+            if !self.receive(index, &packet) {
+                self.backlog[pair].push_front(packet);
+                break;
+            }
+        }
+        let vq = &mut self.vqs[index];
+        vq.notify(&self.mem);
+        // Only who waits for buffers needs to know of them.
+        let waiting = !self.backlog[pair].is_empty();
+        vq.ask_kick(&self.mem, waiting);
+        if waiting && vq.pending(&self.mem) > 0 {
+            if let Some(kick) = &vq.kick {
+                let _ = kick.write(1);
+            }
+        }
+    }
+
+    /// Takes buffers for `need` bytes; none (and nothing taken) if there aren't enough.
+    fn take(&mut self, index: usize, need: usize) -> Option<Vec<Chain>> {
+        let start = self.vqs[index].next_avail;
+        let (hlen, acked, mtu) = (self.hdr_len(), self.acked, self.mtu());
+        let (mut chains, mut room) = (Vec::new(), 0);
+        while room < need {
+            let Some(chain) = self.pop(index) else {
+                self.vqs[index].next_avail = start;
+                return None;
+            };
+            let out = chain.out.iter().map(|s| s.len as usize).sum();
+            let rules = &mut self.rules;
+            rules::receive_buffer(out, chain.room(), hlen, acked, mtu, |b| rules.add(b));
+            room += chain.room();
+            chains.push(chain);
+            if !self.has(f::MRG_RXBUF) {
+                break;
+            }
+        }
+        Some(chains)
+    }
+
+    /// Writes a packet into the ring; false without buffers.
+    fn receive(&mut self, index: usize, packet: &Packet) -> bool {
+        let hlen = self.hdr_len();
+        let total = hlen + packet.data.len();
+        let Some(chains) = self.take(index, total) else { return false };
+        let mut h = packet.hdr;
+        h.num_buffers = chains.len() as u16;
+        let mut bytes = h.bytes().to_vec();
+        if hlen == 20 {
+            let (value, report) = self.set.steering.report(&packet.data);
+            bytes.extend(value.to_le_bytes());
+            bytes.extend(report.to_le_bytes());
+            bytes.extend([0, 0]);
+        }
+        bytes.extend(&packet.data);
+        let mut used = Vec::new();
+        let mut rest = &bytes[..];
+        for chain in &chains {
+            let n = match chain.write_at(&self.mem, 0, rest) {
+                Ok(n) => n,
+                Err(e) => {
+                    self.bad(format!("2.7: queue {index}: {e}"));
+                    rest.len().min(chain.room())
+                }
+            };
+            rest = &rest[n..];
+            used.push((u32::from(chain.head), n as u32));
+        }
+        let c = &mut self.vqs[index].count;
+        c.packets += 1;
+        c.bytes += packet.data.len() as u64;
+        match h.flags {
+            x if x & hdr::NEEDS_CSUM != 0 => c.needs_csum += 1,
+            x if x & hdr::DATA_VALID != 0 => c.csum_valid += 1,
+            _ => c.csum_none += 1,
+        }
+        if h.gso_type != 0 {
+            c.gso_packets += 1;
+            c.gso_bytes += packet.data.len() as u64;
+        }
+        let vq = &mut self.vqs[index];
+        for (i, (id, len)) in used.iter().enumerate() {
+            vq.write_used(&self.mem, vq.next_used.wrapping_add(i as u16), *id, *len);
+        }
+        vq.show_used(&self.mem, vq.next_used.wrapping_add(used.len() as u16));
+        vq.waiting += 1;
+        true
+    }
+
+    /// The tap has packets for pair `i`.
+    pub fn from_tap(&mut self, i: usize) {
+        let mut buf = [0; 70000];
+        // With the backlog full, packets stay in the tap.
+        for _ in 0..64 {
+            if self.backlog[i].len() >= BACKLOG / 2 {
+                break;
+            }
+            let Some(n) = self.taps[i].receive(&mut buf) else { break };
+            let packet = Packet {
+                hdr: Hdr::parse(&buf),
+                data: buf[12..n].to_vec(),
+            };
+            if !self.vqs[i * 2].live() {
+                continue;
+            }
+            self.deliver_as(i, packet);
+        }
+    }
+
+    /// A pair whose tap is not to be read for now.
+    pub fn choked(&self, i: usize) -> bool {
+        self.backlog[i].len() >= BACKLOG / 2
+    }
+
+    // --- time -------------------------------------------------------------------------------------------------------
+
+    /// When something is due next.
+    pub fn due(&self) -> Option<Instant> {
+        self.vqs.iter().filter_map(|vq| vq.due).min()
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self) {
+        let now = Instant::now() + Duration::from_micros(1);
+        for vq in &mut self.vqs {
+            if vq.due.is_some_and(|d| d <= now) {
+                vq.notify_now(&self.mem);
+            }
+        }
+    }
+}

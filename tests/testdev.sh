@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The driver on the test device (qemu-test/device), which is honest here and checks what the driver does: traffic on each
+# pair, changes of their number, link and announcements. The rules that the device sees broken are a result of the guest.
+. "$(dirname "$0")/lib.sh"
+
+have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+plan 7
+
+dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+no_violations() { dev violations >"$WORK/v"; [ "$(head -1 "$WORK/v")" = 0 ]; }
+udp_in() { awk '/^Udp:/ && ++n == 2 { print $2 + $3 }' /proc/net/snmp; }
+
+begin
+reach || bad "no answer to ping"
+reach6 || bad "no answer to ping over IPv6"
+ping -q -c 50 -i 0.01 -s 1400 "$PEER" >"$WORK/ping" || bad "ping: $(tail -2 "$WORK/ping")"
+grep -q ' 0% packet loss' "$WORK/ping" || bad "ping: $(tail -2 "$WORK/ping")"
+verdict "the device answers"
+
+# Each pair receives what the device sends on it.
+begin
+max=$(max_pairs)
+for ((n = 1; n <= max; n++)); do
+	set_pairs "$n" || bad "$n pairs were refused"
+	[ "$(dev stat pairs)" = "$n" ] || bad "$n pairs wanted, the device has $(dev stat pairs)"
+	for ((i = 0; i < n; i++)); do
+		had=$(udp_in)
+		dev gen 20 500 $i 9999 || bad "the device can't send"
+		more() { [ $(($(udp_in) - had)) -ge 20 ]; }
+		wait_for 10 more || bad "pair $i of $n: $(($(udp_in) - had)) of 20 datagrams arrived"
+	done
+	reach || bad "$n pairs: no answer to ping"
+done
+verdict "each pair receives"
+
+# While the number of pairs changes, nothing is sent on a queue that is not in use: the device looks.
+begin
+ping -f -q -w 20 "$PEER" >/dev/null 2>&1 &
+for ((turn = 0; turn < 10; turn++)); do
+	for ((n = 1; n <= max; n++)); do
+		set_pairs $((turn % 2 ? n : max + 1 - n)) || bad "refused"
+	done
+done
+kill $! 2>/dev/null
+no_violations || bad "rules broken: $(cat "$WORK/v")"
+set_pairs "$max"
+verdict "-L under traffic keeps to the rules"
+
+begin
+no_carrier() { ! carrier; }
+for turn in 1 2; do
+	dev link down || bad "link down"
+	wait_for 10 no_carrier || bad "the carrier is there with the link down"
+	dev link up || bad "link up"
+	wait_for 10 carrier || bad "no carrier with the link up"
+done
+reach || bad "no answer to ping"
+verdict "the carrier follows"
+
+begin
+for turn in 1 2 3; do
+	had=$(dev stat announced)
+	dev announce || bad "announce"
+	acked() { [ "$(dev stat announced)" -gt "$had" ]; }
+	wait_for 10 acked || bad "turn $turn: no acknowledgement"
+done
+verdict "announcements are acknowledged"
+
+begin
+for turn in 1 2 3; do
+	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/unbind" || bad "turn $turn: unbind"
+	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/bind" || bad "turn $turn: bind"
+	configure || bad "turn $turn: the interface doesn't come up"
+	reach || bad "turn $turn: no answer to ping"
+done
+verdict "unbind and bind"
+
+begin
+no_violations || bad "rules broken: $(cat "$WORK/v")"
+verdict "the device sees no rule broken"
+finish
