@@ -60,7 +60,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs))
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints panics doc host-test packaging-check:
+fmt fmt-check clippy failpoints panics doc host-test:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -93,11 +93,11 @@ doc: check-kdir all ## the crate's documentation, private items too, in doc/
 		--crate-name virtio_net_mq --document-private-items -o doc"
 	@echo "the documentation is doc/virtio_net_mq/index.html"
 
-host-test: ## the tests of pure/, which need no kernel
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 panics: check-kdir all ## say where the module could panic
 	@qemu-test/check-panics
 
+host-test: ## the tests of pure/, which need no kernel
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
 
 endif

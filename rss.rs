@@ -81,7 +81,7 @@ impl State {
 
     /// Spreads hashes evenly over `pairs` queues.
     fn spread(&mut self, pairs: u16) {
-        for (i, entry) in (0..).zip(self.table.iter_mut()) {
+        for (i, entry) in (0..=u16::MAX).zip(self.table.iter_mut()) {
             *entry = rss::spread(i, pairs);
         }
     }
