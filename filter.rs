@@ -24,7 +24,10 @@ use crate::{
         device::Features as NetFeatures,
         Rtnl, //
     },
-    pure::features::bit, //
+    pure::features::{
+        bit,
+        offload_bit, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -159,7 +162,7 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     Ok(())
 }
 
-/// The receive offloads that GRO_HW stands for, by feature bit.
+/// The receive offloads that GRO_HW stands for, as the device's command names them.
 fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
     let bits = [
         bit::GUEST_TSO4,
@@ -167,10 +170,12 @@ fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
         bit::GUEST_ECN,
         bit::GUEST_USO4,
         bit::GUEST_USO6,
+        bit::GUEST_UDP_TUNNEL_GSO,
+        bit::GUEST_UDP_TUNNEL_GSO_CSUM,
     ];
     bits.into_iter()
         .filter(|b| info.f.has(*b))
-        .fold(0, |all, b| all | (1u64 << b))
+        .fold(0, |all, b| all | offload_bit(b))
 }
 
 /// `ndo_set_features`: only `rx-gro-hw` needs the device (5.1.6.5.8).
@@ -184,7 +189,7 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
         return Err(EINVAL);
     }
     let csum = if info.f.has(bit::GUEST_CSUM) {
-        1u64 << bit::GUEST_CSUM
+        offload_bit(bit::GUEST_CSUM)
     } else {
         0
     };

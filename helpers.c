@@ -344,6 +344,14 @@ int vnm_helper_virtio_net_hdr_from_skb(const struct sk_buff *skb, struct virtio_
 	return virtio_net_hdr_from_skb(skb, hdr, true, false, 0);
 }
 
+/* The longest form, all of it written: what C leaves alone in it would be the device's to see */
+int vnm_helper_virtio_net_hdr_tnl_from_skb(const struct sk_buff *skb,
+					   void *hdr, bool tunnel, bool exact)
+{
+	memset(hdr, 0, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+	return virtio_net_hdr_tnl_from_skb(skb, hdr, tunnel, true, 0, false, exact);
+}
+
 unsigned int vnm_helper_skb_gso_hdr_len(const struct sk_buff *skb)
 {
 	if (!skb_is_gso(skb))
@@ -358,16 +366,37 @@ void vnm_helper_skb_tx_timestamp(struct sk_buff *skb)
 	skb_tx_timestamp(skb);
 }
 
-/* Header checks and protocol of a received frame; 0, or -EINVAL: then it can only be freed */
+/* A tunnelled packet; the features were looked at before */
+static noinline int vnm_rx_tunnelled(struct sk_buff *skb, const struct virtio_net_hdr *hdr,
+				     const __le16 *fields)
+{
+	struct virtio_net_hdr_v1_hash_tunnel full = {};
+
+	memcpy(&full, hdr, sizeof(*hdr));
+	full.outer_th_offset = fields[0];
+	full.inner_nh_offset = fields[1];
+	return virtio_net_hdr_tnl_to_skb(skb, &full, true, true, true);
+}
+
+/*
+ * Header checks and protocol of a received frame; 0, or -EINVAL: then it can only be freed.  The
+ * tunnel fields follow @hdr (one of 12 bytes).  What wasn't negotiated is not in it any more.
+ */
 int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
 			      struct virtio_net_hdr *hdr, u16 rxq)
 {
-	if (virtio_net_handle_csum_offload(skb, hdr, false))
+	if (virtio_net_handle_csum_offload(skb, hdr, true))
 		return -EINVAL;
 	skb->dev = dev;
 	skb_set_network_header(skb, ETH_HLEN);
-	if (virtio_net_hdr_to_skb(skb, hdr, true))
+	if (unlikely(hdr->gso_type & VIRTIO_NET_HDR_GSO_UDP_TUNNEL)) {
+		const struct virtio_net_hdr_mrg_rxbuf *mrg = (const void *)hdr;
+
+		if (vnm_rx_tunnelled(skb, hdr, (const __le16 *)(mrg + 1)))
+			return -EINVAL;
+	} else if (virtio_net_hdr_to_skb(skb, hdr, true)) {
 		return -EINVAL;
+	}
 	skb_record_rx_queue(skb, rxq);
 	skb->protocol = eth_type_trans(skb, dev);
 	return 0;

@@ -166,15 +166,20 @@ fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
     }
 }
 
-/// Features of the net device: (in force, switchable by the user).
-fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures) {
+/// Features of the net device: (in force, switchable by the user, for encapsulated packets).
+fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
     let csum = f.has(bit::CSUM);
     let tx = NetFeatures::NONE
         .or_if(csum, NetFeatures::SG.or(NetFeatures::HW_CSUM))
         .or_if(f.has(bit::HOST_TSO4), NetFeatures::TSO)
         .or_if(f.has(bit::HOST_TSO6), NetFeatures::TSO6)
         .or_if(f.has(bit::HOST_ECN), NetFeatures::TSO_ECN)
-        .or_if(f.has(bit::HOST_USO), NetFeatures::USO);
+        .or_if(f.has(bit::HOST_USO), NetFeatures::USO)
+        .or_if(f.has(bit::HOST_UDP_TUNNEL_GSO), NetFeatures::UDP_TUNNEL)
+        .or_if(
+            f.has(bit::HOST_UDP_TUNNEL_GSO_CSUM),
+            NetFeatures::UDP_TUNNEL_CSUM,
+        );
     let gro_hw = f.rx.tso4 || f.rx.tso6;
     let tx = tx.or_if(f.hash_report, NetFeatures::RXHASH);
     let features = tx
@@ -187,7 +192,9 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures) {
         gro_hw && f.has(bit::CTRL_GUEST_OFFLOADS),
         NetFeatures::GRO_HW,
     );
-    (features, hw)
+    // What the device can do to the inner packet of a tunnel.
+    let enc = NetFeatures::NONE.or_if(tx.has(NetFeatures::UDP_TUNNEL), tx);
+    (features, hw, enc)
 }
 
 /// The address that the device gives, if it is one.
@@ -222,11 +229,12 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         None
     };
     let (mode, max_mtu) = receive_mode(&f, mtu);
-    let (features, hw_features) = net_features(&f);
+    let (features, hw_features, enc_features) = net_features(&f);
     let mac = device_mac(dev, &f);
     let setup = Setup {
         features,
         hw_features,
+        enc_features,
         mtu: (MIN_MTU, max_mtu, mtu.map_or(1500, u32::from)),
         needed_headroom: if f.layout.any_layout {
             u16::try_from(f.hdr_len)?

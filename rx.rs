@@ -28,7 +28,9 @@ use crate::{
         hdr::{
             parse_rx,
             RawHdr,
-            RxCsum, //
+            RxCsum,
+            TUNNEL_AT,
+            TUNNEL_LEN, //
         },
         rss::REPORT_AT,
         rx::{
@@ -255,16 +257,34 @@ fn recycle(pool: &mut Option<PagePool>, napi: &NapiRef<'_>, frag: Frag) {
     }
 }
 
-/// The header of a packet whose first buffer is `frag`, at `at` in it; 10-byte headers have no
-/// `num_buffers`, which means 1. None if the fragment is shorter, which no shape allows.
+/// The header of a packet whose first buffer is `frag`, at `at` in it. An error if the fragment is
+/// shorter, which no shape allows.
 #[inline(always)]
-fn header(info: &VirtnetInfo, frag: &Frag, at: u32) -> Option<RawHdr> {
-    let hdr = RawHdr::from_bytes(&frag.copy(at)?).with_known_flags();
-    Some(if info.f.hdr_len < 12 {
-        hdr.with_one_buffer()
-    } else {
-        hdr
-    })
+fn header(info: &VirtnetInfo, frag: &Frag, at: u32) -> Result<RawHdr, Drop> {
+    let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(Drop::Length)?);
+    if info.f.hdr_len != 12 {
+        return other_header(info, frag, at, hdr);
+    }
+    Ok(hdr.with_known_flags())
+}
+
+/// A header that is not of the usual form: one of 10 bytes has no `num_buffers`, which means 1, and
+/// the longest has tunnel fields.
+#[inline]
+fn other_header(info: &VirtnetInfo, frag: &Frag, at: u32, hdr: RawHdr) -> Result<RawHdr, Drop> {
+    match info.f.hdr_len {
+        10 => Ok(hdr.with_known_flags().with_one_buffer()),
+        24 => {
+            let fields = if hdr.is_tunnelled() {
+                frag.copy(at.saturating_add(TUNNEL_AT))
+                    .ok_or(Drop::Length)?
+            } else {
+                [0; TUNNEL_LEN]
+            };
+            Ok(hdr.with_tunnel(fields, &info.f.rx))
+        }
+        _ => Ok(hdr.with_known_flags()),
+    }
 }
 
 /// An skb of a fragment that holds `len` bytes of a packet from `at` on: a copy of a small one.
@@ -318,7 +338,7 @@ fn first(info: &VirtnetInfo, frag: &Frag, shape: BufShape, used: u32) -> Result<
     // A packet of the wrong length has no header that can be trusted either.
     let len = payload_len(used, shape.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
     Ok(First {
-        hdr: header(info, frag, shape.offset()).ok_or(Drop::Length)?,
+        hdr: header(info, frag, shape.offset())?,
         at: shape.offset().saturating_add(info.f.hdr_len),
         len,
     })
@@ -447,7 +467,7 @@ fn big_packet(
     let at = info.f.hdr_len;
     let len = payload_len(used, buf.posted(), at).map_err(|_| Drop::Length)?;
     let first = buf.first().ok_or(Drop::NoMem)?;
-    let hdr = header(info, first, 0).ok_or(Drop::Length)?;
+    let hdr = header(info, first, 0)?;
     if len <= COPYBREAK {
         let skb = first.copy_skb(napi, at, len).ok_or(Drop::NoMem)?;
         return Ok(Received { skb, hdr });

@@ -77,6 +77,10 @@ features! {
     GRO_HW = NETIF_F_GRO_HW_BIT;
     /// The device's hash of received packets.
     RXHASH = NETIF_F_RXHASH_BIT;
+    /// Segmentation of TCP and UDP in UDP tunnels without outer checksum.
+    UDP_TUNNEL = NETIF_F_GSO_UDP_TUNNEL_BIT;
+    /// The same with outer checksum.
+    UDP_TUNNEL_CSUM = NETIF_F_GSO_UDP_TUNNEL_CSUM_BIT;
     /// VLAN filter.
     VLAN_FILTER = NETIF_F_HW_VLAN_CTAG_FILTER_BIT;
 }
@@ -111,6 +115,8 @@ pub(crate) struct Setup {
     pub(crate) features: Features,
     /// Features that the user may switch.
     pub(crate) hw_features: Features,
+    /// Features for packets that are encapsulated in others.
+    pub(crate) enc_features: Features,
     /// Smallest and largest MTU, and the one to start with.
     pub(crate) mtu: (u32, u32, u32),
     /// Bytes that packets to send should leave free before their data.
@@ -448,6 +454,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             (*d).ethtool_ops = ethtool::table::<T>().cast();
             (*d).features = setup.features.0;
             (*d).hw_features = setup.hw_features.0;
+            (*d).hw_enc_features |= setup.enc_features.0;
             (*d).vlan_features = setup.features.0 & !Features::VLAN_FILTER.0;
             (*d).min_mtu = setup.mtu.0;
             (*d).max_mtu = setup.mtu.1;

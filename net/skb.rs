@@ -10,7 +10,11 @@
 use crate::{
     bindings,
     pure::{
-        hdr::RawHdr,
+        hdr::{
+            RawHdr,
+            LEN,
+            TUNNEL_LEN, //
+        },
         rss::RxHash, //
     },
     virtio::virtqueue::Token, //
@@ -169,9 +173,9 @@ impl SkBuff {
     ) -> Result<Self, Self> {
         /// Aligned as a `struct virtio_net_hdr` is.
         #[repr(align(8))]
-        struct Aligned([u8; 12]);
+        struct Aligned([u8; LEN + TUNNEL_LEN]);
         let mut raw = Aligned(hdr.to_bytes());
-        // SAFETY: The skb is ours, the header is aligned and long enough.
+        // SAFETY: The skb is ours; the header is aligned, and the tunnel fields are behind it.
         let err = unsafe {
             bindings::skb_rx_prepare(
                 self.as_raw(),
@@ -194,65 +198,76 @@ impl SkBuff {
         unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports) };
     }
 
-    /// Builds the virtio-net header for this packet (specification 5.1.6.2), `num_buffers` 0.
-    /// With `exact_hdr_len` (GUEST_HDRLEN) `hdr_len` covers exactly the headers.
+    /// Builds the virtio-net header for this packet (specification 5.1.6.2), everything behind the
+    /// first 10 bytes 0. With `exact_hdr_len` (GUEST_HDRLEN) `hdr_len` covers exactly the headers.
     ///
     /// # Errors
     ///
     /// A GSO type that no virtio header can express.
     #[inline(always)]
-    pub(crate) fn virtio_net_hdr(&self, exact_hdr_len: bool) -> Result<TxHdr> {
-        let mut hdr = TxHdr([0; 6]);
-        // SAFETY: The header is 12 bytes, aligned for a `struct virtio_net_hdr` of 10.
+    pub(crate) fn virtio_net_hdr<const N: usize>(&self, exact_hdr_len: bool) -> Result<TxHdr<N>> {
+        const { assert!(N >= TxHdr::<N>::SHORTEST) };
+        let mut hdr = TxHdr([0; N]);
+        // SAFETY: The header has at least the 10 bytes of a `struct virtio_net_hdr` and its
+        // alignment.
         let err =
             unsafe { bindings::virtio_net_hdr_from_skb(self.as_raw(), hdr.0.as_mut_ptr().cast()) };
         if err != 0 {
             return Err(Error::from_errno(err));
         }
-        let [type_and_flags, hdr_len, ..] = &mut hdr.0;
-        if exact_hdr_len && u16::from_le(*type_and_flags) >> 8 != 0 {
-            // SAFETY: The skb is valid.
-            let len = unsafe { bindings::skb_gso_hdr_len(self.as_raw()) };
-            *hdr_len = u16::try_from(len).unwrap_or(u16::MAX).to_le();
+        if let [type_and_flags, hdr_len, ..] = &mut hdr.0[..] {
+            if exact_hdr_len && u16::from_le(*type_and_flags) >> 8 != 0 {
+                // SAFETY: The skb is valid.
+                let len = unsafe { bindings::skb_gso_hdr_len(self.as_raw()) };
+                *hdr_len = u16::try_from(len).unwrap_or(u16::MAX).to_le();
+            }
+        }
+        Ok(hdr)
+    }
+
+    /// The same with tunnel fields (specification 1.4, 5.1.6.2), which the device looks at only if
+    /// `tunnel` (HOST_UDP_TUNNEL_GSO).
+    ///
+    /// # Errors
+    ///
+    /// As above, and a tunnelled packet to be segmented without `tunnel`.
+    #[inline(always)]
+    pub(crate) fn virtio_net_hdr_tnl(
+        &self,
+        tunnel: bool,
+        exact_hdr_len: bool,
+    ) -> Result<TxHdr<{ TxHdr::<0>::TUNNEL }>> {
+        let mut hdr = TxHdr([0; TxHdr::<0>::TUNNEL]);
+        // SAFETY: The header has the 24 bytes of a `struct virtio_net_hdr_v1_hash_tunnel` and its
+        // alignment. While it is built the C function changes `gso_type` of the skb, which is ours.
+        let err = unsafe {
+            bindings::virtio_net_hdr_tnl_from_skb(
+                self.as_raw(),
+                hdr.0.as_mut_ptr().cast(),
+                tunnel,
+                exact_hdr_len,
+            )
+        };
+        if err != 0 {
+            return Err(Error::from_errno(err));
         }
         Ok(hdr)
     }
 }
 
-/// A `struct virtio_net_hdr` with `num_buffers` behind it: 16-bit fields, flags and type in the first.
-pub(crate) struct TxHdr([u16; 6]);
+/// A `struct virtio_net_hdr` and the `N - 5` 16-bit fields that follow it in the longer forms; flags
+/// and type share the first.
+pub(crate) struct TxHdr<const N: usize>(pub(crate) [u16; N]);
 
-impl TxHdr {
-    /// Bytes of the usual form.
-    const LEN: usize = 12;
-    /// Bytes of the one without `num_buffers`.
-    const SHORT: usize = 10;
-    /// Bytes of the longest one, which has a hash behind it.
-    pub(crate) const MAX: usize = 20;
-
-    /// Copies the header to `to`, in its form of `len` bytes: what it lacks is zero. Sizes known when
-    /// this is compiled make the usual form two moves.
-    ///
-    /// # Safety
-    ///
-    /// There are [`Self::MAX`] bytes, or `len` if that is one of the three.
-    #[inline(always)]
-    pub(crate) unsafe fn copy_to(&self, to: *mut u8, len: u32) {
-        let from = self.0.as_ptr().cast::<u8>();
-        // CAST: 10, 12 and 20.
-        const LEN: u32 = TxHdr::LEN as u32;
-        // SAFETY: By this function's contract; the header has 12 bytes.
-        unsafe {
-            if len == LEN {
-                core::ptr::copy_nonoverlapping(from, to, Self::LEN);
-            } else if len < LEN {
-                core::ptr::copy_nonoverlapping(from, to, Self::SHORT);
-            } else {
-                core::ptr::copy_nonoverlapping(from, to, Self::LEN);
-                core::ptr::write_bytes(to.add(Self::LEN), 0, Self::MAX - Self::LEN);
-            }
-        }
-    }
+impl<const N: usize> TxHdr<N> {
+    /// Fields of the shortest form, that of legacy devices.
+    pub(crate) const SHORTEST: usize = 5;
+    /// With `num_buffers`.
+    pub(crate) const USUAL: usize = 6;
+    /// With a hash.
+    pub(crate) const HASH: usize = 10;
+    /// With tunnel fields.
+    pub(crate) const TUNNEL: usize = 12;
 }
 
 impl Drop for SkBuff {

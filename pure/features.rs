@@ -156,7 +156,7 @@ impl Features {
 }
 
 /// The features that the driver asks for on a device of version 1 and later.
-pub(crate) const SUPPORTED: [u32; 26] = [
+pub(crate) const SUPPORTED: [u32; 30] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -183,6 +183,10 @@ pub(crate) const SUPPORTED: [u32; 26] = [
     bit::GUEST_HDRLEN,
     bit::RSS,
     bit::SPEED_DUPLEX,
+    bit::GUEST_UDP_TUNNEL_GSO,
+    bit::GUEST_UDP_TUNNEL_GSO_CSUM,
+    bit::HOST_UDP_TUNNEL_GSO,
+    bit::HOST_UDP_TUNNEL_GSO_CSUM,
 ];
 
 /// The features that the driver asks for on a legacy device.
@@ -285,6 +289,18 @@ pub(crate) fn resolve(negotiated: Features) -> (Features, Features) {
     (accepted, refused)
 }
 
+/// Returns the bit by which receive offload `feature` is named in `GUEST_OFFLOADS_SET` (5.1.6.5.8):
+/// its own number, and for those beyond the 64 bits of that command the one that the
+/// specification gives them.
+pub(crate) const fn offload_bit(feature: u32) -> u64 {
+    match feature {
+        bit::GUEST_UDP_TUNNEL_GSO => 1 << 46,
+        bit::GUEST_UDP_TUNNEL_GSO_CSUM => 1 << 47,
+        0..=63 => 1 << feature,
+        _ => 0,
+    }
+}
+
 /// Returns the name of a feature bit without prefix, `"?"` for one that [`bit`] does not list.
 pub(crate) const fn name(bit: u32) -> &'static str {
     match bit {
@@ -335,13 +351,15 @@ pub(crate) const fn name(bit: u32) -> &'static str {
     }
 }
 
-/// Returns the length in bytes of the header in front of every packet (5.1.6): 20 with hash reports,
-/// otherwise 12 with mergeable buffers or version 1, which both add the number of buffers, otherwise
-/// 10.
+/// Returns the length in bytes of the header in front of every packet (5.1.6), in both directions.
 ///
-/// The fields of the tunnel features are not counted: the driver doesn't ask for them.
+/// Each form has the fields of those before it: 10 without any of the following; 12 with mergeable
+/// buffers or version 1, which both add the number of buffers; 20 with `HASH_REPORT`, which adds
+/// the hash; 24 with UDP tunnels in either direction, which add where the headers are.
 pub(crate) fn hdr_len(f: Features) -> usize {
-    if f.has(bit::HASH_REPORT) {
+    if f.has(bit::GUEST_UDP_TUNNEL_GSO) || f.has(bit::HOST_UDP_TUNNEL_GSO) {
+        24
+    } else if f.has(bit::HASH_REPORT) {
         20
     } else if f.has(bit::MRG_RXBUF) || f.has(bit::VERSION_1) {
         12

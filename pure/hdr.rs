@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The header in front of every received packet (virtio 1.3, 5.1.6 and 5.1.6.4).
+//! The header in front of every received packet (virtio 1.3, 5.1.6 and 5.1.6.4; tunnels: 1.4).
 
 #![forbid(unsafe_code)]
 
@@ -9,10 +9,18 @@ use super::features::{bit, Features};
 /// Length in bytes of the header with the number of buffers.
 pub(crate) const LEN: usize = 12;
 
+/// Where the tunnel fields are in a header that has them, in bytes: `outer_th_offset` and
+/// `inner_nh_offset`, behind those of the hash.
+pub(crate) const TUNNEL_AT: u32 = 20;
+/// Their length in bytes.
+pub(crate) const TUNNEL_LEN: usize = 4;
+
 /// Flag: the checksum is partial, at `csum_start` and `csum_offset`.
 const F_NEEDS_CSUM: u8 = 1;
 /// Flag: the device has validated the checksum.
 const F_DATA_VALID: u8 = 2;
+/// Flag: the outer UDP checksum of a tunnelled packet is offloaded as well.
+const F_UDP_TUNNEL_CSUM: u8 = 8;
 
 /// Segmentation: none.
 const GSO_NONE: u8 = 0;
@@ -24,6 +32,11 @@ const GSO_UDP: u8 = 3;
 const GSO_TCPV6: u8 = 4;
 /// Segmentation: UDP datagrams, over IPv4 or IPv6.
 const GSO_UDP_L4: u8 = 5;
+/// Segmentation: on top of a TCP or UDP datagram type, which is of the inner packet, it is tunnelled
+/// over UDP and IPv4.
+const GSO_UDP_TUNNEL_IPV4: u8 = 0x20;
+/// Segmentation: the same over UDP and IPv6.
+const GSO_UDP_TUNNEL_IPV6: u8 = 0x40;
 /// Segmentation: on top of a TCP type, the packet has ECN set.
 const GSO_ECN: u8 = 0x80;
 
@@ -33,8 +46,9 @@ const GSO_ECN: u8 = 0x80;
 pub(crate) struct RawHdr {
     /// `flags`, `gso_type`, `hdr_len`, `gso_size`, `csum_start`, from the lowest byte on.
     lo: u64,
-    /// `csum_offset`, `num_buffers`.
-    hi: u32,
+    /// `csum_offset`, `num_buffers`; then `outer_th_offset` and `inner_nh_offset` of a packet that is
+    /// tunnelled, else 0.
+    hi: u64,
 }
 
 impl RawHdr {
@@ -44,16 +58,39 @@ impl RawHdr {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
         Self {
             lo: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            hi: u32::from_le_bytes([i, j, k, l]),
+            hi: u64::from_le_bytes([i, j, k, l, 0, 0, 0, 0]),
         }
     }
 
-    /// Gives the bytes.
+    /// Gives the bytes; behind the header those of `outer_th_offset` and `inner_nh_offset`.
     #[inline(always)]
-    pub(crate) const fn to_bytes(self) -> [u8; LEN] {
+    pub(crate) const fn to_bytes(self) -> [u8; LEN + TUNNEL_LEN] {
         let [a, b, c, d, e, f, g, h] = self.lo.to_le_bytes();
-        let [i, j, k, l] = self.hi.to_le_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l]
+        let [i, j, k, l, m, n, o, p] = self.hi.to_le_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// Whether the packet is tunnelled and to be segmented, so that [`Self::with_tunnel`] has to be
+    /// told the tunnel fields.
+    #[inline(always)]
+    pub(crate) const fn is_tunnelled(self) -> bool {
+        self.gso_type() & (GSO_UDP_TUNNEL_IPV4 | GSO_UDP_TUNNEL_IPV6) != 0
+    }
+
+    /// For a header that has tunnel fields: the same with only the flags that are known then, and
+    /// with `fields` (anything unless it [`Self::is_tunnelled`]).
+    ///
+    /// If the device says something of outer checksums, which `offloads` don't allow, the packet
+    /// becomes one of no type, which [`parse_rx`] refuses.
+    #[inline(always)]
+    pub(crate) const fn with_tunnel(self, fields: [u8; TUNNEL_LEN], offloads: &RxOffloads) -> Self {
+        // CAST: widening, `From` is not usable in a constant function; the same below.
+        let unknown = !(F_NEEDS_CSUM | F_DATA_VALID | F_UDP_TUNNEL_CSUM) as u64;
+        let refused = self.flags() & F_UDP_TUNNEL_CSUM != 0 && !offloads.tunnel_csum;
+        Self {
+            lo: self.lo & !unknown | if refused { 0xff00 } else { 0 },
+            hi: self.hi & 0xffff_ffff | (u32::from_le_bytes(fields) as u64) << 32,
+        }
     }
 
     /// The same with only the flags that this driver knows (5.1.6.4.2: others are ignored).
@@ -71,7 +108,7 @@ impl RawHdr {
     #[inline(always)]
     pub(crate) const fn with_one_buffer(self) -> Self {
         Self {
-            hi: self.hi & 0xffff | 1 << 16,
+            hi: self.hi & !0xffff_0000 | 1 << 16,
             ..self
         }
     }
@@ -102,6 +139,14 @@ impl RawHdr {
     const fn csum_offset(self) -> u16 {
         self.hi as u16
     }
+
+    const fn outer_th_offset(self) -> u16 {
+        (self.hi >> 32) as u16
+    }
+
+    const fn inner_nh_offset(self) -> u16 {
+        (self.hi >> 48) as u16
+    }
 }
 
 /// The offloads that the device may make use of on receive.
@@ -119,6 +164,10 @@ pub(crate) struct RxOffloads {
     pub(crate) uso4: bool,
     /// UDP segmentation over IPv6 (`GUEST_USO6`).
     pub(crate) uso6: bool,
+    /// Any of these in a UDP tunnel (`GUEST_UDP_TUNNEL_GSO`).
+    pub(crate) tunnel: bool,
+    /// Partial checksums of the tunnel's own header (`GUEST_UDP_TUNNEL_GSO_CSUM`).
+    pub(crate) tunnel_csum: bool,
 }
 
 impl RxOffloads {
@@ -131,6 +180,8 @@ impl RxOffloads {
             ecn: f.has(bit::GUEST_ECN),
             uso4: f.has(bit::GUEST_USO4),
             uso6: f.has(bit::GUEST_USO6),
+            tunnel: f.has(bit::GUEST_UDP_TUNNEL_GSO),
+            tunnel_csum: f.has(bit::GUEST_UDP_TUNNEL_GSO_CSUM),
         }
     }
 }
@@ -176,6 +227,56 @@ pub(crate) enum HdrError {
     CsumNotNegotiated,
     /// The place of the partial checksum is outside of the packet.
     CsumRange,
+    /// The headers of a tunnelled packet overlap or are in the wrong order.
+    TunnelRange,
+}
+
+/// What the headers in a tunnelled packet take at least, in bytes.
+const ETH_HLEN: u16 = 14;
+const IPV4_HLEN: u16 = 20;
+const IPV6_HLEN: u16 = 40;
+const UDP_HLEN: u16 = 8;
+
+/// Checks what is special about a packet that is to be segmented and comes in a UDP tunnel (1.4,
+/// 5.1.6.4.1, 5.1.6.4.2), and gives the type of the inner packet: everything else about that is
+/// checked as if there were no tunnel.
+///
+/// The order of the headers is the order of the checks: Ethernet, outer IP, UDP (at
+/// `outer_th_offset`), whatever the tunnel has, inner IP (at `inner_nh_offset`), inner transport (at
+/// `csum_start`).
+#[cold]
+fn inner_type(hdr: RawHdr, offloads: &RxOffloads) -> Result<u8, HdrError> {
+    let outer_ip = match hdr.gso_type() & (GSO_UDP_TUNNEL_IPV4 | GSO_UDP_TUNNEL_IPV6) {
+        GSO_UDP_TUNNEL_IPV4 => IPV4_HLEN,
+        GSO_UDP_TUNNEL_IPV6 => IPV6_HLEN,
+        // Both.
+        _ => return Err(HdrError::GsoType),
+    };
+    if !offloads.tunnel {
+        return Err(HdrError::GsoNotNegotiated);
+    }
+    let inner = hdr.gso_type() & !(GSO_UDP_TUNNEL_IPV4 | GSO_UDP_TUNNEL_IPV6);
+    let inner_ip = match inner & !GSO_ECN {
+        GSO_TCPV4 => IPV4_HLEN,
+        GSO_TCPV6 => IPV6_HLEN,
+        // Over either; which one, the packet tells.
+        GSO_UDP_L4 => IPV4_HLEN,
+        // Neither fragments nor a packet that isn't to be segmented.
+        _ => return Err(HdrError::GsoType),
+    };
+    if hdr.flags() & (F_NEEDS_CSUM | F_DATA_VALID) != F_NEEDS_CSUM {
+        return Err(HdrError::GsoType);
+    }
+    let follows = |from: u16, len: u16, at: u16| from.checked_add(len).is_some_and(|end| end <= at);
+    let (outer_th, inner_nh) = (hdr.outer_th_offset(), hdr.inner_nh_offset());
+    // The sum is 54 at most.
+    if outer_th < ETH_HLEN + outer_ip
+        || !follows(outer_th, UDP_HLEN, inner_nh)
+        || !follows(inner_nh, inner_ip, hdr.csum_start())
+    {
+        return Err(HdrError::TunnelRange);
+    }
+    Ok(inner)
 }
 
 /// Checks and interprets the header of a received packet (5.1.6.4.1, 5.1.6.4.2).
@@ -199,6 +300,11 @@ pub(crate) fn parse_rx(
 
     let gso = gso_type != GSO_NONE;
     if gso {
+        let gso_type = if hdr.is_tunnelled() {
+            inner_type(hdr, offloads)?
+        } else {
+            gso_type
+        };
         let (negotiated, tcp) = match gso_type & !GSO_ECN {
             GSO_TCPV4 => (offloads.tso4, true),
             GSO_TCPV6 => (offloads.tso6, true),

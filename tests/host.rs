@@ -294,7 +294,7 @@ mod affinity {
 
 mod features {
     use super::pure::features::{
-        bit, hdr_len, name, resolve, Features, SUPPORTED, SUPPORTED_LEGACY,
+        bit, hdr_len, name, offload_bit, resolve, Features, SUPPORTED, SUPPORTED_LEGACY,
     };
     use super::Random;
 
@@ -412,7 +412,7 @@ mod features {
         sorted.sort_unstable();
         let modern = [
             0, 1, 2, 3, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 19, 21, 22, 23, 54, 55, 56, 57, 59,
-            60, 63,
+            60, 63, 65, 66, 67, 68,
         ];
         assert_eq!(sorted, modern);
 
@@ -541,6 +541,19 @@ mod features {
     }
 
     #[test]
+    fn offload_bits() {
+        assert_eq!(offload_bit(bit::GUEST_TSO4), 0x80);
+        assert_eq!(offload_bit(bit::GUEST_USO6), 0x0080_0000_0000_0000);
+        assert_eq!(offload_bit(bit::GUEST_UDP_TUNNEL_GSO), 0x4000_0000_0000);
+        assert_eq!(
+            offload_bit(bit::GUEST_UDP_TUNNEL_GSO_CSUM),
+            0x8000_0000_0000
+        );
+        assert_eq!(offload_bit(bit::HOST_UDP_TUNNEL_GSO), 0);
+        assert_eq!(offload_bit(200), 0);
+    }
+
+    #[test]
     fn header_length() {
         assert_eq!(hdr_len(Features::EMPTY), 10);
         assert_eq!(hdr_len(set(&[bit::MRG_RXBUF])), 12);
@@ -549,11 +562,15 @@ mod features {
         assert_eq!(hdr_len(set(&[bit::HASH_REPORT])), 20);
         assert_eq!(hdr_len(set(&[bit::VERSION_1, bit::HASH_REPORT])), 20);
         let all = Features::from_words(u64::MAX, u64::MAX);
-        assert_eq!(hdr_len(all), 20);
-        let others = all.without(bit::HASH_REPORT);
-        assert_eq!(hdr_len(others), 12);
-        let others = others.without(bit::MRG_RXBUF).without(bit::VERSION_1);
-        assert_eq!(hdr_len(others), 10);
+        assert_eq!(hdr_len(all), 24);
+        let others = all.without(bit::MRG_RXBUF).without(bit::VERSION_1);
+        let others = others.without(bit::GUEST_UDP_TUNNEL_GSO);
+        assert_eq!(hdr_len(others), 24);
+        let others = others.without(bit::HOST_UDP_TUNNEL_GSO);
+        assert_eq!(hdr_len(others), 20);
+        assert_eq!(hdr_len(others.without(bit::HASH_REPORT)), 10);
+        let tunnel = set(&[bit::VERSION_1, bit::GUEST_UDP_TUNNEL_GSO]);
+        assert_eq!(hdr_len(tunnel), 24);
     }
 }
 
@@ -1018,17 +1035,18 @@ mod hdr {
         for _ in 0..1000 {
             let bytes = [(); LEN].map(|()| random.u32() as u8);
             let raw = RawHdr::from_bytes(&bytes);
-            assert_eq!(raw.to_bytes(), bytes);
+            assert_eq!(raw.to_bytes()[..LEN], bytes);
+            assert_eq!(raw.to_bytes()[LEN..], [0; 4]);
             assert_eq!(
                 raw.num_buffers(),
                 u16::from_le_bytes([bytes[10], bytes[11]])
             );
             let mut known = bytes;
             known[0] &= 3;
-            assert_eq!(raw.with_known_flags().to_bytes(), known);
+            assert_eq!(raw.with_known_flags().to_bytes()[..LEN], known);
             let mut one = bytes;
             [one[10], one[11]] = [1, 0];
-            assert_eq!(raw.with_one_buffer().to_bytes(), one);
+            assert_eq!(raw.with_one_buffer().to_bytes()[..LEN], one);
         }
     }
 
@@ -1039,6 +1057,8 @@ mod hdr {
         ecn: true,
         uso4: true,
         uso6: true,
+        tunnel: true,
+        tunnel_csum: true,
     };
 
     const NONE: RxOffloads = RxOffloads {
@@ -1048,6 +1068,8 @@ mod hdr {
         ecn: false,
         uso4: false,
         uso6: false,
+        tunnel: false,
+        tunnel_csum: false,
     };
 
     /// Puts a header together; the header length is a hint and made absurd.
@@ -1084,6 +1106,8 @@ mod hdr {
                 ecn: number == bit::GUEST_ECN,
                 uso4: number == bit::GUEST_USO4,
                 uso6: number == bit::GUEST_USO6,
+                tunnel: number == bit::GUEST_UDP_TUNNEL_GSO,
+                tunnel_csum: number == bit::GUEST_UDP_TUNNEL_GSO_CSUM,
             };
             let f = Features::EMPTY.with(number);
             assert_eq!(RxOffloads::from_features(f), expected);
@@ -1174,6 +1198,11 @@ mod hdr {
                 0 => ok(partial, false),
                 1 | 4 | 5 | 0x81 | 0x84 => ok(partial, true),
                 3 => Err(HdrError::GsoNotNegotiated),
+                // In a tunnel whose headers don't fit.
+                0x21 | 0x24 | 0x25 | 0xa1 | 0xa4 => Err(HdrError::TunnelRange),
+                0x41 | 0x44 | 0x45 | 0xc1 | 0xc4 => Err(HdrError::TunnelRange),
+                // A tunnel's inner type stands before its ECN.
+                0xa5 | 0xc5 => Err(HdrError::TunnelRange),
                 _ => Err(HdrError::GsoType),
             };
             assert_eq!(got, expected, "{gso_type:#x}");
@@ -1201,6 +1230,7 @@ mod hdr {
                 ecn: set & 4 != 0,
                 uso4: set & 8 != 0,
                 uso6: set & 16 != 0,
+                ..NONE
             };
             for (gso_type, allowed) in table {
                 let got = parse_rx(&header(1, gso_type, 1, 0, 0), &offloads, 14);
@@ -1242,6 +1272,123 @@ mod hdr {
         assert!(parse_rx(&header(0, 0, 0xffff, 0, 0), &NONE, 60).is_ok());
     }
 
+    /// A header with tunnel fields, as it is read.
+    fn tunnelled(
+        bytes: [u8; LEN],
+        outer_th: u16,
+        inner_nh: u16,
+        o: &RxOffloads,
+        len: u32,
+    ) -> Result<RxMeta, HdrError> {
+        let [a, b] = outer_th.to_le_bytes();
+        let [c, d] = inner_nh.to_le_bytes();
+        let raw = RawHdr::from_bytes(&bytes).with_tunnel([a, b, c, d], o);
+        assert_eq!(raw.to_bytes()[LEN..], [a, b, c, d]);
+        super::pure::hdr::parse_rx(raw, o, len)
+    }
+
+    #[test]
+    fn tunnels() {
+        // Ethernet, outer IP and UDP, 8 bytes of VXLAN, Ethernet, inner IP.
+        let at = |outer: u16, inner: u16| {
+            let outer_th = 14 + outer;
+            let inner_nh = outer_th + 8 + 8 + 14;
+            (outer_th, inner_nh, inner_nh + inner)
+        };
+        let no_csum = RxOffloads {
+            tunnel_csum: false,
+            ..ALL
+        };
+        let no_tunnel = RxOffloads {
+            tunnel: false,
+            tunnel_csum: false,
+            ..ALL
+        };
+        for (tunnel, outer) in [(0x20u8, 20u16), (0x40, 40)] {
+            for (inner_type, inner) in [(1u8, 20u16), (4, 40), (5, 20), (5, 40), (0x81, 20)] {
+                let (th, nh, start) = at(outer, inner);
+                let gso_type = tunnel | inner_type;
+                let hdr = |flags| header(flags, gso_type, 1448, start, 16);
+                let partial = RxCsum::Partial { start, offset: 16 };
+                for flags in [1, 9, 0xfd] {
+                    assert_eq!(
+                        tunnelled(hdr(flags), th, nh, &ALL, 4000),
+                        if flags & 2 == 0 {
+                            ok(partial, true)
+                        } else {
+                            Err(HdrError::GsoType)
+                        }
+                    );
+                }
+                // D5: both kinds.
+                let both = header(1, 0x60 | inner_type, 1448, start, 16);
+                let got = tunnelled(both, th, nh, &ALL, 4000);
+                assert_eq!(got, Err(HdrError::GsoType));
+                // D6: no partial checksum, or a validated one, or nothing to be segmented.
+                for flags in [0, 2, 3, 8, 10, 11] {
+                    let got = tunnelled(hdr(flags), th, nh, &ALL, 4000);
+                    assert_eq!(got, Err(HdrError::GsoType), "{flags}");
+                }
+                for wrong in [0, 3, 2, 6, 0x80, 0x83, 0x85] {
+                    let got = tunnelled(
+                        header(1, tunnel | wrong, 1448, start, 16),
+                        th,
+                        nh,
+                        &ALL,
+                        4000,
+                    );
+                    assert_eq!(got, Err(HdrError::GsoType), "{wrong:#x}");
+                }
+                // What was not negotiated.
+                let got = tunnelled(hdr(1), th, nh, &no_tunnel, 4000);
+                assert_eq!(got, Err(HdrError::GsoNotNegotiated));
+                assert!(tunnelled(hdr(1), th, nh, &no_csum, 4000).is_ok());
+                let got = tunnelled(hdr(9), th, nh, &no_csum, 4000);
+                assert_eq!(got, Err(HdrError::GsoType));
+                // The inner packet's own rules.
+                let no_inner = RxOffloads {
+                    tunnel: true,
+                    csum: true,
+                    ..NONE
+                };
+                let got = tunnelled(hdr(1), th, nh, &no_inner, 4000);
+                assert_eq!(got, Err(HdrError::GsoNotNegotiated));
+                let size_0 = header(1, gso_type, 0, start, 16);
+                let got = tunnelled(size_0, th, nh, &ALL, 4000);
+                assert_eq!(got, Err(HdrError::GsoSize));
+                let got = tunnelled(hdr(1), th, nh, &ALL, u32::from(start) + 17);
+                assert_eq!(got, Err(HdrError::CsumRange));
+                // Headers that overlap: the inner type of UDP may be over either IP.
+                let least = if inner_type == 5 { 20 } else { inner };
+                for (th, nh, start) in [
+                    (th - 1, nh, start),
+                    (th, th + 7, th + 7 + least),
+                    (th, nh, nh + least - 1),
+                    (u16::MAX, u16::MAX, u16::MAX),
+                    (th, u16::MAX, u16::MAX),
+                    (u16::MAX, nh, start),
+                    (th, 0, start),
+                    (0, 0, 0),
+                ] {
+                    let bytes = header(1, gso_type, 1448, start, 16);
+                    let got = tunnelled(bytes, th, nh, &ALL, 1 << 20);
+                    assert_eq!(got, Err(HdrError::TunnelRange), "{th} {nh} {start}");
+                }
+                let tight = header(1, gso_type, 1448, th + 8 + least, 16);
+                assert!(tunnelled(tight, th, th + 8, &ALL, 4000).is_ok());
+            }
+        }
+        // A tunnelled packet that needs no segmentation: the device has looked at both checksums.
+        let vouched_for = header(10, 0, 0, 0, 0);
+        let got = tunnelled(vouched_for, 0, 0, &ALL, 60);
+        assert_eq!(got, ok(RxCsum::Unnecessary, false));
+        let got = tunnelled(vouched_for, 0, 0, &no_csum, 60);
+        assert_eq!(got, Err(HdrError::GsoType));
+        // Flags that nobody knows yet are taken out, this one not.
+        let raw = RawHdr::from_bytes(&header(0xff, 0, 0, 0, 0)).with_tunnel([0; 4], &ALL);
+        assert_eq!(raw.to_bytes()[0], 11);
+    }
+
     /// Whatever comes, what is let through keeps to what was negotiated.
     #[test]
     fn anything_goes_in_and_only_sense_comes_out() {
@@ -1262,6 +1409,7 @@ mod hdr {
                 ecn: set & 8 != 0,
                 uso4: set & 16 != 0,
                 uso6: set & 32 != 0,
+                ..NONE
             };
             let packet_len = random.magnitude();
             let Ok(meta) = parse_rx(&bytes, &offloads, packet_len) else {

@@ -19,7 +19,6 @@ use crate::{
         Features, //
     }, //
 };
-use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
 /// Most entries that a packet takes: header, linear part, fragments.
@@ -46,7 +45,7 @@ impl TxSg {
 ///
 /// # Invariants
 ///
-/// `len` is 10, 12 or 20.
+/// `len` is 10, 12, 20 or 24.
 #[derive(Clone, Copy)]
 pub(crate) struct HdrLayout {
     /// Bytes of the header.
@@ -55,6 +54,8 @@ pub(crate) struct HdrLayout {
     pub(crate) any_layout: bool,
     /// `hdr_len` must be exact (GUEST_HDRLEN).
     pub(crate) exact_hdr_len: bool,
+    /// Tunnelled packets may be left to the device for segmentation (HOST_UDP_TUNNEL_GSO).
+    pub(crate) tunnel: bool,
 }
 
 impl HdrLayout {
@@ -65,10 +66,12 @@ impl HdrLayout {
             len: match hdr_len(f) {
                 10 => 10,
                 20 => 20,
+                24 => 24,
                 _ => 12,
             },
             any_layout: f.has(bit::VERSION_1) || f.has(bit::ANY_LAYOUT),
             exact_hdr_len: f.has(bit::GUEST_HDRLEN),
+            tunnel: f.has(bit::HOST_UDP_TUNNEL_GSO),
         }
     }
 
@@ -93,38 +96,83 @@ impl Virtqueue<TxToken> {
         skb: SkBuff,
         layout: &HdrLayout,
     ) -> Result<(), (Error, SkBuff)> {
-        let hdr = match skb.virtio_net_hdr(layout.exact_hdr_len) {
+        // With a length that is known when this is compiled, a header is two or three moves.
+        let exact = layout.exact_hdr_len;
+        if layout.len == 12 {
+            let hdr = skb.virtio_net_hdr::<{ TxHdr::<0>::USUAL }>(exact);
+            self.add_with_hdr(sg, skb, hdr, layout.any_layout)
+        } else {
+            self.add_other(sg, skb, layout)
+        }
+    }
+
+    /// The same for the other forms of the header.
+    #[inline(never)]
+    fn add_other(
+        &mut self,
+        sg: &mut TxSg,
+        skb: SkBuff,
+        layout: &HdrLayout,
+    ) -> Result<(), (Error, SkBuff)> {
+        let exact = layout.exact_hdr_len;
+        match layout.len {
+            24 => {
+                let hdr = skb.virtio_net_hdr_tnl(layout.tunnel, exact);
+                self.add_with_hdr(sg, skb, hdr, layout.any_layout)
+            }
+            20 => {
+                let hdr = skb.virtio_net_hdr::<{ TxHdr::<0>::HASH }>(exact);
+                self.add_with_hdr(sg, skb, hdr, layout.any_layout)
+            }
+            _ => {
+                let hdr = skb.virtio_net_hdr::<{ TxHdr::<0>::SHORTEST }>(exact);
+                self.add_with_hdr(sg, skb, hdr, layout.any_layout)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_with_hdr<const N: usize>(
+        &mut self,
+        sg: &mut TxSg,
+        skb: SkBuff,
+        hdr: Result<TxHdr<N>>,
+        any_layout: bool,
+    ) -> Result<(), (Error, SkBuff)> {
+        const { assert!(N <= TxHdr::<N>::TUNNEL) };
+        let hdr = match hdr {
             Ok(hdr) => hdr,
             Err(e) => return Err((e, skb)),
         };
         let raw = skb.as_raw();
-        let len = layout.len;
-        let mut saved = [MaybeUninit::<u8>::uninit(); TxHdr::MAX];
+        // CAST: 24 at most.
+        let len = const { (N * 2) as u32 };
+        let mut saved = [0u16; N];
         let pushed;
         // SAFETY: The skb is ours. With `pushed` there are `len` bytes of headroom, and `skb_flatten`
-        // finds more, that nobody else uses; `cb` has 48 bytes and is the driver's while it owns the skb. The scatterlist names
-        // memory of the skb only, which the token keeps until the device gives it back.
+        // finds more, that nobody else uses; `cb` has 48 bytes and is the driver's while it owns the
+        // skb. The scatterlist names memory of the skb only, which the token keeps until the device
+        // gives it back.
         let n = unsafe {
-            pushed = layout.any_layout && bindings::skb_can_push_hdr(raw, len);
+            pushed = any_layout && bindings::skb_can_push_hdr(raw, len);
             let flat = if pushed && (*raw).data_len != 0 && (*raw).len <= COPYBREAK {
                 bindings::skb_flatten(raw, sg.0.as_mut_ptr(), len).cast::<u8>()
             } else {
                 core::ptr::null_mut()
             };
             if !flat.is_null() {
-                hdr.copy_to(flat, len);
+                flat.cast::<[u16; N]>().write_unaligned(hdr.0);
                 1
             } else {
                 let (at, own) = if pushed {
-                    // CAST: At most 20.
-                    ((*raw).data.sub(len as usize), core::ptr::null_mut())
+                    ((*raw).data.sub(const { N * 2 }), core::ptr::null_mut())
                 } else {
                     let cb = (&raw mut (*raw).cb).cast::<u8>();
                     // The qdisc's until the ring has taken the packet: see `undo`.
-                    core::ptr::copy_nonoverlapping(cb.cast(), saved.as_mut_ptr(), TxHdr::MAX);
+                    saved = cb.cast::<[u16; N]>().read_unaligned();
                     (cb, cb)
                 };
-                hdr.copy_to(at, len);
+                at.cast::<[u16; N]>().write_unaligned(hdr.0);
                 bindings::skb_map(raw, sg.0.as_mut_ptr(), own.cast(), len)
             }
         };
@@ -133,8 +181,8 @@ impl Virtqueue<TxToken> {
             if !pushed {
                 // SAFETY: As above; the ring doesn't have it. What is put back was taken from there.
                 unsafe {
-                    let cb = (&raw mut (*skb.as_raw()).cb).cast();
-                    core::ptr::copy_nonoverlapping(saved.as_ptr(), cb, TxHdr::MAX);
+                    let cb = (&raw mut (*skb.as_raw()).cb).cast::<[u16; N]>();
+                    cb.write_unaligned(saved);
                 }
             }
             skb

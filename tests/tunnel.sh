@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Segmentation inside of UDP tunnels (VXLAN) is left to the device when sending, and received in one piece, over IPv4 and
+# IPv6, inside and outside, with and without checksum of the outer header. The other end of the tunnel is in the peer NIC's
+# namespace. Contents are verified; that large packets really travel is seen by the bytes per packet of the interface.
+. "$(dirname "$0")/lib.sh"
+
+[ "$PEER_NS" ] || skip_all "there is no second NIC in a namespace"
+have socat || skip_all "socat is missing"
+modprobe vxlan 2>/dev/null || [ -d /sys/module/vxlan ] || skip_all "there is no VXLAN"
+
+# Feature bit N, as negotiated.
+bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
+has() { [ "${bits:$1:1}" = 1 ]; }
+GUEST=65 GUEST_CSUM=66 HOST=67 HOST_CSUM=68
+has $HOST || has $GUEST || skip_all "the device doesn't offer tunnels"
+MB=${MB:-4}
+in_ns() { ip netns exec "$PEER_NS" "$@"; }
+peer_if=$(in_ns ip -4 -o addr show | awk -v a="$PEER_NS_IP" '$4 ~ "^" a "/" { print $2; exit }')
+peer6=${PEER_NS_IP6:-2001:db8::3}
+
+at_exit 'ip link del vx0'
+at_exit 'in_ns ip link del vx0'
+at_exit 'ethtool -K "$NETIF" tx-udp_tnl-segmentation on tx-udp_tnl-csum-segmentation on rx-gro-hw on'
+plan 11
+reach "$PEER_NS_IP"
+
+note "bits 65 to 68 (guest, guest csum, host, host csum): ${bits:65:4}"
+begin
+want=off
+has $HOST && want=on
+[ "$(feature tx-udp_tnl-segmentation)" = $want ] || bad "tx-udp_tnl-segmentation is $(feature tx-udp_tnl-segmentation)"
+want=off
+has $HOST_CSUM && want=on
+[ "$(feature tx-udp_tnl-csum-segmentation)" = $want ] || bad "tx-udp_tnl-csum-segmentation is $(feature tx-udp_tnl-csum-segmentation)"
+verdict "flags follow the device's features"
+
+# tunnel FAMILY CHECKSUM-OPTION: vx0 here and in the namespace, 198.18.0.x and fd00::x inside.
+tunnel() {
+	local here=$DUT_IP there=$PEER_NS_IP v=$2
+	[ "$1" = 4 ] || { here=$DUT_IP6 there=$peer6 v=${2/udpcsum/udp6zerocsumtx}; }
+	# With IPv6 it is the absence of a checksum that is asked for, on both ends.
+	case $v in
+	udp6zerocsumtx) v="noudp6zerocsumtx" ;;
+	noudp6zerocsumtx) v="udp6zerocsumtx udp6zerocsumrx" ;;
+	esac
+	ip link del vx0 2>/dev/null
+	in_ns ip link del vx0 2>/dev/null
+	# shellcheck disable=SC2086
+	ip link add vx0 type vxlan id 7 dev "$NETIF" local "$here" remote "$there" dstport 4789 $v &&
+		in_ns ip link add vx0 type vxlan id 7 dev "$peer_if" local "$there" remote "$here" dstport 4789 $v || return 1
+	echo 0 >/proc/sys/net/ipv6/conf/vx0/accept_dad
+	in_ns sh -c 'echo 0 >/proc/sys/net/ipv6/conf/vx0/accept_dad'
+	ip addr add 198.18.0.1/24 dev vx0
+	ip -6 addr add fd00::1/64 dev vx0 nodad
+	in_ns ip addr add 198.18.0.2/24 dev vx0
+	in_ns ip -6 addr add fd00::2/64 dev vx0 nodad
+	ip link set vx0 up
+	in_ns ip link set vx0 up
+	reach 198.18.0.2 && reach fd00::2
+}
+
+blob "$WORK/blob" $((MB << 20)) >"$WORK/sum"
+sum=$(cat "$WORK/sum")
+n=$(wc -c <"$WORK/blob")
+
+# send ADDRESS: through the tunnel; what the other end received. get ADDRESS: the other way.
+send() {
+	local pid
+	in_ns timeout 60 socat -u -t 60 "TCP6-LISTEN:7001,reuseaddr,ipv6-v6only=0" "CREATE:$WORK/got" & pid=$!
+	wait_for 10 listening "$PEER_NS" && socat -u -t 60 -b 65536 "FILE:$WORK/blob" "TCP:$1:7001"
+	wait $pid
+	check
+}
+get() {
+	local pid
+	timeout 60 socat -u -t 60 "TCP6-LISTEN:7001,reuseaddr,ipv6-v6only=0" "CREATE:$WORK/got" & pid=$!
+	wait_for 10 listening && in_ns socat -u -t 60 -b 65536 "FILE:$WORK/blob" "TCP:$1:7001"
+	wait $pid
+	check
+}
+listening() { if [ "$1" ]; then in_ns ss -ltn; else ss -ltn; fi | grep -q :7001; }
+check() { [ "$(sha256sum "$WORK/got" | cut -d' ' -f1)" = "$sum" ] || bad "wrong contents: $(wc -c <"$WORK/got") of $n bytes"; rm -f "$WORK/got"; }
+
+# Bytes per packet of the interface in direction D while something is transferred.
+per_packet() { # D COMMAND…
+	local d=$1 p b
+	shift
+	p=$(if_stat "${d}_packets") b=$(if_stat "${d}_bytes")
+	"$@"
+	p=$(($(if_stat "${d}_packets") - p)) b=$(($(if_stat "${d}_bytes") - b))
+	PER_PACKET=$((p > 0 ? b / p : 0))
+}
+large() { [ "$PER_PACKET" -gt $(($(mtu) + 200)) ]; }
+
+for outer in 4 6; do
+	for csum in noudpcsum udpcsum; do
+		begin
+		tunnel $outer $csum || bad "the tunnel doesn't work"
+		flag=tx-udp_tnl-segmentation bit=$HOST rx=$GUEST
+		[ $csum = udpcsum ] && flag=tx-udp_tnl-csum-segmentation bit=$HOST_CSUM rx=$GUEST_CSUM
+		seen=
+		for via in 198.18.0.2 '[fd00::2]'; do
+			per_packet tx send "$via"
+			seen+=" $PER_PACKET"
+			if has $bit; then large || bad "$via: $PER_PACKET bytes per packet sent"; fi
+			ethtool -K "$NETIF" $flag off 2>/dev/null
+			per_packet tx send "$via"
+			seen+=" $PER_PACKET"
+			large && bad "$via, $flag off: $PER_PACKET bytes per packet"
+			ethtool -K "$NETIF" $flag on 2>/dev/null
+		done
+		note "bytes per packet sent, on and off, inner IPv4 and IPv6:$seen"
+		verdict "sending, outer IPv$outer, $csum"
+		begin
+		seen=
+		for via in 198.18.0.1 '[fd00::1]'; do
+			per_packet rx get "$via"
+			seen+=" $PER_PACKET"
+			if has $rx; then large || bad "$via: $PER_PACKET bytes per packet received"; fi
+		done
+		note "bytes per packet received, inner IPv4 and IPv6:$seen"
+		verdict "receiving, outer IPv$outer, $csum"
+	done
+done
+
+if ! has 2 || ! has $GUEST; then
+	skip "rx-gro-hw off: received in small packets" "the device's receive offloads can't be changed"
+else
+	begin
+	ethtool -K "$NETIF" rx-gro-hw off || bad "rx-gro-hw off was refused"
+	per_packet rx get 198.18.0.1
+	note "bytes per packet received: $PER_PACKET"
+	large && bad "$PER_PACKET bytes per packet"
+	ethtool -K "$NETIF" rx-gro-hw on || bad "rx-gro-hw on was refused"
+	per_packet rx get 198.18.0.1
+	large || bad "on again: $PER_PACKET bytes per packet"
+	verdict "rx-gro-hw: off, small packets; on, large ones"
+fi
+
+begin
+if ours; then
+	[ "$(stat_sum 'rx[0-9]+_drops')" = 0 ] || bad "$(ethtool -S "$NETIF" | grep -E 'rx.*drop' | grep -v ': 0$' | tr -s ' \n' ' ')"
+	[ "$(stat_sum 'tx[0-9]+_drops')" = 0 ] || bad "$(stat_sum 'tx[0-9]+_drops') packets dropped on sending"
+else
+	[ "$(if_stat rx_frame_errors)" = 0 ] || bad "$(if_stat rx_frame_errors) frame errors"
+fi
+verdict "no packet was dropped"
+finish
