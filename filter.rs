@@ -168,6 +168,7 @@ fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
         bit::GUEST_TSO4,
         bit::GUEST_TSO6,
         bit::GUEST_ECN,
+        bit::GUEST_UFO,
         bit::GUEST_USO4,
         bit::GUEST_USO6,
         bit::GUEST_UDP_TUNNEL_GSO,

@@ -143,7 +143,7 @@ impl driver::Driver for VirtioNet {
 
 /// How packets will be received, and the largest MTU that the buffers hold.
 fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
-    let gso = f.rx.tso4 || f.rx.tso6 || f.rx.ecn || f.rx.uso4 || f.rx.uso6;
+    let gso = f.rx.tso4 || f.rx.tso6 || f.rx.ecn || f.rx.ufo || f.rx.uso4 || f.rx.uso6;
     let device_mtu = mtu.map_or(MAX_MTU, u32::from);
     if f.has(bit::MRG_RXBUF) {
         return (Mode::Mergeable, device_mtu);

@@ -156,7 +156,10 @@ impl Features {
 }
 
 /// The features that the driver asks for on a device of version 1 and later.
-pub(crate) const SUPPORTED: [u32; 30] = [
+///
+/// `HOST_UFO` is asked for as other drivers do, and not used: the stack has no UDP fragmentation to
+/// leave to a device any more.
+pub(crate) const SUPPORTED: [u32; 32] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -165,9 +168,11 @@ pub(crate) const SUPPORTED: [u32; 30] = [
     bit::GUEST_TSO4,
     bit::GUEST_TSO6,
     bit::GUEST_ECN,
+    bit::GUEST_UFO,
     bit::HOST_TSO4,
     bit::HOST_TSO6,
     bit::HOST_ECN,
+    bit::HOST_UFO,
     bit::MRG_RXBUF,
     bit::STATUS,
     bit::CTRL_VQ,
@@ -193,7 +198,7 @@ pub(crate) const SUPPORTED: [u32; 30] = [
 ///
 /// Those of [`SUPPORTED`] that fit into the 32 feature bits of the legacy interface,
 /// and `ANY_LAYOUT`, which only exists there.
-pub(crate) const SUPPORTED_LEGACY: [u32; 20] = [
+pub(crate) const SUPPORTED_LEGACY: [u32; 22] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -202,9 +207,11 @@ pub(crate) const SUPPORTED_LEGACY: [u32; 20] = [
     bit::GUEST_TSO4,
     bit::GUEST_TSO6,
     bit::GUEST_ECN,
+    bit::GUEST_UFO,
     bit::HOST_TSO4,
     bit::HOST_TSO6,
     bit::HOST_ECN,
+    bit::HOST_UFO,
     bit::MRG_RXBUF,
     bit::STATUS,
     bit::CTRL_VQ,

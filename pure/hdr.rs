@@ -26,7 +26,7 @@ const F_UDP_TUNNEL_CSUM: u8 = 8;
 const GSO_NONE: u8 = 0;
 /// Segmentation: TCP over IPv4.
 const GSO_TCPV4: u8 = 1;
-/// Segmentation: UDP fragmentation, which the driver never negotiates.
+/// Segmentation: UDP fragmentation, over IPv4 or IPv6.
 const GSO_UDP: u8 = 3;
 /// Segmentation: TCP over IPv6.
 const GSO_TCPV6: u8 = 4;
@@ -160,6 +160,8 @@ pub(crate) struct RxOffloads {
     pub(crate) tso6: bool,
     /// TCP segmentation with ECN (`GUEST_ECN`).
     pub(crate) ecn: bool,
+    /// UDP fragmentation (`GUEST_UFO`).
+    pub(crate) ufo: bool,
     /// UDP segmentation over IPv4 (`GUEST_USO4`).
     pub(crate) uso4: bool,
     /// UDP segmentation over IPv6 (`GUEST_USO6`).
@@ -178,6 +180,7 @@ impl RxOffloads {
             tso4: f.has(bit::GUEST_TSO4),
             tso6: f.has(bit::GUEST_TSO6),
             ecn: f.has(bit::GUEST_ECN),
+            ufo: f.has(bit::GUEST_UFO),
             uso4: f.has(bit::GUEST_USO4),
             uso6: f.has(bit::GUEST_USO6),
             tunnel: f.has(bit::GUEST_UDP_TUNNEL_GSO),
@@ -308,7 +311,7 @@ pub(crate) fn parse_rx(
         let (negotiated, tcp) = match gso_type & !GSO_ECN {
             GSO_TCPV4 => (offloads.tso4, true),
             GSO_TCPV6 => (offloads.tso6, true),
-            GSO_UDP => (false, false),
+            GSO_UDP => (offloads.ufo, false),
             GSO_UDP_L4 => (offloads.uso4 || offloads.uso6, false),
             _ => return Err(HdrError::GsoType),
         };

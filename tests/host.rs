@@ -411,8 +411,8 @@ mod features {
         let mut sorted = SUPPORTED.to_vec();
         sorted.sort_unstable();
         let modern = [
-            0, 1, 2, 3, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 19, 21, 22, 23, 54, 55, 56, 57, 59,
-            60, 63, 65, 66, 67, 68,
+            0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 54, 55, 56,
+            57, 59, 60, 63, 65, 66, 67, 68,
         ];
         assert_eq!(sorted, modern);
 
@@ -1055,6 +1055,7 @@ mod hdr {
         tso4: true,
         tso6: true,
         ecn: true,
+        ufo: true,
         uso4: true,
         uso6: true,
         tunnel: true,
@@ -1066,6 +1067,7 @@ mod hdr {
         tso4: false,
         tso6: false,
         ecn: false,
+        ufo: false,
         uso4: false,
         uso6: false,
         tunnel: false,
@@ -1104,6 +1106,7 @@ mod hdr {
                 tso4: number == bit::GUEST_TSO4,
                 tso6: number == bit::GUEST_TSO6,
                 ecn: number == bit::GUEST_ECN,
+                ufo: number == bit::GUEST_UFO,
                 uso4: number == bit::GUEST_USO4,
                 uso6: number == bit::GUEST_USO6,
                 tunnel: number == bit::GUEST_UDP_TUNNEL_GSO,
@@ -1196,8 +1199,7 @@ mod hdr {
             let got = parse_rx(&header(1, gso_type, 1448, 34, 16), &ALL, 4000);
             let expected = match gso_type {
                 0 => ok(partial, false),
-                1 | 4 | 5 | 0x81 | 0x84 => ok(partial, true),
-                3 => Err(HdrError::GsoNotNegotiated),
+                1 | 3 | 4 | 5 | 0x81 | 0x84 => ok(partial, true),
                 // In a tunnel whose headers don't fit.
                 0x21 | 0x24 | 0x25 | 0xa1 | 0xa4 => Err(HdrError::TunnelRange),
                 0x41 | 0x44 | 0x45 | 0xc1 | 0xc4 => Err(HdrError::TunnelRange),
@@ -1211,7 +1213,7 @@ mod hdr {
 
     #[test]
     fn segmentation_needs_negotiation() {
-        // Type and which sets of tso4, tso6, ecn, uso4, uso6 (bits 0 to 4) allow it.
+        // Type and which sets of tso4, tso6, ecn, uso4, uso6, ufo (bits 0 to 5) allow it.
         type Row = (u8, fn(u8) -> bool);
         let table: [Row; 7] = [
             (0, |_| true),
@@ -1220,9 +1222,9 @@ mod hdr {
             (0x81, |s| s & 5 == 5),
             (0x84, |s| s & 6 == 6),
             (5, |s| s & 24 != 0),
-            (3, |_| false),
+            (3, |s| s & 32 != 0),
         ];
-        for set in 0..32u8 {
+        for set in 0..64u8 {
             let offloads = RxOffloads {
                 csum: true,
                 tso4: set & 1 != 0,
@@ -1230,6 +1232,7 @@ mod hdr {
                 ecn: set & 4 != 0,
                 uso4: set & 8 != 0,
                 uso6: set & 16 != 0,
+                ufo: set & 32 != 0,
                 ..NONE
             };
             for (gso_type, allowed) in table {
@@ -1245,7 +1248,7 @@ mod hdr {
 
     #[test]
     fn segmentation_needs_size_and_checksum() {
-        for gso_type in [1, 4, 5, 0x81, 0x84] {
+        for gso_type in [1, 3, 4, 5, 0x81, 0x84] {
             let size_0 = header(1, gso_type, 0, 0, 0);
             assert_eq!(parse_rx(&size_0, &ALL, 60), Err(HdrError::GsoSize));
             for flags in [0, 4, 0xfc] {
@@ -1409,6 +1412,7 @@ mod hdr {
                 ecn: set & 8 != 0,
                 uso4: set & 16 != 0,
                 uso6: set & 32 != 0,
+                ufo: set & 64 != 0,
                 ..NONE
             };
             let packet_len = random.magnitude();
@@ -1432,6 +1436,7 @@ mod hdr {
                 assert!(!matches!(meta.csum, RxCsum::None));
                 assert!(match bytes[1] & 0x7f {
                     1 => offloads.tso4,
+                    3 => offloads.ufo && bytes[1] & 0x80 == 0,
                     4 => offloads.tso6,
                     5 => (offloads.uso4 || offloads.uso6) && bytes[1] & 0x80 == 0,
                     _ => false,
