@@ -42,6 +42,42 @@ module_param(ctrl_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(ctrl_timeout_ms,
 	"Milliseconds that a control virtqueue command may take (default 10000)");
 
+static int napi_weight = NAPI_POLL_WEIGHT;
+module_param(napi_weight, int, 0444);
+MODULE_PARM_DESC(napi_weight, "Packets that one NAPI poll may receive (1 to 64, default 64)");
+
+static bool csum = true;
+module_param(csum, bool, 0444);
+MODULE_PARM_DESC(csum, "Checksums of sent packets are left to the device at first (default Y)");
+
+static bool gso = true;
+module_param(gso, bool, 0444);
+MODULE_PARM_DESC(gso, "Segmentation of sent packets is left to the device at first (default Y)");
+
+static bool napi_tx = true;
+module_param(napi_tx, bool, 0644);
+MODULE_PARM_DESC(napi_tx, "Accepted and without effect: sent packets are always reaped by NAPI");
+
+int vnm_helper_param_napi_weight(void)
+{
+	return napi_weight;
+}
+
+bool vnm_helper_param_csum(void)
+{
+	return csum;
+}
+
+bool vnm_helper_param_gso(void)
+{
+	return gso;
+}
+
+bool vnm_helper_param_napi_tx(void)
+{
+	return READ_ONCE(napi_tx);
+}
+
 unsigned int vnm_helper_param_queue_pairs(void)
 {
 	return queue_pairs;
@@ -568,15 +604,17 @@ struct netdev_queue *vnm_helper_netdev_get_tx_queue(struct net_device *dev, unsi
 }
 
 void vnm_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
-				      int (*poll)(struct napi_struct *, int), int index)
+				      int (*poll)(struct napi_struct *, int), int index,
+				      int weight)
 {
 	netif_napi_add_config(dev, napi, poll, index);
+	napi->weight = weight;
 }
 
 void vnm_helper_netif_napi_add_tx(struct net_device *dev, struct napi_struct *napi,
-				  int (*poll)(struct napi_struct *, int))
+				  int (*poll)(struct napi_struct *, int), int weight)
 {
-	netif_napi_add_tx(dev, napi, poll);
+	netif_napi_add_tx_weight(dev, napi, poll, weight);
 }
 
 /* Zeroed memory that nobody may schedule, until it is added and enabled */

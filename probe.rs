@@ -181,14 +181,20 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
             NetFeatures::UDP_TUNNEL_CSUM,
         );
     let gro_hw = f.rx.tso4 || f.rx.tso6;
-    let tx = tx.or_if(f.hash_report, NetFeatures::RXHASH);
-    let features = tx
+    // What the user doesn't want at first can be switched on later.
+    let on = match (params::csum(), params::gso()) {
+        (false, _) => NetFeatures::NONE,
+        (true, false) => tx.and(NetFeatures::SG.or(NetFeatures::HW_CSUM)),
+        (true, true) => tx,
+    };
+    let features = on
         .or(NetFeatures::HIGHDMA)
+        .or_if(f.hash_report, NetFeatures::RXHASH)
         .or_if(csum, NetFeatures::GSO_ROBUST)
         .or(NetFeatures::RXCSUM)
         .or_if(gro_hw, NetFeatures::GRO_HW)
         .or_if(f.has(bit::CTRL_VLAN), NetFeatures::VLAN_FILTER);
-    let hw = tx.or_if(
+    let hw = tx.or_if(f.hash_report, NetFeatures::RXHASH).or_if(
         gro_hw && f.has(bit::CTRL_GUEST_OFFLOADS),
         NetFeatures::GRO_HW,
     );
@@ -229,6 +235,12 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         None
     };
     let (mode, max_mtu) = receive_mode(&f, mtu);
+    if !params::napi_tx() {
+        dev_info!(
+            dev.dev(),
+            "napi_tx=0 has no effect: sent packets are reaped by NAPI\n"
+        );
+    }
     let (features, hw_features, enc_features) = net_features(&f);
     let mac = device_mac(dev, &f);
     let setup = Setup {

@@ -94,6 +94,11 @@ impl Features {
         Self(self.0 | o.0)
     }
 
+    /// What is in both sets.
+    pub(crate) const fn and(self, o: Self) -> Self {
+        Self(self.0 & o.0)
+    }
+
     /// `o` added if `cond`.
     pub(crate) const fn or_if(self, cond: bool, o: Self) -> Self {
         if cond {

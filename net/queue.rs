@@ -15,7 +15,10 @@ use super::{
     rtnl::Rtnl,
     skb::SkBuff, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::params, //
+};
 use core::{
     cell::{
         Cell,
@@ -235,6 +238,7 @@ impl<T: Driver> QueuePair<T> {
             return;
         }
         let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
+        let weight = params::napi_weight();
         // SAFETY: The device is valid and has these queues, RTNL is held. The instances are pinned
         // and off the list, a grace period has passed since they were on it.
         unsafe {
@@ -245,8 +249,9 @@ impl<T: Driver> QueuePair<T> {
                 rx.napi.get(),
                 Some(RxQueue::<T>::poll),
                 i32::from(i),
+                weight,
             );
-            bindings::netif_napi_add_tx(dev, tx.napi.get(), Some(TxQueue::<T>::poll));
+            bindings::netif_napi_add_tx(dev, tx.napi.get(), Some(TxQueue::<T>::poll), weight);
             bindings::napi_enable(rx.napi.get());
             bindings::napi_enable(tx.napi.get());
             self.link(rx.napi.get(), tx.napi.get());

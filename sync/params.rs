@@ -11,6 +11,30 @@ pub(crate) fn queue_pairs() -> u32 {
     unsafe { bindings::param_queue_pairs() }
 }
 
+/// `napi_weight`: packets that one poll may receive, 1 to 64 (what the stack has at most).
+pub(crate) fn napi_weight() -> i32 {
+    // SAFETY: Reads a variable that is set before the module's init.
+    unsafe { bindings::param_napi_weight() }.clamp(1, 64)
+}
+
+/// `csum`: checksums are left to the device at first.
+pub(crate) fn csum() -> bool {
+    // SAFETY: As above.
+    unsafe { bindings::param_csum() }
+}
+
+/// `gso`: segmentation is left to the device at first.
+pub(crate) fn gso() -> bool {
+    // SAFETY: As above.
+    unsafe { bindings::param_gso() }
+}
+
+/// `napi_tx`: without effect, what was asked for.
+pub(crate) fn napi_tx() -> bool {
+    // SAFETY: A volatile read.
+    unsafe { bindings::param_napi_tx() }
+}
+
 /// `ctrl_timeout_ms`: how long a control command may take, in milliseconds, 1 to 600 000.
 pub(crate) fn ctrl_timeout_ms() -> u32 {
     // SAFETY: A volatile read.

@@ -24,7 +24,7 @@ if [ "${KO:-}" ]; then
 	[ "$(modinfo -F alias "$KO")" = "virtio:d00000001v*" ] || bad "aliases: $(modinfo -F alias "$KO")"
 	[ "$(modinfo -F license "$KO")" = GPL ] || bad "license: $(modinfo -F license "$KO")"
 	[ "$(modinfo -F version "$KO")" ] || bad "no version"
-	for p in queue_pairs ctrl_timeout_ms; do
+	for p in queue_pairs ctrl_timeout_ms napi_weight csum gso napi_tx; do
 		modinfo -F parm "$KO" | grep -q "^$p:" || bad "parameter $p is not described"
 	done
 	verdict "modinfo tells alias, version, license and parameters"
