@@ -38,7 +38,8 @@ use crate::{
             bit,
             Features, //
         },
-        hdr::RxOffloads, //
+        hdr::RxOffloads,
+        recovery::ResetLimit, //
     },
     report,
     rss,
@@ -113,6 +114,8 @@ pub(crate) struct Settings {
     pub(crate) rings: Option<(u32, u32)>,
     /// Receive offloads switched on, by feature bit; none if never changed.
     pub(crate) guest_offloads: Option<u64>,
+    /// Resets that the device asked for.
+    pub(crate) resets: ResetLimit,
     /// The address was changed, so the device must be told after a reset.
     pub(crate) mac_set: bool,
 }
@@ -173,6 +176,7 @@ impl VirtnetInfo {
                     filter: filter::Shadow::new(),
                     rings: None,
                     guest_offloads: None,
+                    resets: ResetLimit::new(),
                     mac_set: false,
                 },
                 "virtio_net_mq::settings"

@@ -217,6 +217,11 @@ void vnm_helper_virtio_del_vqs(struct virtio_device *vdev)
 	vdev->config->del_vqs(vdev);
 }
 
+u8 vnm_helper_virtio_get_status(struct virtio_device *vdev)
+{
+	return vdev->config->get_status(vdev);
+}
+
 const char *vnm_helper_virtio_bus_name(struct virtio_device *vdev)
 {
 	return virtio_bus_name(vdev);

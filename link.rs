@@ -14,6 +14,7 @@ use crate::{
         ethtool::Link,
         ratelimit, //
     },
+    power,
     pure::{
         config::link_settings,
         features::bit, //
@@ -63,6 +64,10 @@ pub(crate) fn config_work(dev: &Net) {
     let info = dev.data();
     // Reset: the device has nothing to say.
     if info.set().is_none() {
+        return;
+    }
+    if info.vdev.needs_reset() {
+        power::needs_reset(dev);
         return;
     }
     let status = update(dev);

@@ -15,9 +15,13 @@ use crate::{
         Rtnl, //
     },
     open,
+    pure::recovery::Verdict,
     rings,
     rss,
-    sync::cpus::CpusReadGuard,
+    sync::{
+        cpus::CpusReadGuard,
+        ktime_get_seconds, //
+    },
     virtio::{
         driver::Cause,
         Device, //
@@ -109,6 +113,27 @@ pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
         "output.{txqueue}: stuck; resetting the device\n"
     );
     dev.schedule_reset_work();
+}
+
+/// The device has given up and asks for a reset (specification 2.1.2). It gets it, unless it asks too
+/// often: then it stays as it is until it asks again later. Process context.
+pub(crate) fn needs_reset(dev: &Net) {
+    let info = dev.data();
+    let verdict = info.settings.lock().resets.ask(ktime_get_seconds());
+    match verdict {
+        Verdict::Reset => {
+            dev_err!(
+                info.vdev.dev(),
+                "the device asks for a reset; resetting it\n"
+            );
+            dev.schedule_reset_work();
+        }
+        Verdict::Refused => dev_err!(
+            info.vdev.dev(),
+            "the device asks for a reset again and again: ignored\n"
+        ),
+        Verdict::RefusedAgain => {}
+    }
 }
 
 /// Resets the device and sets it up again. Process context.

@@ -13,6 +13,7 @@ pub(crate) mod config;
 pub(crate) mod ctrl;
 pub(crate) mod features;
 pub(crate) mod hdr;
+pub(crate) mod recovery;
 pub(crate) mod rss;
 pub(crate) mod rx;
 pub(crate) mod tx;

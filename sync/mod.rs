@@ -9,3 +9,11 @@ pub(crate) mod fail;
 pub(crate) mod init;
 pub(crate) mod params;
 pub(crate) mod work;
+
+/// Seconds of the monotonic clock. Any context.
+pub(crate) fn ktime_get_seconds() -> u64 {
+    // SAFETY: Any context.
+    let seconds = unsafe { kernel::bindings::ktime_get_seconds() };
+    // It starts at 0.
+    u64::try_from(seconds).unwrap_or(0)
+}

@@ -1020,6 +1020,59 @@ mod rx {
     }
 }
 
+mod recovery {
+    use super::pure::recovery::{ResetLimit, Verdict, WINDOW_S};
+    use super::Random;
+
+    #[test]
+    fn three_in_a_minute() {
+        use Verdict::{Refused, RefusedAgain, Reset};
+        let mut limit = ResetLimit::new();
+        for (now, expected) in [
+            (0, Reset),
+            (0, Reset),
+            (10, Reset),
+            (10, Refused),
+            (59, RefusedAgain),
+            // The first two are a minute ago.
+            (60, Reset),
+            (60, Reset),
+            (60, Refused),
+            (69, RefusedAgain),
+            (70, Reset),
+            (1000, Reset),
+            // A clock that goes back doesn't let more through.
+            (900, Reset),
+            (900, Reset),
+            (900, Refused),
+            (900, RefusedAgain),
+            (u64::MAX, Reset),
+        ] {
+            assert_eq!(limit.ask(now), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn as_many_as_allowed_in_any_minute() {
+        let (mut limit, mut random) = (ResetLimit::new(), Random::new());
+        let (mut now, mut resets) = (0, Vec::new());
+        for _ in 0..10_000 {
+            now += u64::from(random.u8() % 30);
+            let late: Vec<u64> = resets
+                .iter()
+                .copied()
+                .filter(|at| now - at < WINDOW_S)
+                .collect();
+            let allowed = limit.ask(now) == Verdict::Reset;
+            assert_eq!(allowed, late.len() < 3, "{now} {late:?}");
+            if allowed {
+                resets.push(now);
+            }
+        }
+        assert!(resets.len() > 1000);
+    }
+}
+
 mod hdr {
     use super::pure::features::{bit, Features};
     use super::pure::hdr::{HdrError, RawHdr, RxCsum, RxMeta, RxOffloads, LEN};

@@ -123,6 +123,14 @@ impl Device {
         unsafe { bindings::virtio_device_ready(self.as_raw()) };
     }
 
+    /// Whether the device says that it can't go on without a reset (DEVICE_NEEDS_RESET, specification
+    /// 2.1.2). One that is gone reads as all ones and says nothing. Process context.
+    pub(crate) fn needs_reset(&self) -> bool {
+        // SAFETY: The device is valid; every transport has the function.
+        let status = u32::from(unsafe { bindings::virtio_get_status(self.as_raw()) });
+        status != 0xff && status & bindings::VIRTIO_CONFIG_S_NEEDS_RESET != 0
+    }
+
     /// Lets config change notifications through. A driver that had the device before may have
     /// held them back, and the virtio core doesn't undo that when it leaves.
     pub(crate) fn config_enable(&self) {
