@@ -393,6 +393,16 @@ int vnm_helper_virtio_net_hdr_tnl_from_skb(const struct sk_buff *skb,
 	return virtio_net_hdr_tnl_from_skb(skb, hdr, tunnel, true, 0, false, exact);
 }
 
+/* Packets that came from outside don't say how many segments they have */
+unsigned int vnm_helper_skb_gso_segs(const struct sk_buff *skb)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+
+	if (shinfo->gso_segs || !shinfo->gso_size)
+		return shinfo->gso_segs;
+	return DIV_ROUND_UP(skb->len, shinfo->gso_size);
+}
+
 unsigned int vnm_helper_skb_gso_hdr_len(const struct sk_buff *skb)
 {
 	if (!skb_is_gso(skb))

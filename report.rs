@@ -85,6 +85,9 @@ pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) 
         out.packets(s.packets.get())
             .bytes(s.bytes.get())
             .hw_drops(s.drops.get())
+            .hw_gso_packets(s.gso_packets.get())
+            .hw_gso_bytes(s.gso_bytes.get())
+            .hw_gso_wire_packets(s.gso_wire_packets.get())
             .stop(s.stop.get())
             .wake(s.wake.get());
     }

@@ -87,5 +87,11 @@ stats! {
         drop_ring,
         /// Times that the queue was stuck.
         timeouts,
+        /// Packets that the device is to segment, when given to it.
+        gso_packets,
+        /// Their bytes.
+        gso_bytes,
+        /// The packets that it makes of them.
+        gso_wire_packets,
     }
 }

@@ -92,8 +92,14 @@ pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, Virtne
     vq.disable_cb();
     skb.tx_timestamp();
     let len = skb.len();
-    if let Err((e, skb)) = vq.add_skb(&mut sq.sg, skb, layout) {
-        return refused(dev, e, skb, tx);
+    match vq.add_skb(&mut sq.sg, skb, layout) {
+        Ok(0) => {}
+        Ok(segs) => {
+            stats.gso_packets.inc();
+            stats.gso_bytes.add(u64::from(len));
+            stats.gso_wire_packets.add(u64::from(segs));
+        }
+        Err((e, skb)) => return refused(dev, e, skb, tx),
     }
     if should_stop(vq.num_free(), sq.reserve) {
         stop(&mut tx);

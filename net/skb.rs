@@ -117,6 +117,12 @@ impl SkBuff {
         unsafe { bindings::skb_nr_frags(self.as_raw()) }
     }
 
+    /// Packets on the wire that a packet to be segmented makes.
+    pub(crate) fn gso_segs(&self) -> u32 {
+        // SAFETY: The skb is valid.
+        unsafe { bindings::skb_gso_segs(self.as_raw()) }
+    }
+
     /// Room behind the linear data, in bytes.
     pub(crate) fn tailroom(&self) -> u32 {
         // SAFETY: The skb is valid.
@@ -268,6 +274,12 @@ impl<const N: usize> TxHdr<N> {
     pub(crate) const HASH: usize = 10;
     /// With tunnel fields.
     pub(crate) const TUNNEL: usize = 12;
+
+    /// Whether the device is to segment the packet.
+    #[inline(always)]
+    pub(crate) fn is_gso(&self) -> bool {
+        matches!(self.0[..], [type_and_flags, ..] if u16::from_le(type_and_flags) >> 8 != 0)
+    }
 }
 
 impl Drop for SkBuff {

@@ -31,4 +31,5 @@ setters!(LinkStats: rx_packets, rx_bytes, rx_dropped, rx_errors, rx_length_error
     rx_frame_errors, tx_packets, tx_bytes, tx_dropped, tx_errors, tx_fifo_errors);
 setters!(RxQueueStats: packets, bytes, alloc_fail, hw_drops, csum_unnecessary,
     hw_gro_packets, hw_gro_bytes);
-setters!(TxQueueStats: packets, bytes, hw_drops, stop, wake);
+setters!(TxQueueStats: packets, bytes, hw_drops, hw_gso_packets, hw_gso_bytes,
+    hw_gso_wire_packets, stop, wake);

@@ -6,7 +6,7 @@
 # machine in the namespace PEER_NS.
 . "$(dirname "$0")/lib.sh"
 
-plan 13
+plan 14
 old_mac=$(mac) old_mtu=$(mtu)
 at_exit configure
 at_exit 'ip link set $NETIF promisc off; ip link set $NETIF allmulticast off; ip link set $NETIF mtu $old_mtu
@@ -247,4 +247,12 @@ configure
 reach || bad "no answer to ping"
 reach6 || bad "no answer to ping over IPv6"
 verdict "down and up"
+# --- timestamps ---
+
+begin
+out=$(ethtool -T "$NETIF" 2>&1)
+for what in software-transmit software-receive software-system-clock; do
+	grep -q "$what" <<<"$out" || bad "there is no $what: $out"
+done
+verdict "timestamps are taken in software"
 finish

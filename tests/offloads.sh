@@ -82,6 +82,16 @@ contents "$WORK/small" "$small" "everything on again:"
 verdict "everything off and on again, contents"
 
 # TX: what the device is given. The threshold for "on" is low: any packet of several segments shows.
+# Packets left to the device for segmentation and segments of them, since the last call.
+gso_last="0 0"
+gso() {
+	local now
+	ours || return
+	now="$(stat_sum 'tx[0-9]+_gso_packets') $(stat_sum 'tx[0-9]+_gso_wire_packets')"
+	[ -e "$WORK/gso" ] && gso_last=$(<"$WORK/gso")
+	echo "$now" >"$WORK/gso"
+	echo "$((${now% *} - ${gso_last% *})) $((${now#* } - ${gso_last#* }))"
+}
 tso() {
 	local f=$1 via=$2 on off
 	if [[ ${start[$f]} != on ]]; then
@@ -89,10 +99,19 @@ tso() {
 		return
 	fi
 	begin
+	gso >/dev/null
 	on=$(ratio tx upload "$WORK/small" "$small" "$via")
+	on_gso=$(gso)
 	set_to $f off
+	gso >/dev/null
 	off=$(ratio tx upload "$WORK/small" "$small" "$via")
+	off_gso=$(gso)
 	set_to $f on
+	if ours; then
+		# Packets, and what the device makes of them on the wire: two each at least.
+		[ "${on_gso% *}" -gt 0 ] && [ "${on_gso#* }" -ge $((2 * ${on_gso% *})) ] || bad "on: counted $on_gso packets and segments"
+		[ "$off_gso" = "0 0" ] || bad "off: counted $off_gso packets and segments"
+	fi
 	[ "$on" -gt $(($(mtu) + 200)) ] || bad "on: $on bytes per packet"
 	[ "$off" -le $(($(mtu) + 18)) ] || bad "off: $off bytes per packet"
 	verdict "$f: the device segments"

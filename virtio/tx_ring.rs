@@ -95,7 +95,7 @@ impl Virtqueue<TxToken> {
         sg: &mut TxSg,
         skb: SkBuff,
         layout: &HdrLayout,
-    ) -> Result<(), (Error, SkBuff)> {
+    ) -> Result<u32, (Error, SkBuff)> {
         // With a length that is known when this is compiled, a header is two or three moves.
         let exact = layout.exact_hdr_len;
         if layout.len == 12 {
@@ -113,7 +113,7 @@ impl Virtqueue<TxToken> {
         sg: &mut TxSg,
         skb: SkBuff,
         layout: &HdrLayout,
-    ) -> Result<(), (Error, SkBuff)> {
+    ) -> Result<u32, (Error, SkBuff)> {
         let exact = layout.exact_hdr_len;
         match layout.len {
             24 => {
@@ -138,7 +138,7 @@ impl Virtqueue<TxToken> {
         skb: SkBuff,
         hdr: Result<TxHdr<N>>,
         any_layout: bool,
-    ) -> Result<(), (Error, SkBuff)> {
+    ) -> Result<u32, (Error, SkBuff)> {
         const { assert!(N <= TxHdr::<N>::TUNNEL) };
         let hdr = match hdr {
             Ok(hdr) => hdr,
@@ -190,6 +190,7 @@ impl Virtqueue<TxToken> {
         let Ok(n) = u32::try_from(n) else {
             return Err((Error::from_errno(n), undo(skb)));
         };
+        let segs = if hdr.is_gso() { skb.gso_segs() } else { 0 };
         let token = super::virtqueue::Token::into_raw(TxToken::new(skb));
         // SAFETY: `n` entries were filled; the token is given away.
         let err = unsafe {
@@ -206,6 +207,6 @@ impl Virtqueue<TxToken> {
             let token: TxToken = unsafe { super::virtqueue::Token::from_raw(token) };
             return Err((Error::from_errno(err), undo(token.into_skb())));
         }
-        Ok(())
+        Ok(segs)
     }
 }
