@@ -19,6 +19,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/workqueue.h>
+#include <net/net_failover.h>
 #include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>

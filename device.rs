@@ -15,6 +15,7 @@ use crate::{
         self,
         addr::AddrList,
         device::Features as NetFeatures,
+        failover::Failover,
         queue::{
             Polled,
             RxPoll,
@@ -148,6 +149,10 @@ pub(crate) struct VirtnetInfo {
     /// The virtqueues, none while the device is reset.
     #[pin]
     pub(crate) queues: Mutex<Option<Arc<VirtqueueSet>>>,
+    /// The interface on top, if the device is a standby (STANDBY). Dropped after the interface was
+    /// unregistered, as all of this.
+    #[pin]
+    pub(crate) failover: Mutex<Option<Failover>>,
     /// Which CPUs serve which pair.
     #[pin]
     pub(crate) affinity: Mutex<affinity::State>,
@@ -183,6 +188,7 @@ impl VirtnetInfo {
             ),
             rss <- rss,
             queues <- kernel::new_mutex!(None, "virtio_net_mq::queues"),
+            failover <- kernel::new_mutex!(None, "virtio_net_mq::failover"),
             affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
         })
     }
@@ -238,6 +244,11 @@ impl net::Driver for VirtnetInfo {
 
     fn set_mac_address(dev: &Net, mac: [u8; 6], rtnl: &mut Rtnl) -> Result {
         filter::set_mac_address(dev, mac, rtnl)
+    }
+
+    fn phys_port_name(dev: &Net) -> Option<&'static CStr> {
+        // As distributions' rules for names expect it.
+        dev.data().f.has(bit::STANDBY).then_some(c"sby")
     }
 
     fn change_mtu(_dev: &Net, _mtu: u32, _rtnl: &mut Rtnl) -> Result {

@@ -27,7 +27,8 @@ use crate::{
     pure::features::{
         bit,
         offload_bit, //
-    }, //
+    },
+    sync::errno::eopnotsupp, //
 };
 use kernel::prelude::*;
 
@@ -127,6 +128,10 @@ pub(crate) fn set_rx_mode(
 /// `ndo_set_mac_address`.
 pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
+    if info.f.has(bit::STANDBY) {
+        // The address is what makes it and its primary one.
+        return Err(eopnotsupp());
+    }
     tell_mac(info, mac)?;
     info.settings.lock().mac_set = true;
     Ok(())

@@ -19,6 +19,7 @@ use crate::{
             Features as NetFeatures,
             Setup, //
         },
+        failover::Failover,
         queue::PairInit,
         rtnl::RtnlGuard, //
     },
@@ -273,6 +274,11 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         },
     )?;
     // From here on dropping the binding undoes everything.
+    if f.has(bit::STANDBY) {
+        let net = binding.net()?;
+        let failover = Failover::new(net)?;
+        *net.data().failover.lock() = Some(failover);
+    }
     {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;

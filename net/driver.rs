@@ -74,6 +74,10 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// `ndo_set_mac_address`: asks the device to take `mac`. Process context.
     fn set_mac_address(dev: &NetDevice<Self>, mac: [u8; 6], rtnl: &mut Rtnl) -> Result;
 
+    /// `ndo_get_phys_port_name`: what tells this interface from others of the same device, if there
+    /// are any. RTNL held.
+    fn phys_port_name(dev: &NetDevice<Self>) -> Option<&'static CStr>;
+
     /// `ndo_change_mtu`: whether `mtu` is acceptable; the core sets it then. Process context.
     fn change_mtu(dev: &NetDevice<Self>, mtu: u32, rtnl: &mut Rtnl) -> Result;
 

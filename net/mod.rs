@@ -8,12 +8,14 @@
 //!   [`rxfh`] the part of the latter about hashing.
 //! - [`queue`]: per-queue state and the tokens that give access to it.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
+//! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
 
 pub(crate) mod addr;
 pub(crate) mod device;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
+pub(crate) mod failover;
 pub(crate) mod layout;
 pub(crate) mod ops;
 pub(crate) mod page_pool;

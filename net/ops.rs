@@ -20,7 +20,10 @@ use super::{
         TxQueueStats, //
     },
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::errno::eopnotsupp, //
+};
 use core::{
     ffi::{
         c_int,
@@ -59,6 +62,7 @@ impl<T: Driver> Ops<T> {
         ndo_set_rx_mode_async: Some(Self::set_rx_mode),
         ndo_set_mac_address: Some(Self::set_mac_address),
         ndo_change_mtu: Some(Self::change_mtu),
+        ndo_get_phys_port_name: Some(Self::phys_port_name),
         ndo_vlan_rx_add_vid: Some(Self::vlan_add),
         ndo_vlan_rx_kill_vid: Some(Self::vlan_kill),
         ndo_set_features: Some(Self::set_features),
@@ -191,6 +195,29 @@ impl<T: Driver> Ops<T> {
             T::set_mac_address(net, mac, &mut rtnl)?;
             // SAFETY: As above.
             unsafe { bindings::eth_commit_mac_addr_change(dev, addr) };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `phys_port_name` of a device of this driver.
+    unsafe extern "C" fn phys_port_name(
+        dev: *mut bindings::net_device,
+        to: *mut kernel::ffi::c_char,
+        len: usize,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device.
+            let net = unsafe { Self::dev(dev) };
+            let name = T::phys_port_name(net)
+                .ok_or_else(eopnotsupp)?
+                .to_bytes_with_nul();
+            if name.len() > len {
+                return Err(eopnotsupp());
+            }
+            // SAFETY: The core's buffer has `len` bytes.
+            unsafe { core::ptr::copy_nonoverlapping(name.as_ptr(), to.cast(), name.len()) };
             Ok(0)
         })
     }

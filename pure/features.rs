@@ -159,7 +159,7 @@ impl Features {
 ///
 /// `HOST_UFO` is asked for as other drivers do, and not used: the stack has no UDP fragmentation to
 /// leave to a device any more.
-pub(crate) const SUPPORTED: [u32; 32] = [
+pub(crate) const SUPPORTED: [u32; 33] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -187,6 +187,7 @@ pub(crate) const SUPPORTED: [u32; 32] = [
     bit::HASH_REPORT,
     bit::GUEST_HDRLEN,
     bit::RSS,
+    bit::STANDBY,
     bit::SPEED_DUPLEX,
     bit::GUEST_UDP_TUNNEL_GSO,
     bit::GUEST_UDP_TUNNEL_GSO_CSUM,

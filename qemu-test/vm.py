@@ -34,7 +34,7 @@ DEFAULTS = {
     "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
     "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
-    "testdev": None, "env": {},
+    "testdev": None, "primary": False, "env": {},
 }
 
 
@@ -222,6 +222,12 @@ class Guest:
             more = "".join(f",{k}={v}" for k, v in extra.items())
             cmd += ["-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no" + (f",queues={q}" if q > 1 else ""),
                     "-device", f"virtio-net-pci,id=nic1,netdev=net1,mac={PEER_MAC}{more}"]
+        if s["primary"]:
+            # What the device under test is the standby of: the same address, shown to a guest that knows of both.
+            self.net.tap("tapB", 1, mtu)
+            cmd += ["-device", "pcie-root-port,id=rp1,chassis=2,slot=2",
+                    "-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no",
+                    "-device", f"virtio-net-pci,id=nic1,netdev=net1,bus=rp1,mac={DUT_MAC},failover_pair_id=nic0"]
         return cmd + s["qemu"].split()
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -377,6 +383,7 @@ def main():
         ap.add_argument(f"--{key.replace('_', '-')}", default="")
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
+    ap.add_argument("--primary", action="store_true", help="a second NIC that the first is the standby of")
     ap.add_argument("--peer", action="store_true", help="a second NIC, in the guest's namespace 'peer'")
     ap.add_argument("--python", action="store_true", help="a guest with Python in it")
     ap.add_argument("--out", default=str(HERE / "out"), help="directory for the logs")
