@@ -272,8 +272,7 @@ fn inner_type(hdr: RawHdr, offloads: &RxOffloads) -> Result<u8, HdrError> {
     }
     let follows = |from: u16, len: u16, at: u16| from.checked_add(len).is_some_and(|end| end <= at);
     let (outer_th, inner_nh) = (hdr.outer_th_offset(), hdr.inner_nh_offset());
-    // The sum is 54 at most.
-    if outer_th < ETH_HLEN + outer_ip
+    if outer_th < ETH_HLEN.saturating_add(outer_ip)
         || !follows(outer_th, UDP_HLEN, inner_nh)
         || !follows(inner_nh, inner_ip, hdr.csum_start())
     {

@@ -48,8 +48,7 @@ impl ResetLimit {
         match self.at.get_mut(self.next) {
             Some(oldest) if oldest.is_none_or(|at| now.saturating_sub(at) >= WINDOW_S) => {
                 *oldest = Some(now);
-                // No overflow: it is below `MOST`.
-                self.next = (self.next + 1) % MOST;
+                self.next = self.next.wrapping_add(1) % MOST;
                 self.refused = false;
                 Verdict::Reset
             }
