@@ -14,11 +14,14 @@ use crate::{
         rx_vq,
         tx_vq, //
     },
-    pure::affinity::pair_cpus,
+    pure::affinity::{
+        pair_cpus,
+        Place, //
+    },
     sync::cpus::{
         mask_set,
         new_mask,
-        online_cpus,
+        placed_cpus,
         CpusHeld,
         KeptMask, //
     },
@@ -76,8 +79,15 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     let Some(set) = state.set.as_ref() else {
         return;
     };
+    let cpus = match placed_cpus(held, leaving) {
+        Ok(cpus) => cpus,
+        Err(e) => {
+            dev_warn!(info.vdev.dev(), "CPUs not set: {e:?}\n");
+            return;
+        }
+    };
     for i in 0..state.pairs {
-        let done = mask_of(i, state.pairs, held, leaving).and_then(|mask| {
+        let done = mask_of(i, state.pairs, &cpus).and_then(|mask| {
             bind(set, i, &mask, &mut state.last)?;
             dev.set_xps(i, &mask, held)
         });
@@ -86,7 +96,7 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
         }
     }
     for i in state.pairs..info.max_pairs {
-        if let Err(e) = park(set, i, held, leaving, &mut state.last) {
+        if let Err(e) = park(set, i, &cpus, &mut state.last) {
             dev_warn!(info.vdev.dev(), "pair {i}: CPUs not set: {e:?}\n");
         }
         set.clear_affinity(rx_vq(i));
@@ -95,32 +105,25 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
 }
 
 /// The CPUs of pair `i` out of `pairs`.
-fn mask_of(i: u16, pairs: u16, held: &CpusHeld, leaving: Option<u32>) -> Result<CpumaskVar> {
-    let cpus = u32::try_from(online_cpus(held, leaving).count())?;
-    let ranks = pair_cpus(u32::from(i), u32::from(pairs), cpus);
+fn mask_of(i: u16, pairs: u16, cpus: &[Place]) -> Result<CpumaskVar> {
+    let ranks = pair_cpus(u32::from(i), u32::from(pairs), u32::try_from(cpus.len())?);
     let mut mask = new_mask()?;
     let first = usize::try_from(ranks.start)?;
-    for cpu in online_cpus(held, leaving).skip(first).take(ranks.len()) {
-        mask_set(&mut mask, cpu);
+    for place in cpus.iter().skip(first).take(ranks.len()) {
+        mask_set(&mut mask, place.cpu);
     }
     Ok(mask)
 }
 
 /// Lets the interrupts of pair `i`, which isn't in use, go to any CPU. Bound as it was it could lose
 /// its last CPU: the kernel would then bind it anew, which looks as if somebody else had.
-fn park(
-    set: &VirtqueueSet,
-    i: u16,
-    held: &CpusHeld,
-    leaving: Option<u32>,
-    last: &mut KVVec<Bound>,
-) -> Result {
+fn park(set: &VirtqueueSet, i: u16, cpus: &[Place], last: &mut KVVec<Bound>) -> Result {
     if usize::from(i) >= last.len() {
         return Ok(());
     }
     let mut mask = new_mask()?;
-    for cpu in online_cpus(held, leaving) {
-        mask_set(&mut mask, cpu);
+    for place in cpus {
+        mask_set(&mut mask, place.cpu);
     }
     bind(set, i, &mask, last)
 }

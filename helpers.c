@@ -15,6 +15,7 @@
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <linux/rtnetlink.h>
+#include <linux/topology.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/workqueue.h>
@@ -775,6 +776,13 @@ unsigned int vnm_helper_num_online_cpus(void)
 }
 
 /* The online CPU after @cpu (-1 to start), at least nr_cpu_ids at the end */
+void vnm_helper_cpu_place(unsigned int cpu, int *node, int *package, int *core)
+{
+	*node = cpu_to_node(cpu);
+	*package = topology_physical_package_id(cpu);
+	*core = topology_core_id(cpu);
+}
+
 unsigned int vnm_helper_cpumask_next_online(int cpu)
 {
 	return cpumask_next(cpu, cpu_online_mask);

@@ -2,8 +2,9 @@
 
 //! Distribution of queue pairs over CPUs.
 //!
-//! CPUs are counted by *rank*: the position in the ascending list of online CPUs. Gaps in the
-//! online mask are thereby out of the way of the arithmetic.
+//! CPUs are counted by *rank*: the position in the list of online CPUs, in the order of their
+//! [`Place`]s. Gaps in the online mask are thereby out of the way of the arithmetic, and a slice of
+//! neighbouring ranks is one of CPUs that share memory, caches and cores.
 //!
 //! The virtio specification (5.1.6.5.6, automatic receive steering) leaves the choice of the
 //! transmit queue to the driver; nothing here is visible to the device.
@@ -11,6 +12,25 @@
 #![forbid(unsafe_code)]
 
 use core::ops::Range;
+
+/// Where a CPU is. The order of the fields is what makes neighbours: first those of one node, in it
+/// those of one package, then the threads of one core.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Place {
+    /// NUMA node; the same for all where there is none.
+    pub(crate) node: i32,
+    /// Package (socket).
+    pub(crate) package: i32,
+    /// Core in the package.
+    pub(crate) core: i32,
+    /// The CPU's number.
+    pub(crate) cpu: u32,
+}
+
+/// Sorts CPUs by place: then the position is the rank.
+pub(crate) fn order(cpus: &mut [Place]) {
+    cpus.sort_unstable();
+}
 
 /// Returns the ranks that queue pair `pair` (from 0) out of `pairs` is bound to, among `cpus`
 /// online CPUs.

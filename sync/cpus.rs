@@ -2,7 +2,13 @@
 
 //! CPU masks, the hotplug lock and hotplug callbacks.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    pure::affinity::{
+        order,
+        Place, //
+    }, //
+};
 use core::marker::PhantomPinned;
 use kernel::{
     cpu::CpuId,
@@ -51,7 +57,7 @@ pub(crate) fn num_online_cpus() -> u32 {
 }
 
 /// The online CPUs in ascending order, less `leaving` if there is one.
-pub(crate) fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterator<Item = u32> {
+fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterator<Item = u32> {
     let mut at: i32 = -1;
     core::iter::from_fn(move || {
         // SAFETY: Reads the online mask, which holds still while `_held` exists.
@@ -63,6 +69,30 @@ pub(crate) fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterat
         Some(next)
     })
     .filter(move |&cpu| Some(cpu) != leaving)
+}
+
+/// The online CPUs, less `leaving` if there is one, in the order of their places: neighbours in the
+/// list share a core, a package, a node, as far as possible. Process context.
+///
+/// # Errors
+///
+/// No memory for the list.
+pub(crate) fn placed_cpus(held: &CpusHeld, leaving: Option<u32>) -> Result<KVVec<Place>> {
+    let mut all = KVVec::new();
+    for cpu in online_cpus(held, leaving) {
+        let (mut node, mut package, mut core) = (0, 0, 0);
+        // SAFETY: The CPU is online, and stays so while `held` exists; the rest is written.
+        unsafe { bindings::cpu_place(cpu, &mut node, &mut package, &mut core) };
+        let place = Place {
+            node,
+            package,
+            core,
+            cpu,
+        };
+        all.push(place, GFP_KERNEL)?;
+    }
+    order(&mut all);
+    Ok(all)
 }
 
 /// A mask that may be kept in shared data.

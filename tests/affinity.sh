@@ -3,7 +3,7 @@
 #
 # Interrupt affinity and XPS maps follow one table, computed here once more: with at least as many pairs as CPUs, pair i
 # has the CPU of rank i mod n; with fewer, the pairs have contiguous slices of the CPUs, the larger ones first. Ranks count
-# online CPUs, so the table changes when CPUs go and come.
+# online CPUs, node by node, package by package and core by core, so the table changes when CPUs go and come.
 . "$(dirname "$0")/lib.sh"
 
 ours || skip_all "$DRV distributes CPUs by a rule of its own"
@@ -51,7 +51,7 @@ check_xps() {
 	local i p=$1 want online
 	# One queue and no more: all CPUs use it.
 	[ "$XPS" ] || return
-	online=$(online_cpus)
+	online=$(placed_cpus)
 	for ((i = 0; i < p; i++)); do
 		expected_mask $i "$p" $online
 		want=$MASK
@@ -67,7 +67,7 @@ find_irqs() {
 }
 check_irq() {
 	local i p=$1 d f want online
-	online=$(online_cpus)
+	online=$(placed_cpus)
 	for ((i = 0; i < max; i++)); do
 		if ((i < p)); then expected_mask $i "$p" $online; else MASK=0; fi
 		want=$MASK

@@ -160,6 +160,15 @@ expand() {
 	echo "$out"
 }
 online_cpus() { expand "$(</sys/devices/system/cpu/online)"; }
+# The same, neighbours side by side: sorted by NUMA node, package, core and number.
+placed_cpus() {
+	local c d n
+	for c in $(online_cpus); do
+		d=/sys/devices/system/cpu/cpu$c
+		for n in "$d"/node*; do n=${n##*/node}; done
+		echo "${n/\*/0} $(<"$d/topology/physical_package_id") $(<"$d/topology/core_id") $c"
+	done | sort -n -k1,1 -k2,2 -k3,3 -k4,4 | awk '{ printf "%s%s", sep, $4; sep = " " }'
+}
 # A mask in hexadecimal, perhaps with commas, as "0 1 2 5"; for up to 63 CPUs.
 mask_cpus() {
 	local m=$((16#${1//,/})) i out=
