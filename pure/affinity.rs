@@ -28,8 +28,17 @@ pub(crate) struct Place {
 }
 
 /// Sorts CPUs by place: then the position is the rank.
+///
+/// By insertion: they come by number, which is nearly in order, and the sorting of `core` can panic.
 pub(crate) fn order(cpus: &mut [Place]) {
-    cpus.sort_unstable();
+    for end in 1..cpus.len() {
+        for i in (0..end).rev() {
+            match cpus.get_mut(i..=i.wrapping_add(1)) {
+                Some([a, b]) if *b < *a => core::mem::swap(a, b),
+                _ => break,
+            }
+        }
+    }
 }
 
 /// Returns the ranks that queue pair `pair` (from 0) out of `pairs` is bound to, among `cpus`
