@@ -6,6 +6,7 @@
 
 use crate::{
     affinity,
+    coalesce,
     ctrl_vq::VqPairsSet,
     device::Net,
     net::Rtnl,
@@ -145,6 +146,7 @@ pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
     }
     if want > now {
         grow(dev, now, want, rtnl)?;
+        coalesce::refresh(dev, now..want, rtnl);
     } else {
         shrink(dev, now, want, rtnl)?;
     }

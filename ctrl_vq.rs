@@ -11,10 +11,14 @@
 
 use crate::{
     net::ratelimit,
-    pure::ctrl::{
-        self,
-        Ack,
-        Backoff, //
+    pure::{
+        coalesce::Moderation,
+        ctrl::{
+            self,
+            Ack,
+            Backoff, //
+        },
+        stats::QueueStats, //
     },
     sync::{
         fail,
@@ -95,6 +99,37 @@ command! {
     /// Receive offloads, by feature bit (5.1.6.5.8).
     GuestOffloadsSet(u64), GUEST_OFFLOADS, GUEST_OFFLOADS_SET, |bits| bits.to_le_bytes()
 }
+command! {
+    /// Interrupt moderation of all transmit queues (5.1.6.5.9).
+    NotfCoalTxSet(Moderation), NOTF_COAL, NOTF_COAL_TX_SET, |m| m.bytes()
+}
+command! {
+    /// Interrupt moderation of all receive queues (5.1.6.5.9).
+    NotfCoalRxSet(Moderation), NOTF_COAL, NOTF_COAL_RX_SET, |m| m.bytes()
+}
+command! {
+    /// Interrupt moderation of the virtqueue of that number (5.1.6.5.9).
+    NotfCoalVqSet((u16, Moderation)), NOTF_COAL, NOTF_COAL_VQ_SET, |q| q.1.bytes_for(q.0)
+}
+command! {
+    /// Which statistics the device has (virtio 1.4, 5.1.6.5).
+    StatsQuery(()), STATS, STATS_QUERY, |_none| []
+}
+
+/// The counters of these queues (virtio 1.4, 5.1.6.5).
+pub(crate) struct StatsGet<'a>(pub(crate) &'a [QueueStats]);
+
+impl Command for StatsGet<'_> {
+    const CLASS: u8 = ctrl::class::STATS;
+    const CMD: u8 = ctrl::STATS_GET;
+
+    fn payload(&self, out: &mut KVec<u8>) -> Result {
+        for q in self.0 {
+            out.extend_from_slice(&q.request(), GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+}
 
 /// The addresses to receive: an encoded pair of tables (5.1.6.5.2), unicast then multicast.
 pub(crate) struct MacTableSet<'a>(pub(crate) &'a [u8]);
@@ -152,11 +187,18 @@ impl CtrlVq {
     /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EPROTO`-like `EIO`
     /// for a malformed answer, a broken queue or a device that owes an answer, `ETIMEDOUT`.
     pub(crate) fn exec<C: Command>(&self, dev: &Device, cmd: &C) -> Result {
+        self.query(dev, cmd, 0).map(drop)
+    }
+
+    /// The same for a command that has a result: gives a copy of what the device wrote behind its
+    /// answer, `room` bytes at most. Unchecked but for the length.
+    pub(crate) fn query<C: Command>(&self, dev: &Device, cmd: &C, room: usize) -> Result<KVec<u8>> {
         fail::point()?;
+        let reply_len = room.checked_add(1).ok_or(EINVAL)?;
         let mut out = KVec::with_capacity(16, GFP_KERNEL)?;
         out.extend_from_slice(&[C::CLASS, C::CMD], GFP_KERNEL)?;
         cmd.payload(&mut out)?;
-        let buf = ctrl_ring::Command::new(out, 1)?;
+        let buf = ctrl_ring::Command::new(out, reply_len)?;
 
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -197,9 +239,18 @@ impl CtrlVq {
                 }
             }
         };
-        let ack = used.token.reply().first().copied().unwrap_or(ctrl::ACK_ERR);
-        match ctrl::ack(ack, used.len, 0) {
-            Ack::Ok => Ok(()),
+        let (ack, result) = match used.token.reply().split_first() {
+            Some((ack, result)) => (*ack, result),
+            None => (ctrl::ACK_ERR, &[][..]),
+        };
+        match ctrl::ack(ack, used.len, u32::try_from(room)?) {
+            Ack::Ok => {
+                // Its own memory: the device could go on writing into the other.
+                let written = usize::try_from(used.len)?.saturating_sub(1);
+                let mut copy = KVec::new();
+                copy.extend_from_slice(result.get(..written).ok_or(EIO)?, GFP_KERNEL)?;
+                Ok(copy)
+            }
             Ack::Refused => Err(EINVAL),
             Ack::Malformed => {
                 if ratelimit() {

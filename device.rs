@@ -7,7 +7,9 @@
 use crate::{
     affinity,
     channels,
+    coalesce,
     ctrl_vq::CtrlVq,
+    device_stats::DeviceStats,
     ethtool,
     filter,
     link,
@@ -35,6 +37,7 @@ use crate::{
     open,
     power,
     pure::{
+        coalesce::Moderation,
         features::{
             bit,
             Features, //
@@ -124,7 +127,7 @@ pub(crate) struct Settings {
 /// Private data of an interface.
 ///
 /// Locking: `settings` and `queues` are written under RTNL; lock order RTNL, hotplug lock,
-/// `affinity`, and RTNL, `settings` or `rss`, `ctrl`.
+/// `affinity`, and RTNL, `coalesce`, `settings` or `rss`, `ctrl`.
 ///
 /// Drop order: the queues' handles are given up in [`net::Driver::released`], before this.
 #[pin_data]
@@ -156,6 +159,11 @@ pub(crate) struct VirtnetInfo {
     /// Which CPUs serve which pair.
     #[pin]
     pub(crate) affinity: Mutex<affinity::State>,
+    /// Interrupt moderation.
+    #[pin]
+    pub(crate) coalesce: Mutex<coalesce::State>,
+    /// Statistics that the device keeps.
+    pub(crate) device_stats: DeviceStats,
 }
 
 impl VirtnetInfo {
@@ -190,6 +198,8 @@ impl VirtnetInfo {
             queues <- kernel::new_mutex!(None, "virtio_net_mq::queues"),
             failover <- kernel::new_mutex!(None, "virtio_net_mq::failover"),
             affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
+            coalesce <- kernel::new_mutex!(coalesce::State::new(), "virtio_net_mq::coalesce"),
+            device_stats: DeviceStats::new(),
         })
     }
 
@@ -286,6 +296,10 @@ impl net::Driver for VirtnetInfo {
 
     fn reset_work(dev: &Net) {
         power::reset_work(dev);
+    }
+
+    fn moderate(dev: &Net, index: u16, to: Moderation) {
+        coalesce::moderate(dev, index, to);
     }
 
     fn cpus_changed(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {

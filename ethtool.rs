@@ -6,10 +6,12 @@
 
 use crate::{
     channels,
+    coalesce,
     device::{
         Net,
         VirtnetInfo, //
     },
+    device_stats,
     net::{
         ethtool::{
             Channels,
@@ -21,6 +23,7 @@ use crate::{
         },
         Rtnl, //
     },
+    pure::coalesce::Params,
     rings,
     rss,
     stats::{
@@ -78,41 +81,72 @@ impl Ops for Ethtool {
         rings::set(dev, want, rtnl)
     }
 
+    fn coalesce(dev: &Net) -> Params {
+        coalesce::get(dev)
+    }
+
+    fn set_coalesce(dev: &Net, want: Params, rtnl: &mut Rtnl) -> Result {
+        coalesce::set(dev, want, rtnl)
+    }
+
+    fn queue_coalesce(dev: &Net, queue: u32) -> Result<Params> {
+        coalesce::get_queue(dev, queue)
+    }
+
+    fn set_queue_coalesce(dev: &Net, queue: u32, want: Params, rtnl: &mut Rtnl) -> Result {
+        coalesce::set_queue(dev, queue, want, rtnl)
+    }
+
     fn stats_count(dev: &Net) -> u32 {
-        let each = RxStats::NAMES.len().saturating_add(TxStats::NAMES.len());
-        u32::from(dev.data().pairs()).saturating_mul(u32::try_from(each).unwrap_or(0))
+        let info = dev.data();
+        let each = RxStats::NAMES
+            .len()
+            .saturating_add(TxStats::NAMES.len())
+            .saturating_add(device_stats::pair_count(info));
+        let all = usize::from(info.pairs())
+            .saturating_mul(each)
+            .saturating_add(device_stats::common_count(info));
+        u32::try_from(all).unwrap_or(0)
     }
 
     fn stats_names(dev: &Net, out: &mut Strings<'_>) {
-        let pairs = dev.data().pairs();
+        let info = dev.data();
+        let pairs = info.pairs();
         for i in 0..pairs {
             for name in RxStats::NAMES {
                 out.push(format_args!("rx{i}_{name}"));
             }
+            device_stats::rx_names(info, i, out);
         }
         for i in 0..pairs {
             for name in TxStats::NAMES {
                 out.push(format_args!("tx{i}_{name}"));
             }
+            device_stats::tx_names(info, i, out);
         }
+        device_stats::common_names(info, out);
     }
 
     fn stats_values(dev: &Net, out: &mut dyn Iterator<Item = &mut u64>) {
-        let pairs = usize::from(dev.data().pairs());
-        for pair in dev.pairs().take(pairs) {
-            for v in pair.rx.shared().values() {
-                if let Some(to) = out.next() {
-                    *to = v;
-                }
+        let info = dev.data();
+        let n = info.pairs();
+        let pairs = usize::from(n);
+        let mut put = |v| {
+            if let Some(to) = out.next() {
+                *to = v;
             }
-        }
+        };
+        let mut device = device_stats::Reader::rx(info, n);
         for pair in dev.pairs().take(pairs) {
-            for v in pair.tx.shared().values() {
-                if let Some(to) = out.next() {
-                    *to = v;
-                }
-            }
+            pair.rx.shared().values().into_iter().for_each(&mut put);
+            device.next_queue(&mut put);
         }
+        let mut device = device_stats::Reader::tx(info, n);
+        for pair in dev.pairs().take(pairs) {
+            pair.tx.shared().values().into_iter().for_each(&mut put);
+            device.next_queue(&mut put);
+        }
+        device_stats::common_values(info, &mut put);
     }
 
     fn link(dev: &Net) -> Link {

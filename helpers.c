@@ -7,6 +7,7 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/dim.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/irq.h>
@@ -143,6 +144,11 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct net_device, min_mtu),
 	LAYOUT_AT(struct net_device, max_mtu),
 	LAYOUT_AT(struct net_device, priv),
+	LAYOUT_SIZE(struct dim),
+	LAYOUT_AT(struct dim, work),
+	LAYOUT_AT(struct dim, profile_ix),
+	LAYOUT_AT(struct dim, tune_state),
+	LAYOUT_AT(struct dim, tired),
 	LAYOUT_SIZE(struct net_device_ops),
 	LAYOUT_AT(struct net_device_ops, ndo_start_xmit),
 	LAYOUT_AT(struct net_device_ops, ndo_set_rx_mode_async),
@@ -154,10 +160,13 @@ static const size_t layout[] = {
 	LAYOUT_SIZE(struct netdev_queue_stats_tx),
 	LAYOUT_SIZE(struct rtnl_link_stats64),
 	LAYOUT_SIZE(struct ethtool_ops),
+	LAYOUT_AT(struct ethtool_ops, supported_coalesce_params),
 	LAYOUT_AT(struct ethtool_ops, get_drvinfo),
 	LAYOUT_AT(struct ethtool_ops, get_rx_ring_count),
 	LAYOUT_AT(struct ethtool_ops, set_rxfh_fields),
+	LAYOUT_AT(struct ethtool_ops, get_coalesce),
 	LAYOUT_AT(struct ethtool_ops, get_channels),
+	LAYOUT_AT(struct ethtool_ops, get_per_queue_coalesce),
 	LAYOUT_AT(struct ethtool_ops, get_link_ksettings),
 	LAYOUT_SIZE(struct ethtool_rxfh_param),
 	LAYOUT_AT(struct ethtool_rxfh_param, hfunc),
@@ -167,6 +176,7 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct ethtool_rxfh_fields, data),
 	LAYOUT_AT(struct ethtool_rxfh_fields, flow_type),
 	LAYOUT_SIZE(struct ethtool_link_ksettings),
+	LAYOUT_SIZE(struct ethtool_coalesce),
 	LAYOUT_SIZE(struct napi_struct),
 	LAYOUT_AT(struct napi_struct, state),
 	LAYOUT_AT(struct napi_struct, gro),
@@ -818,4 +828,60 @@ void vnm_helper_INIT_WORK(struct work_struct *work, work_func_t func)
 bool vnm_helper_schedule_work(struct work_struct *work)
 {
 	return schedule_work(work);
+}
+
+/* --- interrupt moderation --- */
+
+/* The kernel's profiles for receiving, counted from the first packet of an interrupt */
+int vnm_helper_net_dim_init_rx(struct net_device *dev)
+{
+	int err = net_dim_init_irq_moder(dev, DIM_PROFILE_RX,
+					 DIM_COALESCE_USEC | DIM_COALESCE_PKTS,
+					 DIM_CQ_PERIOD_MODE_START_FROM_EQE, 0, NULL, NULL);
+
+	/* It may have left what it has freed */
+	if (err)
+		dev->irq_moder = NULL;
+	return err;
+}
+
+void vnm_helper_net_dim_free(struct net_device *dev)
+{
+	net_dim_free_irq_moder(dev);
+	dev->irq_moder = NULL;
+}
+
+bool vnm_helper_net_dim_rx_profile(struct net_device *dev, u8 ix, u32 *usec, u32 *pkts)
+{
+	const struct dim_cq_moder *profile;
+
+	if (!dev->irq_moder || ix >= NET_DIM_PARAMS_NUM_PROFILES)
+		return false;
+	rcu_read_lock();
+	profile = rcu_dereference(dev->irq_moder->rx_profile);
+	if (profile) {
+		*usec = profile[ix].usec;
+		*pkts = profile[ix].pkts;
+	}
+	rcu_read_unlock();
+	return profile;
+}
+
+void vnm_helper_net_dim_sample(struct dim *dim, u16 events, u64 packets, u64 bytes)
+{
+	struct dim_sample sample = {};
+
+	dim_update_sample(events, packets, bytes, &sample);
+	net_dim(dim, &sample);
+}
+
+u8 vnm_helper_dim_state_get(const struct dim *dim)
+{
+	return smp_load_acquire(&dim->state);
+}
+
+/* Whoever applied a profile is done with it */
+void vnm_helper_dim_start_measure(struct dim *dim)
+{
+	smp_store_release(&dim->state, DIM_START_MEASURE);
 }

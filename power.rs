@@ -7,7 +7,9 @@
 use crate::{
     affinity,
     channels,
+    coalesce,
     device::Net,
+    device_stats,
     filter,
     link,
     net::{
@@ -86,6 +88,8 @@ fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result {
     }
     rings::replay(dev, rtnl);
     filter::replay(dev);
+    coalesce::replay(dev, rtnl);
+    device_stats::query(info);
     if dev.is_running() {
         open::enable_pairs(dev, 0, pairs, rtnl)?;
     }

@@ -7,11 +7,13 @@
 use crate::{
     affinity,
     channels,
+    coalesce,
     device::{
         Negotiated,
         Net,
         VirtnetInfo, //
     },
+    device_stats,
     filter,
     link,
     net::{
@@ -257,6 +259,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         mac,
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
+        moderation: coalesce::per_queue(&f),
     };
     let rss = Rss::new(rss::caps(dev, f.all)?, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(
@@ -279,6 +282,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         let failover = Failover::new(net)?;
         *net.data().failover.lock() = Some(failover);
     }
+    coalesce::init(binding.net()?.data())?;
     {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;
@@ -333,6 +337,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         }
         info.settings.lock().mac_set = true;
     }
+    device_stats::query(info);
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, info.pairs());
     affinity::apply(net, &held, None);

@@ -6,6 +6,7 @@
 
 use crate::{
     device::Net,
+    device_stats,
     net::stats::{
         LinkStats,
         RxQueueStats,
@@ -75,6 +76,10 @@ pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) 
             .csum_unnecessary(s.csum_unnecessary.get())
             .hw_gro_packets(s.gso_packets.get())
             .hw_gro_bytes(s.gso_bytes.get());
+        // The device knows nothing of a queue that was never used.
+        if index < dev.data().pairs() || s.kicks.get() > 0 {
+            device_stats::rx_queue_stats(dev, index, s.drops.get(), out);
+        }
     }
 }
 
@@ -90,5 +95,8 @@ pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) 
             .hw_gso_wire_packets(s.gso_wire_packets.get())
             .stop(s.stop.get())
             .wake(s.wake.get());
+        if index < dev.data().pairs() || s.kicks.get() > 0 {
+            device_stats::tx_queue_stats(dev, index, s.drops.get(), out);
+        }
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    coalesce,
     device::Net,
     net::{
         ethtool::Rings,
@@ -90,6 +91,7 @@ fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
         tx.wake();
         drop(tx);
         enabled?;
+        coalesce::refresh(dev, i..i.saturating_add(1), rtnl);
     }
     resized
 }

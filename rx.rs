@@ -172,6 +172,13 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
         // Without memory the ring may run empty, and then no interrupt comes: poll again.
         return poll.again();
     }
+    if work > 0 && q.is_adaptive() {
+        poll.sample(
+            stats.callbacks.get(),
+            stats.packets.get(),
+            stats.bytes.get(),
+        );
+    }
     complete(poll, work)
 }
 

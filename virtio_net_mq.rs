@@ -33,8 +33,10 @@ mod pure;
 // The driver.
 mod affinity;
 mod channels;
+mod coalesce;
 mod ctrl_vq;
 mod device;
+mod device_stats;
 mod ethtool;
 mod filter;
 mod link;

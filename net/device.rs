@@ -132,6 +132,8 @@ pub(crate) struct Setup {
     pub(crate) live_mac: bool,
     /// The device filters unicast addresses.
     pub(crate) unicast_filter: bool,
+    /// There are profiles of interrupt moderation ([`super::dim`]).
+    pub(crate) moderation: bool,
 }
 
 /// The private area of the `net_device`.
@@ -494,6 +496,10 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             net.private().config_work.bind(net);
             net.private().reset_work.bind(net);
         }
+        if setup.moderation {
+            // SAFETY: The device is valid and nobody else sees it; its drop frees them.
+            kernel::error::to_result(unsafe { bindings::net_dim_init_rx(dev.as_ptr()) })?;
+        }
         for i in 0..pairs {
             fail::point()?;
             // SAFETY: The device has that many queues. Nobody else looks at the list yet.
@@ -549,6 +555,9 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             for p in net.pairs() {
                 p.napi_disable(&mut rtnl);
             }
+            // SAFETY: RTNL is held. Nobody moderates with NAPI disabled, and ethtool has no way to
+            // the device any more.
+            unsafe { bindings::net_dim_free(self.0.as_ptr()) };
         }
         // SAFETY: Process context. Polls and list walks are over afterwards.
         unsafe { bindings::synchronize_net() };

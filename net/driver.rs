@@ -26,7 +26,10 @@ use super::{
         TxQueueStats, //
     },
 };
-use crate::sync::cpus::CpusHeld;
+use crate::{
+    pure::coalesce::Moderation,
+    sync::cpus::CpusHeld, //
+};
 use kernel::prelude::*;
 
 /// A network driver: its private data (`Self`), its per-queue state and what it does.
@@ -101,6 +104,10 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
 
     /// The reset work runs: the device is to be reset and set up again. Process context.
     fn reset_work(dev: &NetDevice<Self>);
+
+    /// The traffic of RX queue `index` asks for other interrupts. Process context, no lock held; it
+    /// must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
+    fn moderate(dev: &NetDevice<Self>, index: u16, to: Moderation);
 
     /// CPUs come or go. Process context, hotplug lock held.
     fn cpus_changed(dev: &NetDevice<Self>, held: &CpusHeld, leaving: Option<u32>);

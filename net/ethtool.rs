@@ -8,7 +8,13 @@ use super::{
     rtnl::Rtnl,
     rxfh, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    pure::coalesce::{
+        Moderation,
+        Params, //
+    }, //
+};
 use core::{
     ffi::c_int,
     marker::PhantomData, //
@@ -133,6 +139,23 @@ pub(crate) trait Ops {
     /// `set_ringparam`: the present sizes wanted (the core has checked them against the most).
     fn set_rings(dev: &NetDevice<Self::Net>, want: Rings, rtnl: &mut Rtnl) -> Result;
 
+    /// `get_coalesce`.
+    fn coalesce(dev: &NetDevice<Self::Net>) -> Params;
+
+    /// `set_coalesce`: what is to be in force for the whole interface.
+    fn set_coalesce(dev: &NetDevice<Self::Net>, want: Params, rtnl: &mut Rtnl) -> Result;
+
+    /// `get_per_queue_coalesce`: any number.
+    fn queue_coalesce(dev: &NetDevice<Self::Net>, queue: u32) -> Result<Params>;
+
+    /// `set_per_queue_coalesce`: any number.
+    fn set_queue_coalesce(
+        dev: &NetDevice<Self::Net>,
+        queue: u32,
+        want: Params,
+        rtnl: &mut Rtnl,
+    ) -> Result;
+
     /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`).
     fn stats_count(dev: &NetDevice<Self::Net>) -> u32;
 
@@ -158,7 +181,16 @@ pub(super) fn table<T: Driver>() -> *const bindings::ethtool_ops {
 
 impl<E: Ops> Table<E> {
     const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        supported_coalesce_params: coalesce_bit(bindings::ETHTOOL_A_COALESCE_RX_USECS)
+            | coalesce_bit(bindings::ETHTOOL_A_COALESCE_RX_MAX_FRAMES)
+            | coalesce_bit(bindings::ETHTOOL_A_COALESCE_TX_USECS)
+            | coalesce_bit(bindings::ETHTOOL_A_COALESCE_TX_MAX_FRAMES)
+            | coalesce_bit(bindings::ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX),
         get_drvinfo: Some(Self::get_drvinfo),
+        get_coalesce: Some(Self::get_coalesce),
+        set_coalesce: Some(Self::set_coalesce),
+        get_per_queue_coalesce: Some(Self::get_per_queue_coalesce),
+        set_per_queue_coalesce: Some(Self::set_per_queue_coalesce),
         get_link: Some(bindings::ethtool_op_get_link),
         get_ringparam: Some(Self::get_ringparam),
         set_ringparam: Some(Self::set_ringparam),
@@ -237,6 +269,70 @@ impl<E: Ops> Table<E> {
                 tx: (want.tx_max_pending, want.tx_pending),
             };
             E::set_rings(dev, want, &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_coalesce` of a device of this driver, under RTNL.
+    unsafe extern "C" fn get_coalesce(
+        dev: *mut bindings::net_device,
+        out: *mut bindings::ethtool_coalesce,
+        _: *mut bindings::kernel_ethtool_coalesce,
+        _: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        // SAFETY: Called by the core for our device with a zeroed structure.
+        let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+        show_coalesce(E::coalesce(dev), out);
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_coalesce` of a device of this driver, under RTNL.
+    unsafe extern "C" fn set_coalesce(
+        dev: *mut bindings::net_device,
+        want: *mut bindings::ethtool_coalesce,
+        _: *mut bindings::kernel_ethtool_coalesce,
+        _: *mut bindings::netlink_ext_ack,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
+            E::set_coalesce(dev, read_coalesce(want), &mut rtnl)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `get_per_queue_coalesce` of a device of this driver, under RTNL.
+    unsafe extern "C" fn get_per_queue_coalesce(
+        dev: *mut bindings::net_device,
+        queue: u32,
+        out: *mut bindings::ethtool_coalesce,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device with an initialised structure.
+            let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+            show_coalesce(E::queue_coalesce(dev, queue)?, out);
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the ethtool core as the callback `set_per_queue_coalesce` of a device of this driver, under RTNL.
+    unsafe extern "C" fn set_per_queue_coalesce(
+        dev: *mut bindings::net_device,
+        queue: u32,
+        want: *mut bindings::ethtool_coalesce,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL.
+            let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
+            E::set_queue_coalesce(dev, queue, read_coalesce(want), &mut rtnl)?;
             Ok(0)
         })
     }
@@ -381,6 +477,36 @@ impl<E: Ops> Table<E> {
             E::set_link(net, link, &mut rtnl)?;
             Ok(0)
         })
+    }
+}
+
+/// The bit of a netlink attribute in `supported_coalesce_params`, which C has as macros that bindgen
+/// doesn't evaluate (`net/ethtool/coalesce.c` asserts that they are these).
+const fn coalesce_bit(attribute: u32) -> u32 {
+    1 << (attribute - bindings::ETHTOOL_A_COALESCE_RX_USECS)
+}
+
+/// Writes what ethtool shows.
+fn show_coalesce(p: Params, out: &mut bindings::ethtool_coalesce) {
+    out.rx_coalesce_usecs = p.rx.usecs;
+    out.rx_max_coalesced_frames = p.rx.frames;
+    out.tx_coalesce_usecs = p.tx.usecs;
+    out.tx_max_coalesced_frames = p.tx.frames;
+    out.use_adaptive_rx_coalesce = u32::from(p.adaptive_rx);
+}
+
+/// Reads what ethtool wants; the core lets nothing else through (`supported_coalesce_params`).
+fn read_coalesce(want: &bindings::ethtool_coalesce) -> Params {
+    Params {
+        rx: Moderation {
+            usecs: want.rx_coalesce_usecs,
+            frames: want.rx_max_coalesced_frames,
+        },
+        tx: Moderation {
+            usecs: want.tx_coalesce_usecs,
+            frames: want.tx_max_coalesced_frames,
+        },
+        adaptive_rx: want.use_adaptive_rx_coalesce != 0,
     }
 }
 

@@ -32,15 +32,20 @@ const LAYOUT: &[(&str, usize)] = layout! {
         netdev_ops, mtu, needed_headroom, flags, features, real_num_rx_queues, dev_addr,
         stat_ops, ethtool_ops, hw_features, vlan_features, min_mtu, max_mtu, priv_
     }
+    dim { work, profile_ix, tune_state, tired }
     net_device_ops { ndo_start_xmit, ndo_set_rx_mode_async, ndo_get_stats64, ndo_set_features }
     netdev_stat_ops { get_base_stats }
     netdev_queue_stats_rx {}
     netdev_queue_stats_tx {}
     rtnl_link_stats64 {}
-    ethtool_ops { get_drvinfo, get_rx_ring_count, set_rxfh_fields, get_channels, get_link_ksettings }
+    ethtool_ops {
+        supported_coalesce_params, get_drvinfo, get_rx_ring_count, set_rxfh_fields, get_coalesce,
+        get_channels, get_per_queue_coalesce, get_link_ksettings
+    }
     ethtool_rxfh_param { hfunc, indir, key }
     ethtool_rxfh_fields { data, flow_type }
     ethtool_link_ksettings {}
+    ethtool_coalesce {}
     napi_struct { state, gro, dev }
     sk_buff { cb, len, data_len, queue_mapping, data, truesize }
     page_pool_params {}

@@ -7,12 +7,14 @@
 //! - [`driver`]: the trait with the callbacks; [`ops`] and [`ethtool`] are the C tables over it,
 //!   [`rxfh`] the part of the latter about hashing.
 //! - [`queue`]: per-queue state and the tokens that give access to it.
+//! - [`dim`]: interrupt moderation by the traffic.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
 
 pub(crate) mod addr;
 pub(crate) mod device;
+pub(crate) mod dim;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod failover;

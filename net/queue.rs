@@ -11,6 +11,7 @@
 
 use super::{
     device::NetDevice,
+    dim::Dim,
     driver::Driver,
     rtnl::Rtnl,
     skb::SkBuff, //
@@ -150,6 +151,8 @@ pub(crate) struct TxQueue<T: Driver> {
 pub(crate) struct RxQueue<T: Driver> {
     #[pin]
     napi: Napi,
+    #[pin]
+    dim: Dim,
     dev: NonNull<bindings::net_device>,
     index: u16,
     shared: T::RxShared,
@@ -209,6 +212,7 @@ impl<T: Driver> QueuePair<T> {
             pin_init!(Self {
                 rx <- pin_init!(RxQueue {
                     napi <- Napi::new(),
+                    dim <- Dim::new(RxQueue::<T>::dim_work),
                     dev,
                     index,
                     shared: rx_shared,
@@ -268,15 +272,21 @@ impl<T: Driver> QueuePair<T> {
         }
     }
 
-    /// Keeps NAPI from running and waits for a poll that does. The exclusive RX state is free
-    /// only after [`super::device::NetDevice::napi_settle`]. Process context.
+    /// Keeps NAPI from running and waits for a poll that does, and for [`Driver::moderate`]. The
+    /// exclusive RX state is free only after [`super::device::NetDevice::napi_settle`]. Process
+    /// context, without a lock that [`Driver::moderate`] takes.
     pub(crate) fn napi_disable(&self, _rtnl: &mut Rtnl) {
-        if self.napi_is_on() {
+        let on = self.napi_is_on();
+        if on {
             // SAFETY: RTNL is held, the device is valid; null is for "none".
             unsafe { self.link(core::ptr::null_mut(), core::ptr::null_mut()) };
         }
         self.rx.napi.disable();
         self.tx.napi.disable();
+        if on {
+            // A poll that has completed but not returned doesn't use it any more.
+            self.rx.dim.cancel();
+        }
     }
 
     /// # Safety
@@ -413,6 +423,38 @@ impl<T: Driver> RxQueue<T> {
         Some((unsafe { &mut *self.state.get() }, self.napi_ref(false)))
     }
 
+    /// Whether interrupts are moderated by the traffic.
+    #[inline(always)]
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.dim.is_on()
+    }
+
+    /// Has interrupts moderated by the traffic, from the first profile on, or not any more. Any
+    /// context.
+    pub(crate) fn set_adaptive(&self, on: bool) {
+        self.dim.set(on);
+    }
+
+    /// # Safety
+    ///
+    /// Called by the workqueue for the `dim` of a queue that `QueuePair::new` made.
+    unsafe extern "C" fn dim_work(work: *mut bindings::work_struct) {
+        // SAFETY: By this function's contract. `napi_disable` waits for it, and NAPI is disabled
+        // before the queue goes, so it is alive.
+        let this = unsafe { &*kernel::container_of!(Dim::of_work(work), Self, dim) };
+        // SAFETY: As above: the device's private data is there while NAPI is enabled.
+        let dev = unsafe { NetDevice::<T>::from_raw(this.dev.as_ptr()) };
+        if this.is_adaptive() {
+            // SAFETY: This is the work.
+            let profile = unsafe { this.dim.profile() };
+            if let Some(m) = dev.moderation(profile) {
+                T::moderate(dev, this.index, m);
+            }
+        }
+        // SAFETY: This is the work.
+        unsafe { this.dim.applied() };
+    }
+
     fn napi_ref(&self, polling: bool) -> NapiRef<'_> {
         NapiRef {
             // SAFETY: A field's address isn't null.
@@ -484,6 +526,16 @@ impl<'a, T: Driver> RxPoll<'a, T> {
     pub(crate) fn state(&mut self) -> (&mut T::Rx, NapiRef<'_>) {
         // SAFETY: NAPI owns the queue while this token exists, and the token is borrowed.
         (unsafe { &mut *self.q.state.get() }, self.q.napi_ref(true))
+    }
+
+    /// Tells the moderation algorithm how many interrupts, packets and bytes there were so far. Nothing
+    /// from netpoll.
+    pub(crate) fn sample(&mut self, interrupts: u64, packets: u64, bytes: u64) {
+        if self.budget > 0 {
+            // CAST: The algorithm looks at differences, modulo 2^16.
+            // SAFETY: NAPI owns the queue while this token exists, with a budget at least.
+            unsafe { self.q.dim.sample(interrupts as u16, packets, bytes) };
+        }
     }
 
     /// Polling goes on: the whole budget was used.

@@ -29,7 +29,9 @@ macro_rules! setters {
 
 setters!(LinkStats: rx_packets, rx_bytes, rx_dropped, rx_errors, rx_length_errors,
     rx_frame_errors, tx_packets, tx_bytes, tx_dropped, tx_errors, tx_fifo_errors);
-setters!(RxQueueStats: packets, bytes, alloc_fail, hw_drops, csum_unnecessary,
-    hw_gro_packets, hw_gro_bytes);
-setters!(TxQueueStats: packets, bytes, hw_drops, hw_gso_packets, hw_gso_bytes,
-    hw_gso_wire_packets, stop, wake);
+setters!(RxQueueStats: packets, bytes, alloc_fail, hw_drops, hw_drop_overruns,
+    csum_unnecessary, csum_none, csum_bad, hw_gro_packets, hw_gro_bytes, hw_gro_wire_packets,
+    hw_gro_wire_bytes, hw_drop_ratelimits);
+setters!(TxQueueStats: packets, bytes, hw_drops, hw_drop_errors, csum_none, needs_csum,
+    hw_gso_packets, hw_gso_bytes, hw_gso_wire_packets, hw_gso_wire_bytes, hw_drop_ratelimits, stop,
+    wake);

@@ -18,6 +18,10 @@ pub(crate) mod class {
     pub(crate) const MQ: u8 = 4;
     /// Receive offloads (5.1.6.5.8).
     pub(crate) const GUEST_OFFLOADS: u8 = 5;
+    /// Interrupt moderation (5.1.6.5.9).
+    pub(crate) const NOTF_COAL: u8 = 6;
+    /// Statistics of the device (virtio 1.4, 5.1.6.5).
+    pub(crate) const STATS: u8 = 8;
 }
 
 /// Class RX: promiscuous mode; data: u8, 0 or 1 (5.1.6.5.1).
@@ -44,6 +48,18 @@ pub(crate) const MQ_RSS_CONFIG: u8 = 1;
 pub(crate) const MQ_HASH_CONFIG: u8 = 2;
 /// Class GUEST_OFFLOADS: receive offloads in use; data: le64 (5.1.6.5.8).
 pub(crate) const GUEST_OFFLOADS_SET: u8 = 0;
+/// Class NOTF_COAL: for all transmit queues; data: le32 packets, le32 µs (5.1.6.5.9).
+pub(crate) const NOTF_COAL_TX_SET: u8 = 0;
+/// Class NOTF_COAL: for all receive queues; data as above (5.1.6.5.9).
+pub(crate) const NOTF_COAL_RX_SET: u8 = 1;
+/// Class NOTF_COAL: for one queue; data: le16 number of the virtqueue, le16 0, then as above
+/// (5.1.6.5.9).
+pub(crate) const NOTF_COAL_VQ_SET: u8 = 2;
+/// Class STATS: which types there are; no data, result: le64 (virtio 1.4, 5.1.6.5).
+pub(crate) const STATS_QUERY: u8 = 0;
+/// Class STATS: counters; data: which types of which queues, result: entries with a header each
+/// (virtio 1.4, 5.1.6.5).
+pub(crate) const STATS_GET: u8 = 1;
 
 /// Answer: the command was carried out (5.1.6.5).
 pub(crate) const ACK_OK: u8 = 0;

@@ -159,7 +159,7 @@ impl Features {
 ///
 /// `HOST_UFO` is asked for as other drivers do, and not used: the stack has no UDP fragmentation to
 /// leave to a device any more.
-pub(crate) const SUPPORTED: [u32; 33] = [
+pub(crate) const SUPPORTED: [u32; 36] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -181,6 +181,9 @@ pub(crate) const SUPPORTED: [u32; 33] = [
     bit::GUEST_ANNOUNCE,
     bit::MQ,
     bit::CTRL_MAC_ADDR,
+    bit::DEVICE_STATS,
+    bit::VQ_NOTF_COAL,
+    bit::NOTF_COAL,
     bit::GUEST_USO4,
     bit::GUEST_USO6,
     bit::HOST_USO,

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod affinity;
+pub(crate) mod coalesce;
 pub(crate) mod config;
 pub(crate) mod ctrl;
 pub(crate) mod features;
@@ -16,4 +17,5 @@ pub(crate) mod hdr;
 pub(crate) mod recovery;
 pub(crate) mod rss;
 pub(crate) mod rx;
+pub(crate) mod stats;
 pub(crate) mod tx;

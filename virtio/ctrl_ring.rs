@@ -58,26 +58,36 @@ impl Virtqueue<KBox<Command>> {
     /// `ENOSPC` if the ring is full, `EIO` if it is broken.
     pub(crate) fn submit(&mut self, mut cmd: KBox<Command>) -> Result {
         let len = |v: &KVec<u8>| u32::try_from(v.len());
-        let (out_len, reply_len) = (len(&cmd.out)?, len(&cmd.reply)?);
-        let mut sg = [bindings::scatterlist::default(); 2];
-        let [out, reply] = &mut sg;
-        // SAFETY: Both ranges are heap memory (kmalloc) that the token owns; each list has one
-        // entry.
+        let out_len = len(&cmd.out)?;
+        let reply_len = len(&cmd.reply)?;
+        // The answer's byte in a descriptor of its own, as in the specification's legacy framing,
+        // then the result if there is one.
+        let (ack_len, result_len) = (reply_len.min(1), reply_len.saturating_sub(1));
+        let lists: u32 = if result_len > 0 { 2 } else { 1 };
+        let mut sg = [bindings::scatterlist::default(); 3];
+        let [out, ack, result] = &mut sg;
+        // SAFETY: All ranges are heap memory (kmalloc) that the token owns, `result` begins where
+        // `ack` ends; each list has one entry. The last is only used if it has a length.
         unsafe {
             bindings::sg_table_init(out, 1);
             bindings::sg_set_buf(out, cmd.out.as_ptr().cast(), out_len);
-            bindings::sg_table_init(reply, 1);
-            bindings::sg_set_buf(reply, cmd.reply.as_mut_ptr().cast(), reply_len);
+            let reply = cmd.reply.as_mut_ptr();
+            bindings::sg_table_init(ack, 1);
+            bindings::sg_set_buf(ack, reply.cast(), ack_len);
+            bindings::sg_table_init(result, 1);
+            if result_len > 0 {
+                bindings::sg_set_buf(result, reply.add(1).cast(), result_len);
+            }
         }
-        let mut sgs = [core::ptr::from_mut(out), core::ptr::from_mut(reply)];
+        let mut sgs = [out, ack, result].map(core::ptr::from_mut);
         let token = cmd.into_raw();
-        // SAFETY: One readable list, one writable; the token is given away.
+        // SAFETY: One readable list, then the writable ones; the token is given away.
         let err = unsafe {
             bindings::virtqueue_add_sgs(
                 self.as_raw(),
                 sgs.as_mut_ptr(),
                 1,
-                1,
+                lists,
                 token.as_ptr(),
                 bindings::GFP_KERNEL,
             )

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Statistics that the device keeps (virtio 1.4, 5.1.6.5 "Device Statistics"), for `ethtool -S` and for per-queue
+//! statistics over netlink.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    ctrl_vq::{
+        StatsGet,
+        StatsQuery, //
+    },
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        ethtool::Strings,
+        ratelimit,
+        stats::{
+            RxQueueStats,
+            TxQueueStats, //
+        },
+    },
+    open::{
+        rx_vq,
+        tx_vq, //
+    },
+    pure::{
+        features::bit,
+        stats::{
+            parse,
+            supported,
+            usable,
+            QueueStats,
+            Side, //
+        },
+    },
+    sync::counter::Counter, //
+};
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering, //
+};
+use kernel::prelude::*;
+
+/// Queues that one command asks for: some 5 KiB of reply.
+const BATCH: u16 = 32;
+
+/// What is known of the device's statistics.
+///
+/// Locking: written under RTNL.
+pub(crate) struct DeviceStats {
+    /// Types that it has and that may be asked for.
+    types: AtomicU64,
+    /// Replies, or entries of one, that were refused, missing or wrong.
+    errors: Counter,
+}
+
+impl DeviceStats {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self {
+            types: AtomicU64::new(0),
+            errors: Counter::new(),
+        }
+    }
+
+    fn types(&self) -> u64 {
+        self.types.load(Ordering::Relaxed)
+    }
+}
+
+/// Asks the device which statistics it has. One that doesn't say has none, or those that it had.
+pub(crate) fn query(info: &VirtnetInfo) {
+    if !info.f.has(bit::DEVICE_STATS) {
+        return;
+    }
+    let room = size_of::<u64>();
+    let set = info.ctrl.query(&info.vdev, &StatsQuery(()), room);
+    match set.and_then(|reply| supported(&reply).ok_or(EIO)) {
+        Ok(set) => info
+            .device_stats
+            .types
+            .store(usable(set, info.f.all), Ordering::Relaxed),
+        Err(e) => {
+            info.device_stats.errors.inc();
+            dev_warn!(info.vdev.dev(), "device statistics not known: {e:?}\n");
+        }
+    }
+}
+
+/// Number of the virtqueue of pair `i`; of the control queue, for that.
+fn vq(info: &VirtnetInfo, side: Side, i: u16) -> Result<u16> {
+    Ok(u16::try_from(match side {
+        Side::Rx => rx_vq(i),
+        Side::Tx => tx_vq(i),
+        Side::Ctrl => rx_vq(info.max_pairs),
+    })?)
+}
+
+/// Asks for the statistics of `queues`. Those that don't come are left out. RTNL is held.
+fn fetch(info: &VirtnetInfo, queues: &mut [QueueStats]) {
+    let room = queues
+        .iter()
+        .fold(0usize, |n, q| n.saturating_add(q.reply_len()));
+    // Nothing to ask for, or nobody: the device is reset.
+    if room == 0 || info.set().is_none() {
+        return;
+    }
+    let wrong = match info.ctrl.query(&info.vdev, &StatsGet(queues), room) {
+        Ok(reply) => parse(&reply, queues).total(),
+        Err(_) => 1,
+    };
+    if wrong > 0 {
+        info.device_stats.errors.add(u64::from(wrong));
+        if ratelimit() {
+            dev_warn!(
+                info.vdev.dev(),
+                "device statistics: {wrong} entries refused, missing or wrong\n"
+            );
+        }
+    }
+}
+
+/// The statistics of single queues, read in batches.
+pub(crate) struct Reader<'a> {
+    info: &'a VirtnetInfo,
+    side: Side,
+    types: u64,
+    /// The next queue to ask for, and the end.
+    next: u16,
+    end: u16,
+    batch: KVec<QueueStats>,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// For queues 0 to `end` of a side.
+    fn new(info: &'a VirtnetInfo, side: Side, end: u16) -> Self {
+        Self {
+            info,
+            side,
+            types: info.device_stats.types(),
+            next: 0,
+            end,
+            batch: KVec::new(),
+            at: 0,
+        }
+    }
+
+    /// For the receive queues in use.
+    pub(crate) fn rx(info: &'a VirtnetInfo, pairs: u16) -> Self {
+        Self::new(info, Side::Rx, pairs)
+    }
+
+    /// For the transmit queues in use.
+    pub(crate) fn tx(info: &'a VirtnetInfo, pairs: u16) -> Self {
+        Self::new(info, Side::Tx, pairs)
+    }
+
+    /// Asks for the next batch.
+    fn fill(&mut self) -> Result {
+        self.batch.clear();
+        self.at = 0;
+        let to = self.next.saturating_add(BATCH).min(self.end);
+        for i in self.next..to {
+            let q = QueueStats::new(vq(self.info, self.side, i)?, self.side, self.types);
+            self.batch.push(q, GFP_KERNEL)?;
+        }
+        self.next = to;
+        fetch(self.info, &mut self.batch);
+        Ok(())
+    }
+
+    /// The counters of the next queue, those that the device doesn't give as 0.
+    pub(crate) fn next_queue(&mut self, put: &mut dyn FnMut(u64)) {
+        let fields = self.side.fields(self.types);
+        if fields == 0 {
+            return;
+        }
+        if self.at >= self.batch.len() && self.fill().is_err() {
+            self.batch.clear();
+        }
+        match self.batch.get(self.at) {
+            Some(q) => q.values().for_each(put),
+            None => (0..fields).for_each(|_| put(0)),
+        }
+        self.at = self.at.saturating_add(1);
+    }
+}
+
+/// Names of the counters of one queue.
+fn names(info: &VirtnetInfo, side: Side, mut put: impl FnMut(&str)) {
+    for (_, t) in side.types_in(info.device_stats.types()) {
+        t.fields.iter().for_each(|name| put(name));
+    }
+}
+
+/// Names of the counters of receive queue `i`.
+pub(crate) fn rx_names(info: &VirtnetInfo, i: u16, out: &mut Strings<'_>) {
+    names(info, Side::Rx, |name| {
+        out.push(format_args!("rx{i}_hw_{name}"))
+    });
+}
+
+/// Names of the counters of transmit queue `i`.
+pub(crate) fn tx_names(info: &VirtnetInfo, i: u16, out: &mut Strings<'_>) {
+    names(info, Side::Tx, |name| {
+        out.push(format_args!("tx{i}_hw_{name}"))
+    });
+}
+
+/// Counters that a queue pair has.
+pub(crate) fn pair_count(info: &VirtnetInfo) -> usize {
+    let types = info.device_stats.types();
+    Side::Rx
+        .fields(types)
+        .saturating_add(Side::Tx.fields(types))
+}
+
+/// Counters that belong to no pair: the control queue's, and of what went wrong.
+pub(crate) fn common_count(info: &VirtnetInfo) -> usize {
+    if info.f.has(bit::DEVICE_STATS) {
+        Side::Ctrl
+            .fields(info.device_stats.types())
+            .saturating_add(1)
+    } else {
+        0
+    }
+}
+
+/// Their names.
+pub(crate) fn common_names(info: &VirtnetInfo, out: &mut Strings<'_>) {
+    if info.f.has(bit::DEVICE_STATS) {
+        names(info, Side::Ctrl, |name| {
+            out.push(format_args!("cq_hw_{name}"));
+        });
+        out.push(format_args!("hw_stats_errors"));
+    }
+}
+
+/// Their values.
+pub(crate) fn common_values(info: &VirtnetInfo, put: &mut dyn FnMut(u64)) {
+    if info.f.has(bit::DEVICE_STATS) {
+        Reader::new(info, Side::Ctrl, 1).next_queue(put);
+        put(info.device_stats.errors.get());
+    }
+}
+
+/// What the device has counted for queue `i`.
+fn one(info: &VirtnetInfo, side: Side, i: u16) -> Option<QueueStats> {
+    let q = QueueStats::new(vq(info, side, i).ok()?, side, info.device_stats.types());
+    let mut queues = [q];
+    fetch(info, &mut queues);
+    let [q] = queues;
+    Some(q)
+}
+
+/// For netlink: receive queue `i`, behind what the driver has counted, `drops` of them dropped. What
+/// both have is the device's word, drops are added up. RTNL is held.
+pub(crate) fn rx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut RxQueueStats<'_>) {
+    let Some(q) = one(dev.data(), Side::Rx, i) else {
+        return;
+    };
+    if let Some([_, _, _, _, hw, overruns]) = q.type_values(0) {
+        out.hw_drops(drops.wrapping_add(*hw))
+            .hw_drop_overruns(*overruns);
+    }
+    if let Some([valid, _, none, bad, ..]) = q.type_values(1) {
+        out.csum_unnecessary(*valid).csum_none(*none).csum_bad(*bad);
+    }
+    if let Some([packets, bytes, wire_packets, wire_bytes, ..]) = q.type_values(2) {
+        out.hw_gro_packets(*packets)
+            .hw_gro_bytes(*bytes)
+            .hw_gro_wire_packets(*wire_packets)
+            .hw_gro_wire_bytes(*wire_bytes);
+    }
+    if let Some([packets, ..]) = q.type_values(3) {
+        out.hw_drop_ratelimits(*packets);
+    }
+}
+
+/// For netlink: transmit queue `i`, likewise.
+pub(crate) fn tx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut TxQueueStats<'_>) {
+    let Some(q) = one(dev.data(), Side::Tx, i) else {
+        return;
+    };
+    if let Some([_, _, _, _, hw, malformed]) = q.type_values(0) {
+        out.hw_drops(drops.wrapping_add(*hw))
+            .hw_drop_errors(*malformed);
+    }
+    if let Some([none, needs, ..]) = q.type_values(1) {
+        out.csum_none(*none).needs_csum(*needs);
+    }
+    if let Some([packets, bytes, wire_packets, wire_bytes, ..]) = q.type_values(2) {
+        out.hw_gso_packets(*packets)
+            .hw_gso_bytes(*bytes)
+            .hw_gso_wire_packets(*wire_packets)
+            .hw_gso_wire_bytes(*wire_bytes);
+    }
+    if let Some([packets, ..]) = q.type_values(3) {
+        out.hw_drop_ratelimits(*packets);
+    }
+}
