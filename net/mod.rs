@@ -6,7 +6,8 @@
 //!   pair; unregistered and registered devices are different types.
 //! - [`driver`]: the trait with the callbacks; [`ops`] and [`ethtool`] are the C tables over it,
 //!   [`rxfh`] the part of the latter about hashing.
-//! - [`queue`]: per-queue state and the tokens that give access to it.
+//! - [`queue`]: pairs of an [`rx_queue`] and a [`tx_queue`], and the tokens that give access to their
+//!   state; [`napi`]: what polls them.
 //! - [`dim`]: interrupt moderation by the traffic.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
@@ -19,13 +20,16 @@ pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod failover;
 pub(crate) mod layout;
+pub(crate) mod napi;
 pub(crate) mod ops;
 pub(crate) mod page_pool;
 pub(crate) mod queue;
 pub(crate) mod rtnl;
+pub(crate) mod rx_queue;
 pub(crate) mod rxfh;
 pub(crate) mod skb;
 pub(crate) mod stats;
+pub(crate) mod tx_queue;
 
 /// Whether the log may take another message that a device or a peer can provoke. Any context.
 pub(crate) fn ratelimit() -> bool {

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NAPI instances: when they may run, and on whose behalf a function does.
+
+use super::skb::SkBuff;
+use crate::bindings;
+use core::{
+    cell::Cell,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// Whether a NAPI instance may run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Run {
+    /// It may.
+    On,
+    /// `napi_disable` has returned; a poll that completed before may not have returned yet.
+    Disabled,
+    /// A grace period has passed since: no poll is left.
+    Off,
+}
+
+/// One `napi_struct` and what guards it.
+///
+/// # Invariants
+///
+/// `napi` is on the device's list while `run` is [`Run::On`], and only then: the core waits for ever for
+/// a listed instance that is disabled (`napi_stop_kthread`). Off the list its state has
+/// `NAPI_STATE_SCHED`, so that nobody can schedule it. `run` is written under RTNL only.
+#[pin_data]
+pub(super) struct Napi {
+    #[pin]
+    pub(super) napi: Opaque<bindings::napi_struct>,
+    pub(super) run: Cell<Run>,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+impl Napi {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            napi <- Opaque::ffi_init(|p: *mut bindings::napi_struct| {
+                // SAFETY: `p` is valid for writes; C expects zeroed memory.
+                unsafe {
+                    p.write(pin_init::zeroed());
+                    bindings::napi_init_disabled(p);
+                }
+            }),
+            run: Cell::new(Run::Off),
+            _pin: PhantomPinned,
+        })
+    }
+
+    /// Takes the instance off the device's list and waits for a poll that runs. Polls that have
+    /// completed may not have returned: hence [`Run::Disabled`].
+    pub(super) fn disable(&self) {
+        if self.run.get() == Run::On {
+            self.run.set(Run::Disabled);
+            // SAFETY: Added and enabled.
+            unsafe {
+                bindings::napi_disable(self.napi.get());
+                bindings::netif_napi_del_async(self.napi.get());
+            }
+        }
+    }
+
+    /// Schedules a poll and calls `first` before, unless one is scheduled already (or NAPI is
+    /// disabled). Any context with interrupts or softirqs off. Returns whether it did.
+    #[inline(always)]
+    pub(super) fn schedule(&self, first: impl FnOnce()) -> bool {
+        // SAFETY: Added; a disabled NAPI refuses.
+        unsafe {
+            if bindings::napi_schedule_prep(self.napi.get()) {
+                first();
+                bindings::__napi_schedule(self.napi.get());
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A NAPI instance, for functions that need to know on whose behalf they run.
+#[derive(Clone, Copy)]
+pub(crate) struct NapiRef<'a> {
+    pub(super) napi: NonNull<bindings::napi_struct>,
+    pub(super) dev: NonNull<bindings::net_device>,
+    pub(super) polling: bool,
+    pub(super) _a: PhantomData<&'a ()>,
+}
+
+impl NapiRef<'_> {
+    /// The C object.
+    pub(super) fn as_raw(&self) -> *mut bindings::napi_struct {
+        self.napi.as_ptr()
+    }
+
+    pub(super) fn netdev(&self) -> *mut bindings::net_device {
+        self.dev.as_ptr()
+    }
+
+    /// Whether this runs inside of the instance's poll function.
+    #[inline(always)]
+    pub(super) fn in_napi(&self) -> bool {
+        self.polling
+    }
+
+    /// A new skb with room for `len` bytes. None as well outside of a poll.
+    #[inline]
+    pub(super) fn alloc_skb(&self, len: u32) -> Option<SkBuff> {
+        if !self.polling {
+            return None;
+        }
+        // SAFETY: Inside of the instance's poll.
+        let skb = unsafe { bindings::napi_alloc_skb(self.as_raw(), len) };
+        // SAFETY: A new skb has one reference.
+        Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
+    }
+
+    /// Hands up what GRO holds back, which may make the stack send. False if there was nothing, or if
+    /// it is to be held for longer than this poll.
+    #[inline(always)]
+    pub(crate) fn gro_flush(&self) -> bool {
+        // SAFETY: Inside of the instance's poll.
+        self.polling && unsafe { bindings::napi_gro_flush(self.as_raw()) }
+    }
+
+    /// Hands a received packet to the stack, which may merge it with others. Dropped outside of a
+    /// poll.
+    #[inline(always)]
+    pub(crate) fn gro_receive(&self, skb: SkBuff) {
+        if !self.polling {
+            return skb.drop_with(super::DropReason::DevReady);
+        }
+        // SAFETY: Inside of the instance's poll; the reference goes.
+        unsafe {
+            bindings::gro_receive_skb(&raw mut (*self.as_raw()).gro, skb.into_ptr().as_ptr())
+        };
+    }
+}
+
+/// What a poll function returns: only `again` and the virtio glue (`virtio::napi`) make one, so that
+/// "all of the budget used" and "completed" can't be mixed up.
+#[must_use]
+pub(crate) struct Polled(pub(super) i32);
+
+impl Polled {
+    /// # Safety
+    ///
+    /// `work` is less than the budget only if `napi_complete_done` was called.
+    pub(crate) unsafe fn new(work: i32) -> Self {
+        Self(work)
+    }
+}

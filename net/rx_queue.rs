@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The receiving side of a queue pair: [`RxPoll`] and [`RxQueue::idle`] give access to its state.
+
+use super::{
+    device::NetDevice,
+    dim::Dim,
+    driver::Driver,
+    napi::{
+        Napi,
+        NapiRef,
+        Polled,
+        Run, //
+    },
+    rtnl::Rtnl, //
+};
+use crate::bindings;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// Receiving side of a queue pair.
+///
+/// # Invariants
+///
+/// As for [`TxQueue`]; `state` is accessed by NAPI, or under RTNL while NAPI is disabled.
+#[pin_data]
+pub(crate) struct RxQueue<T: Driver> {
+    #[pin]
+    pub(super) napi: Napi,
+    #[pin]
+    pub(super) dim: Dim,
+    pub(super) dev: NonNull<bindings::net_device>,
+    pub(super) index: u16,
+    pub(super) shared: T::RxShared,
+    pub(super) state: UnsafeCell<T::Rx>,
+}
+
+impl<T: Driver> RxQueue<T> {
+    /// Number of the queue.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Counters and the like.
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &T::RxShared {
+        &self.shared
+    }
+
+    /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
+    /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
+    #[inline(always)]
+    pub(crate) fn schedule(&self, first: impl FnOnce()) -> bool {
+        self.napi.schedule(first)
+    }
+
+    /// Schedules a poll from process context, and runs it before it returns where it can.
+    pub(crate) fn schedule_now(&self) {
+        // SAFETY: The instance was added.
+        unsafe { bindings::napi_kick(self.napi.napi.get()) };
+    }
+
+    /// The exclusive state while the queue is at rest: NAPI disabled, and
+    /// [`super::device::NetDevice::napi_settle`] called since. None else.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) fn idle<'a>(&'a self, _rtnl: &'a mut Rtnl) -> Option<(&'a mut T::Rx, NapiRef<'a>)> {
+        if self.napi.run.get() != Run::Off {
+            return None;
+        }
+        // SAFETY: RTNL is held (its token is borrowed, so nobody else gets here), NAPI is disabled
+        // and a grace period has passed since: no poll is left that has the state or its ring.
+        Some((unsafe { &mut *self.state.get() }, self.napi_ref(false)))
+    }
+
+    /// Whether interrupts are moderated by the traffic.
+    #[inline(always)]
+    pub(crate) fn is_adaptive(&self) -> bool {
+        self.dim.is_on()
+    }
+
+    /// Has interrupts moderated by the traffic, from the first profile on, or not any more. Any
+    /// context.
+    pub(crate) fn set_adaptive(&self, on: bool) {
+        self.dim.set(on);
+    }
+
+    /// # Safety
+    ///
+    /// Called by the workqueue for the `dim` of a queue that `QueuePair::new` made.
+    pub(super) unsafe extern "C" fn dim_work(work: *mut bindings::work_struct) {
+        // SAFETY: By this function's contract. `napi_disable` waits for it, and NAPI is disabled
+        // before the queue goes, so it is alive.
+        let this = unsafe { &*kernel::container_of!(Dim::of_work(work), Self, dim) };
+        // SAFETY: As above: the device's private data is there while NAPI is enabled.
+        let dev = unsafe { NetDevice::<T>::from_raw(this.dev.as_ptr()) };
+        if this.is_adaptive() {
+            // SAFETY: This is the work.
+            let profile = unsafe { this.dim.profile() };
+            if let Some(m) = dev.moderation(profile) {
+                T::moderate(dev, this.index, m);
+            }
+        }
+        // SAFETY: This is the work.
+        unsafe { this.dim.applied() };
+    }
+
+    fn napi_ref(&self, polling: bool) -> NapiRef<'_> {
+        NapiRef {
+            // SAFETY: A field's address isn't null.
+            napi: unsafe { NonNull::new_unchecked(self.napi.napi.get()) },
+            dev: self.dev,
+            polling,
+            _a: PhantomData,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the NAPI core with an instance that `QueuePair::new` added.
+    pub(super) unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
+        // CAST: `Opaque` has the layout of what it holds.
+        let napi = napi.cast::<Opaque<bindings::napi_struct>>();
+        // SAFETY: This function is registered for instances embedded so, in `QueuePair::new`.
+        let this = unsafe {
+            let napi = kernel::container_of!(napi, Napi, napi);
+            &*kernel::container_of!(napi, Self, napi)
+        };
+        // SAFETY: The device owns the queue and its private data outlives NAPI.
+        let dev = unsafe { NetDevice::<T>::from_raw(this.dev.as_ptr()) };
+        let poll = RxPoll {
+            q: this,
+            budget,
+            _not_send: PhantomData,
+        };
+        T::poll_rx(dev, poll).0.min(budget)
+    }
+}
+
+/// NAPI owns the receive queue (`NAPI_STATE_SCHED` was taken for this poll).
+pub(crate) struct RxPoll<'a, T: Driver> {
+    q: &'a RxQueue<T>,
+    budget: i32,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a, T: Driver> RxPoll<'a, T> {
+    /// The queue.
+    #[inline(always)]
+    pub(crate) fn queue(&self) -> &'a RxQueue<T> {
+        self.q
+    }
+
+    /// Packets that may be received in this poll; 0 from netpoll: none.
+    #[inline(always)]
+    pub(crate) fn budget(&self) -> i32 {
+        self.budget
+    }
+
+    /// The exclusive state, and NAPI for the functions that want to know.
+    #[inline(always)]
+    pub(crate) fn state(&mut self) -> (&mut T::Rx, NapiRef<'_>) {
+        // SAFETY: NAPI owns the queue while this token exists, and the token is borrowed.
+        (unsafe { &mut *self.q.state.get() }, self.q.napi_ref(true))
+    }
+
+    /// Tells the moderation algorithm how many interrupts, packets and bytes there were so far. Nothing
+    /// from netpoll.
+    pub(crate) fn sample(&mut self, interrupts: u64, packets: u64, bytes: u64) {
+        if self.budget > 0 {
+            // CAST: The algorithm looks at differences, modulo 2^16.
+            // SAFETY: NAPI owns the queue while this token exists, with a budget at least.
+            unsafe { self.q.dim.sample(interrupts as u16, packets, bytes) };
+        }
+    }
+
+    /// Polling goes on: the whole budget was used.
+    pub(crate) fn again(self) -> Polled {
+        Polled(self.budget)
+    }
+
+    /// Gives the queue back. True if it is really given up (no poll was asked for meanwhile).
+    ///
+    /// # Safety
+    ///
+    /// The caller uses no exclusive state after this, and arms the interrupt.
+    #[inline(always)]
+    pub(crate) unsafe fn napi_complete_done(self, work: i32) -> bool {
+        // SAFETY: Called in the poll function of an added instance that owns its schedule.
+        unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), work) }
+    }
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sending side of a queue pair: [`TxLocked`] gives access to its state.
+
+use super::{
+    device::NetDevice,
+    driver::Driver,
+    napi::{
+        Napi,
+        Polled, //
+    },
+    rx_queue::RxPoll, //
+};
+use crate::bindings;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicBool,
+        AtomicI32,
+        Ordering, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// What of a `napi_struct`'s state tells whether a softirq is going to poll: it is scheduled, and that
+/// isn't because it is disabled or has a thread.
+const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
+    | 1 << bindings::NAPI_STATE_DISABLE
+    | 1 << bindings::NAPI_STATE_NPSVC
+    | 1 << bindings::NAPI_STATE_THREADED;
+
+/// No CPU's number.
+pub(super) const NO_CPU: i32 = -1;
+
+/// Sending side of a queue pair.
+///
+/// # Invariants
+///
+/// `dev` is the device that owns this queue, valid as long as `self`; `txq` is its TX queue
+/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only. `held_on` is the CPU of a poll
+/// that has an [`RxHold`], -1 without one; `owed` is written on that CPU, inside of that poll.
+#[pin_data]
+pub(crate) struct TxQueue<T: Driver> {
+    #[pin]
+    pub(super) napi: Napi,
+    pub(super) dev: NonNull<bindings::net_device>,
+    pub(super) txq: NonNull<bindings::netdev_queue>,
+    pub(super) index: u16,
+    pub(super) held_on: AtomicI32,
+    pub(super) owed: AtomicBool,
+    pub(super) shared: T::TxShared,
+    pub(super) state: UnsafeCell<T::Tx>,
+}
+
+impl<T: Driver> TxQueue<T> {
+    /// Number of the queue.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Counters and the like.
+    #[inline(always)]
+    pub(crate) fn shared(&self) -> &T::TxShared {
+        &self.shared
+    }
+
+    /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
+    /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
+    #[inline(always)]
+    pub(crate) fn schedule(&self, first: impl FnOnce()) -> bool {
+        self.napi.schedule(first)
+    }
+
+    /// Takes the queue's TX lock. Process context.
+    pub(crate) fn lock_bh(&self) -> TxGuard<'_, T> {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::netif_tx_lock_bh(self.txq.as_ptr()) };
+        TxGuard {
+            tx: TxLocked::new(self, false),
+            unlock: bindings::netif_tx_unlock_bh,
+        }
+    }
+
+    /// Takes the queue's TX lock. Softirq context.
+    #[inline(always)]
+    fn lock(&self) -> TxGuard<'_, T> {
+        // SAFETY: The queue is valid; BHs are off in softirq context.
+        unsafe { bindings::netif_tx_lock(self.txq.as_ptr()) };
+        TxGuard {
+            tx: TxLocked::new(self, false),
+            unlock: bindings::netif_tx_unlock,
+        }
+    }
+
+    /// Takes the queue's TX lock if it is free. `_in` proves softirq context.
+    #[inline(always)]
+    pub(crate) fn trylock<U: Driver>(&self, _in: &RxPoll<'_, U>) -> Option<TxGuard<'_, T>> {
+        // SAFETY: The queue is valid; BHs are off in softirq context.
+        unsafe { bindings::netif_tx_trylock(self.txq.as_ptr()) }.then(|| TxGuard {
+            tx: TxLocked::new(self, false),
+            unlock: bindings::netif_tx_unlock,
+        })
+    }
+
+    /// Until the result is gone, who sends on this queue from inside of the poll `_in` may leave the
+    /// notification to it.
+    #[inline(always)]
+    pub(crate) fn hold<U: Driver>(&self, _in: &RxPoll<'_, U>) -> RxHold<'_, T> {
+        // INVARIANT: The poll stays on this CPU, with softirqs off.
+        // SAFETY: Reads a number.
+        let cpu = unsafe { bindings::smp_processor_id() };
+        self.held_on.store(cpu, Ordering::Relaxed);
+        RxHold(self)
+    }
+
+    /// Whether this is inside of a poll with an [`RxHold`], which is told that it has something to do.
+    #[inline(always)]
+    fn is_held(&self) -> bool {
+        let cpu = self.held_on.load(Ordering::Relaxed);
+        // Softirqs are off here: on the poll's CPU this can only be inside of it.
+        // SAFETY: Reads a number.
+        let held = cpu != NO_CPU && cpu == unsafe { bindings::smp_processor_id() };
+        if held {
+            self.owed.store(true, Ordering::Relaxed);
+        }
+        held
+    }
+
+    /// Whether the stack must not send on this queue now.
+    #[inline(always)]
+    pub(crate) fn is_stopped(&self) -> bool {
+        // SAFETY: The queue is valid; reads a bit.
+        unsafe { bindings::netif_tx_queue_stopped(self.txq.as_ptr()) }
+    }
+
+    /// Packets that wait in this queue's qdisc.
+    pub(crate) fn backlog(&self) -> u32 {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::netdev_queue_backlog(self.txq.as_ptr()) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the NAPI core with an instance that `QueuePair::new` added.
+    pub(super) unsafe extern "C" fn poll(napi: *mut bindings::napi_struct, budget: i32) -> i32 {
+        // CAST: `Opaque` has the layout of what it holds.
+        let napi = napi.cast::<Opaque<bindings::napi_struct>>();
+        // SAFETY: This function is registered for instances embedded so, in `QueuePair::new`.
+        let this = unsafe {
+            let napi = kernel::container_of!(napi, Napi, napi);
+            &*kernel::container_of!(napi, Self, napi)
+        };
+        // SAFETY: The device owns the queue and its private data outlives NAPI.
+        let dev = unsafe { NetDevice::<T>::from_raw(this.dev.as_ptr()) };
+        T::poll_tx(
+            dev,
+            TxPoll {
+                guard: this.lock(),
+                budget,
+            },
+        )
+        .0
+        .min(budget)
+    }
+
+    /// # Safety
+    ///
+    /// The queue's `_xmit_lock` is held by the caller for `'a` (`HARD_TX_LOCK`).
+    #[inline(always)]
+    pub(super) unsafe fn locked_by_core(&self) -> TxLocked<'_, T> {
+        // SAFETY: Reads a per-CPU value that `dev_hard_start_xmit` set for this call.
+        TxLocked::new(self, unsafe { bindings::netdev_xmit_more() })
+    }
+}
+
+/// The poll of the paired RX queue promises to look after the TX queue before it ends: to tell the
+/// device of packets that are sent meanwhile and to reap them. See [`TxQueue::hold`].
+///
+/// Lifetime: inside of one poll, on its CPU. Packets sent by others take no notice.
+pub(crate) struct RxHold<'a, T: Driver>(&'a TxQueue<T>);
+
+impl<'a, T: Driver> RxHold<'a, T> {
+    /// The TX lock, if packets were left to this poll since the last call.
+    #[inline(always)]
+    pub(crate) fn owed(&self) -> Option<TxGuard<'a, T>> {
+        if !self.0.owed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.0.owed.store(false, Ordering::Relaxed);
+        Some(self.0.lock())
+    }
+
+    /// Ends the promise, with a last look.
+    #[inline(always)]
+    pub(crate) fn end(self) -> Option<TxGuard<'a, T>> {
+        // INVARIANT: Nobody leaves anything to this poll from here on.
+        self.0.held_on.store(NO_CPU, Ordering::Relaxed);
+        self.owed()
+    }
+}
+
+impl<T: Driver> Drop for RxHold<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.held_on.store(NO_CPU, Ordering::Relaxed);
+    }
+}
+
+/// The queue's `_xmit_lock` is held.
+pub(crate) struct TxLocked<'a, T: Driver> {
+    q: &'a TxQueue<T>,
+    more: bool,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl<'a, T: Driver> TxLocked<'a, T> {
+    #[inline(always)]
+    fn new(q: &'a TxQueue<T>, more: bool) -> Self {
+        Self {
+            q,
+            more,
+            _not_send: PhantomData,
+        }
+    }
+
+    /// The queue.
+    #[inline(always)]
+    pub(crate) fn queue(&self) -> &'a TxQueue<T> {
+        self.q
+    }
+
+    /// The exclusive state.
+    #[inline(always)]
+    pub(crate) fn state(&mut self) -> &mut T::Tx {
+        // SAFETY: The lock is held while this token exists, and the token is borrowed.
+        unsafe { &mut *self.q.state.get() }
+    }
+
+    /// Whether the stack has more packets for this queue right now.
+    #[inline(always)]
+    pub(crate) fn xmit_more(&self) -> bool {
+        self.more
+    }
+
+    /// Stops the queue: the stack sends no more until it is woken.
+    pub(crate) fn stop(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netif_tx_stop_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Undoes [`TxLocked::stop`] where nothing waits yet.
+    pub(crate) fn start(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netif_tx_start_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Lets the stack send again and makes it try.
+    pub(crate) fn wake(&mut self) {
+        // SAFETY: The queue is valid.
+        unsafe { bindings::netif_tx_wake_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// BQL: `bytes` were given to the device. True: it is time to kick.
+    #[inline(always)]
+    pub(crate) fn sent(&mut self, bytes: u32) -> bool {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netdev_tx_sent_queue(self.q.txq.as_ptr(), bytes, self.more) }
+    }
+
+    /// BQL: that much was sent.
+    #[inline(always)]
+    pub(crate) fn completed(&mut self, packets: u32, bytes: u32) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes) };
+    }
+
+    /// BQL: what was sent will never complete.
+    pub(crate) fn reset_bql(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Whether a poll is certain to look after the ring before the softirq ends that this is: the paired
+    /// RX queue's, which this is inside of, or the queue's own. The latter takes this lock and completes
+    /// NAPI with it held, so what is scheduled now hasn't looked at the ring yet. False if a thread or
+    /// another CPU is to poll: they may take longer.
+    #[inline(always)]
+    pub(crate) fn poll_follows(&self) -> bool {
+        self.q.is_held() || self.own_poll_follows()
+    }
+
+    #[inline(always)]
+    fn own_poll_follows(&self) -> bool {
+        let napi = self.q.napi.napi.get();
+        // SAFETY: The instance is valid; C reads its state so as well (READ_ONCE).
+        let state = unsafe { (&raw const (*napi).state).read_volatile() };
+        state & POLL_MASK == 1 << bindings::NAPI_STATE_SCHED
+            // SAFETY: The instance is valid; softirqs are off, so the CPU stays the same.
+            && unsafe { bindings::napi_is_next_here(napi) }
+    }
+
+    /// Whether the packet is sent in process context, with softirqs off and interrupts on: not by a
+    /// softirq, and not by netpoll.
+    #[inline(always)]
+    pub(crate) fn in_process(&self) -> bool {
+        // SAFETY: Reads this CPU's state.
+        unsafe { bindings::in_process_bh() }
+    }
+
+    /// Schedules the queue's own poll (softirqs are off here, so it runs later).
+    pub(crate) fn schedule_poll(&self) {
+        self.q.schedule(|| {});
+    }
+}
+
+/// A [`TxLocked`] that unlocks when dropped.
+pub(crate) struct TxGuard<'a, T: Driver> {
+    tx: TxLocked<'a, T>,
+    unlock: unsafe extern "C" fn(*mut bindings::netdev_queue),
+}
+
+impl<'a, T: Driver> core::ops::Deref for TxGuard<'a, T> {
+    type Target = TxLocked<'a, T>;
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.tx
+    }
+}
+
+impl<T: Driver> core::ops::DerefMut for TxGuard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.tx
+    }
+}
+
+impl<T: Driver> Drop for TxGuard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: Locked by the function that `unlock` is the counterpart of.
+        unsafe { (self.unlock)(self.tx.q.txq.as_ptr()) };
+    }
+}
+
+/// The poll function of a TX queue, lock held.
+pub(crate) struct TxPoll<'a, T: Driver> {
+    guard: TxGuard<'a, T>,
+    budget: i32,
+}
+
+impl<'a, T: Driver> TxPoll<'a, T> {
+    /// The lock's token.
+    #[inline(always)]
+    pub(crate) fn locked(&mut self) -> &mut TxLocked<'a, T> {
+        &mut self.guard
+    }
+
+    /// NAPI budget; 0 from netpoll.
+    #[inline(always)]
+    pub(crate) fn budget(&self) -> i32 {
+        self.budget
+    }
+
+    /// Polling goes on.
+    pub(crate) fn again(self) -> Polled {
+        Polled(self.budget)
+    }
+
+    /// Completes, with the lock still held. True if the queue is really given up (no poll was asked
+    /// for meanwhile).
+    ///
+    /// # Safety
+    ///
+    /// The caller has armed the interrupt, and disables it again if this returns false.
+    #[inline(always)]
+    pub(crate) unsafe fn napi_complete(&mut self) -> bool {
+        // SAFETY: Called in the poll function of an added instance that owns its schedule.
+        unsafe { bindings::napi_complete_done(self.guard.queue().napi.napi.get(), 0) }
+    }
+}
