@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Receive-side scaling on the test device (qemu-test/device), which offers keys, tables and hash types that make no sense,
+# refuses commands, and looks at what the driver makes of that.
+. "$(dirname "$0")/lib.sh"
+
+have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+negotiated() { [ "$(cut -c $(($1 + 1)) "/sys/bus/virtio/devices/$VDEV/features")" = 1 ] && echo yes || echo no; }
+[ "$(negotiated 60)$(negotiated 57)" = yesyes ] || skip_all "the device is one without RSS or hash reports"
+
+bind() {
+	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/unbind" || bad "unbind"
+	dev set rss_key "$1" && dev set rss_table "$2" && dev set hash_types "$3" || bad "the device doesn't take $*"
+	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/bind" || bad "bind with $*"
+	configure || bad "the interface doesn't come up with $*"
+}
+at_exit 'bind 40 128 0x3f'
+indir() { ethtool -x "$NETIF" | awk '/^ +[0-9]+: / { for (i = 2; i <= NF; i++) printf "%s ", $i }'; }
+key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | grep -E '^([0-9a-f]{2}:)+'; }
+# What TCP over IPv4 is hashed over: the number of fields, or nothing.
+tcp4() { ethtool -n "$NETIF" rx-flow-hash tcp4 2>/dev/null | grep -cE '^(IP|L4)'; }
+
+plan 4
+
+# KEY TABLE TYPES, then what comes of it: RSS, reports, entries, bytes of the key, fields of TCP over IPv4.
+begin
+while read -r key table types want; do
+	bind "$key" "$table" "$types"
+	got="$(negotiated 60) $(negotiated 57) $(indir | wc -w) $(key | tr : '\n' | grep -c .) $(tcp4)"
+	[ "$got" = "$want" ] || bad "key $key, table $table, types $types: $got instead of $want"
+	max=$(max_pairs)
+	[ "$max" = "$QUEUES" ] || bad "key $key, table $table, types $types: $max pairs of $QUEUES"
+	for n in 1 "$max"; do
+		set_pairs "$n" || bad "key $key, table $table, types $types: $n pairs refused"
+		reach || bad "key $key, table $table, types $types: no answer to ping with $n pairs"
+	done
+done <<-END
+	40 128 0x3f yes yes 128 40 4
+	255 65535 0xffffffff yes yes 8192 40 4
+	41 100 0x3f yes yes 64 40 4
+	40 1 0x3f yes yes 1 40 4
+	40 128 0x9 yes yes 128 40 2
+	40 128 0x12 yes yes 128 40 4
+	40 0 0x3f no yes 0 40 4
+	39 128 0x3f no no 0 0 0
+	0 128 0x3f no no 0 0 0
+	40 128 0x1c0 no no 0 0 0
+END
+verdict "keys, tables and hash types of all sorts"
+
+begin
+bind 40 128 0x9
+ethtool -N "$NETIF" rx-flow-hash tcp4 sdfn 2>/dev/null && bad "a hash that the device doesn't have was taken"
+[ "$(tcp4)" = 2 ] || bad "then $(tcp4) fields"
+bind 40 128 0x3f
+dev violations >"$WORK/v"
+[ "$(head -1 "$WORK/v")" = 0 ] || bad "rules broken: $(cat "$WORK/v")"
+verdict "nothing was asked of the device that it doesn't have"
+
+# From here on it refuses whatever has more than one type, and would note that as ours.
+begin
+k=$(key) t=$(indir)
+dev set hash_types 1 || bad "no hash types"
+refused() {
+	"$@" >/dev/null 2>&1 && bad "$* was taken"
+	[ "$(key)" = "$k" ] || bad "$*: the key has changed"
+	[ "$(indir)" = "$t" ] || bad "$*: the table has changed"
+	[ "$(tcp4)/$(pairs)" = "4/$QUEUES" ] || bad "$*: $(tcp4) fields, $(pairs) pairs"
+	reach || bad "$*: no answer to ping"
+}
+refused ethtool -X "$NETIF" hkey "$(printf 'a5:%.0s' {1..39})5a"
+refused ethtool -X "$NETIF" equal 1
+refused ethtool -N "$NETIF" rx-flow-hash tcp4 sd
+refused ethtool -L "$NETIF" combined 1
+dev set hash_types 0x3f || bad "no hash types"
+dev violations clear >/dev/null
+ethtool -X "$NETIF" equal 1 || bad "refused when the device takes it again"
+set_pairs 2 || bad "2 pairs refused"
+[ "$(indir | tr -d '0 ')" = "" ] || bad "equal 1: $(indir)"
+ethtool -X "$NETIF" default || bad "default refused"
+set_pairs "$QUEUES" || bad "$QUEUES pairs refused"
+verdict "what the device refuses changes nothing"
+
+begin
+ping -q -c 50 -i 0.01 -s 1400 "$PEER" >"$WORK/ping" || bad "ping: $(tail -2 "$WORK/ping")"
+grep -q ' 0% packet loss' "$WORK/ping" || bad "ping: $(tail -2 "$WORK/ping")"
+reach6 || bad "no answer to ping over IPv6"
+dev violations >"$WORK/v"
+[ "$(head -1 "$WORK/v")" = 0 ] || bad "rules broken: $(cat "$WORK/v")"
+verdict "packets with hashes; the device sees no rule broken"
+finish
