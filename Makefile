@@ -10,6 +10,9 @@ MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
 T ?=
 # What `make bench` measures (bench/bench.py --list), all but the grid by default; B repeats.
 CELL ?=
+# Which cases `make hostile` runs, all by default, and the number that decides on what goes by chance.
+CASE ?=
+SEED ?=
 B ?=
 RUSTC ?= rustc
 
@@ -56,13 +59,16 @@ clean: ## delete what the build made (the cache stays: see qemu-test/tree remove
 # These need the kernel's toolchain: inside the toolchain tree they run as they
 # are, outside they go there, unless a KDIR is given.
 
-sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs))
+sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs qemu-test/device/src/*.rs))
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
 fmt fmt-check clippy failpoints panics doc host-test:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+
+device-test: device
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
 
 else
@@ -100,6 +106,12 @@ host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
 
+# What `qemu-test/tree device` has fetched and built is used.
+cargo = cd qemu-test/device && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/testdev CARGO_NET_OFFLINE=true cargo
+device-test: ## clippy on the test device, and the tests of its own arithmetic
+	@$(cargo) clippy -q --release --locked --all-targets -- -D warnings
+	@$(cargo) test --release --locked
+
 endif
 
 # --- guests ------------------------------------------------------------------
@@ -129,6 +141,9 @@ device: prepared
 check: device ## all checks and tests; T=name runs one step, guest or test
 	@$(TREE) run --net -- python3 qemu-test/check $(patsubst %,'%',$(T))
 
+hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
+	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(patsubst %,'%',$(CASE))
+
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
 
@@ -146,5 +161,5 @@ help: ## this list
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid or experimental takes another of Debian's kernels for the tree and"
 	@echo "the guests; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test prepared device module kdir demo \
-	check shell selftests bench bench-quick help
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test prepared \
+	device module kdir demo check hostile shell selftests bench bench-quick help

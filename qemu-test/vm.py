@@ -21,8 +21,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel                       # noqa: E402
 import initramfs                   # noqa: E402
+import testdev                     # noqa: E402
 from qmp import Qmp                # noqa: E402
-from testdev import TestDevice     # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
@@ -160,6 +160,8 @@ class Guest:
         for p in sorted(tests.rglob("*")) if tests.is_dir() else []:
             if p.is_file():
                 f[f"job/tests/{p.relative_to(tests)}"] = p
+        if self.spec["testdev"] is not None:
+            f["job/testdev-cases"] = subprocess.run([testdev.PROGRAM, "--cases"], capture_output=True, check=True).stdout
         for name, content in self.spec["files"].items():
             f[name] = content
         return f
@@ -235,11 +237,13 @@ class Guest:
     def start(self):
         for name in ("ctl", "qmp"):
             (self.run_dir / name).unlink(missing_ok=True)
+        if self.spec["testdev"] is not None and not testdev.PROGRAM.exists():
+            sys.exit(f"vm: {testdev.PROGRAM} is missing; qemu-test/tree device builds it")
         cmd = self.command()
         (self.out / "command").write_text(" \\\n  ".join(cmd) + "\n")
         if self.spec["testdev"] is not None:
             try:
-                self.testdev = TestDevice(self.run_dir, self.out / "testdev.log", self.testdev_options())
+                self.testdev = testdev.TestDevice(self.run_dir, self.out / "testdev.log", self.testdev_options())
             except OSError as e:
                 sys.exit(f"vm: guest {self.name}: {e}")
         self.started = time.monotonic()

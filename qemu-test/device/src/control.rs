@@ -2,6 +2,8 @@
 
 //! What tests say to the device, one line each, and what it answers.
 
+use crate::cases::CASES;
+use crate::evil::{Case, Expect};
 use crate::net::Net;
 use crate::spec::{self, number, S_ANNOUNCE, S_LINK_UP};
 use crate::stack;
@@ -16,6 +18,9 @@ announce                  ask for an announcement, with an interrupt
 features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
 acked                     what the driver has accepted
 gen COUNT SIZE QUEUE PORT datagrams of SIZE bytes of contents for the guest's PORT
+cases                     the catalogue: name, stage, stimulus, what is expected, quick, what the device does
+case NAME [SEED]          misbehave
+honest                    stop that
 violations [clear]        rules that the driver has broken: how many, then which";
 
 /// Carries a command out.
@@ -23,7 +28,11 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
         ["help"] => Ok(HELP.into()),
-        ["stats"] => Ok(stats(net).iter().map(|(k, v)| format!("{k} {v}")).collect::<Vec<_>>().join("\n")),
+        ["stats"] => Ok(stats(net)
+            .iter()
+            .map(|(k, v)| format!("{k} {v}"))
+            .collect::<Vec<_>>()
+            .join("\n")),
         ["stat", name] => stats(net)
             .into_iter()
             .find(|s| s.0 == name)
@@ -67,6 +76,13 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
             }
             Ok(String::new())
         }
+        ["cases"] => Ok(catalogue()),
+        ["case", name] => case(net, name, 1),
+        ["case", name, seed] => case(net, name, number(seed)?),
+        ["honest"] => {
+            net.behave();
+            Ok(String::new())
+        }
         ["violations"] => Ok(net.rules.text()),
         ["violations", "clear"] => {
             net.rules = Default::default();
@@ -74,6 +90,35 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
         }
         _ => Err(format!("not understood: {line} (try help)")),
     }
+}
+
+/// All cases, a line each: name, stage, stimulus, what is expected, whether it is one of the short selection, what it does.
+pub fn catalogue() -> String {
+    let line = |c: &Case| {
+        let expect = match c.expect {
+            Expect::Nothing => "nothing".to_string(),
+            Expect::Works => "works".to_string(),
+            Expect::Refused => "refused".to_string(),
+            Expect::Count(re) => format!("count:{re}"),
+            Expect::Log(re) => format!("log:{re}"),
+        };
+        let quick = if c.quick { "quick" } else { "full" };
+        format!(
+            "{};{:?};{:?};{expect};{quick};{}",
+            c.name, c.stage, c.stimulus, c.what
+        )
+    };
+    CASES.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn case(net: &mut Net, name: &str, seed: u64) -> Result<String, String> {
+    let case = CASES
+        .iter()
+        .find(|c| c.name == name)
+        .ok_or(format!("there is no case {name}"))?;
+    eprintln!("case {name}, seed {seed}");
+    net.misbehave(case, seed)?;
+    Ok(case.what.into())
 }
 
 /// Everything that can be asked for.

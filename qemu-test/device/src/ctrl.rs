@@ -25,7 +25,9 @@ impl Steering {
         if report == 0 {
             return Some(self.other.into());
         }
-        self.table.get(hash as usize % self.table.len()).map(|q| usize::from(*q))
+        self.table
+            .get(hash as usize % self.table.len())
+            .map(|q| usize::from(*q))
     }
 
     /// Hash and its type for the header.
@@ -34,7 +36,13 @@ impl Steering {
     }
 
     pub fn text(&self) -> String {
-        format!("types={:#x} table={} key={} other={}", self.types, self.table.len(), self.key.len(), self.other)
+        format!(
+            "types={:#x} table={} key={} other={}",
+            self.types,
+            self.table.len(),
+            self.key.len(),
+            self.other
+        )
     }
 }
 
@@ -60,18 +68,41 @@ const TX_BASIC: u64 = 1 << 16;
 const TX_CSUM: u64 = 1 << 17;
 const TX_GSO: u64 = 1 << 18;
 const TX_SPEED: u64 = 1 << 19;
-const STATS: [u64; 9] = [RX_BASIC, RX_CSUM, RX_GSO, RX_SPEED, TX_BASIC, TX_CSUM, TX_GSO, TX_SPEED, CVQ];
+const STATS: [u64; 9] = [
+    RX_BASIC, RX_CSUM, RX_GSO, RX_SPEED, TX_BASIC, TX_CSUM, TX_GSO, TX_SPEED, CVQ,
+];
 
 /// The values of one kind.
 fn values(kind: u64, c: &Count, commands: u64, ok: u64) -> Vec<u64> {
     match kind {
         CVQ => vec![commands, ok],
-        RX_BASIC => vec![c.kicks, c.packets, c.bytes, c.interrupts, c.overruns + c.malformed, c.overruns],
-        TX_BASIC => vec![c.kicks, c.packets, c.bytes, c.interrupts, c.malformed, c.malformed],
+        RX_BASIC => vec![
+            c.kicks,
+            c.packets,
+            c.bytes,
+            c.interrupts,
+            c.overruns + c.malformed,
+            c.overruns,
+        ],
+        TX_BASIC => vec![
+            c.kicks,
+            c.packets,
+            c.bytes,
+            c.interrupts,
+            c.malformed,
+            c.malformed,
+        ],
         RX_CSUM => vec![c.csum_valid, c.needs_csum, c.csum_none, 0],
         TX_CSUM => vec![c.csum_none, c.needs_csum],
         RX_GSO => vec![c.gso_packets, c.gso_bytes, 0, 0],
-        TX_GSO => vec![c.gso_packets, c.gso_bytes, c.gso_segments, c.gso_bytes, 0, 0],
+        TX_GSO => vec![
+            c.gso_packets,
+            c.gso_bytes,
+            c.gso_segments,
+            c.gso_bytes,
+            0,
+            0,
+        ],
         _ => vec![0, 0],
     }
 }
@@ -84,24 +115,38 @@ impl Net {
             while let Some(chain) = self.pop(index) {
                 let data = chain.read(&self.mem).unwrap_or_default();
                 if chain.room() == 0 || data.len() < 2 {
-                    self.bad(format!("5.1.6.5: a command of {} and {} bytes", data.len(), chain.room()));
+                    self.bad(format!(
+                        "5.1.6.5: a command of {} and {} bytes",
+                        data.len(),
+                        chain.room()
+                    ));
                     self.vqs[index].push(&self.mem, chain.head.into(), 0);
                     continue;
                 }
                 self.set.commands += 1;
-                let result = self.command(data[0], data[1], &data[2..], chain.room() - 1);
+                let result = if self.evil.as_ref().is_some_and(|e| e.spoils_commands()) {
+                    None
+                } else {
+                    self.command(data[0], data[1], &data[2..], chain.room() - 1)
+                };
                 let reply = match result {
                     Some(r) => {
                         self.set.commands_ok += 1;
                         [vec![ctrl::OK], r].concat()
                     }
                     None => {
-                        eprintln!("command {}/{} of {} bytes refused", data[0], data[1], data.len() - 2);
+                        if self.evil.is_none() {
+                            eprintln!(
+                                "command {}/{} of {} bytes refused",
+                                data[0],
+                                data[1],
+                                data.len() - 2
+                            );
+                        }
                         vec![ctrl::ERR]
                     }
                 };
-                let n = chain.write_at(&self.mem, 0, &reply).unwrap_or(0);
-                self.vqs[index].push(&self.mem, chain.head.into(), n as u32);
+                self.done(true, index, &chain, reply);
             }
             let vq = &mut self.vqs[index];
             vq.notify(&self.mem);
@@ -133,7 +178,9 @@ impl Net {
         if self.has(feature) {
             return true;
         }
-        self.bad(format!("5.1.6.5: command {class}/{cmd} without its feature"));
+        self.bad(format!(
+            "5.1.6.5: command {class}/{cmd} without its feature"
+        ));
         false
     }
 
@@ -153,7 +200,10 @@ impl Net {
             ctrl::MQ if cmd == ctrl::MQ_VQ_PAIRS_SET => {
                 let n = le16(d, 0)?;
                 if n == 0 || n > self.config.max_pairs || usize::from(n) * 2 > self.vqs.len() {
-                    self.bad(format!("5.1.6.5.6.1: {n} pairs of {} asked for", self.config.max_pairs));
+                    self.bad(format!(
+                        "5.1.6.5.6.1: {n} pairs of {} asked for",
+                        self.config.max_pairs
+                    ));
                     return None;
                 }
                 self.set.pairs = n;
@@ -166,7 +216,9 @@ impl Net {
             ctrl::GUEST_OFFLOADS => {
                 let set = le64(d, 0)?;
                 if set & !self.acked != 0 {
-                    self.bad(format!("5.1.6.5.8.2: offloads {set:#x} that were not negotiated"));
+                    self.bad(format!(
+                        "5.1.6.5.8.2: offloads {set:#x} that were not negotiated"
+                    ));
                     return None;
                 }
                 self.set.guest_offloads = set;
@@ -178,7 +230,10 @@ impl Net {
         };
         if let Some(r) = &done {
             if r.len() > room {
-                self.bad(format!("5.1.6.5: {} bytes to return, room for {room}", r.len()));
+                self.bad(format!(
+                    "5.1.6.5: {} bytes to return, room for {room}",
+                    r.len()
+                ));
                 return None;
             }
         }
@@ -208,7 +263,10 @@ impl Net {
                 let m = le32(d, at);
                 let want = m.map(|m| at + 4 + 6 * m as usize);
                 if want != Some(d.len()) {
-                    self.bad(format!("5.1.6.5.2.2: tables of {n} and {m:?} addresses in {} bytes", d.len()));
+                    self.bad(format!(
+                        "5.1.6.5.2.2: tables of {n} and {m:?} addresses in {} bytes",
+                        d.len()
+                    ));
                     return None;
                 }
                 self.set.macs = (n as u32, m?);
@@ -231,29 +289,45 @@ impl Net {
     fn rss(&mut self, steer: bool, d: &[u8]) -> Option<Vec<u8>> {
         let types = le32(d, 0)?;
         if types & !self.config.hash_types != 0 {
-            self.bad(format!("5.1.6.5.7.2: hash types {types:#x} of {:#x}", self.config.hash_types));
+            self.bad(format!(
+                "5.1.6.5.7.2: hash types {types:#x} of {:#x}",
+                self.config.hash_types
+            ));
             return None;
         }
         // Types, mask, other queue, table, number of transmit queues, key length, key; without steering the part
         // between is reserved: four words.
-        let n = if steer { usize::from(le16(d, 4)?) + 1 } else { 1 };
+        let n = if steer {
+            usize::from(le16(d, 4)?) + 1
+        } else {
+            1
+        };
         let (other, at) = (le16(d, 6)?, 8);
         let table: Vec<u16> = (0..n).map(|i| le16(d, at + 2 * i)).collect::<Option<_>>()?;
         let tx = le16(d, at + 2 * n)?;
         let klen = usize::from(*d.get(at + 2 * n + 2)?);
         let key = d.get(at + 2 * n + 3..)?;
         if key.len() != klen || klen > self.config.rss_key.into() || klen == 0 && types != 0 {
-            self.bad(format!("5.1.6.5.7.1: a key of {klen} bytes in {}, at most {}", key.len(), self.config.rss_key));
+            self.bad(format!(
+                "5.1.6.5.7.1: a key of {klen} bytes in {}, at most {}",
+                key.len(),
+                self.config.rss_key
+            ));
             return None;
         }
         if steer {
             let max = self.config.max_pairs;
             if !n.is_power_of_two() || n > self.config.rss_table.into() {
-                self.bad(format!("5.1.6.5.7.2: a table of {n} entries of {}", self.config.rss_table));
+                self.bad(format!(
+                    "5.1.6.5.7.2: a table of {n} entries of {}",
+                    self.config.rss_table
+                ));
                 return None;
             }
             if other >= max || table.iter().any(|q| *q >= max) || tx == 0 || tx > max {
-                self.bad(format!("5.1.6.5.7.2: queues beyond {max}: {table:?}, {other}, {tx}"));
+                self.bad(format!(
+                    "5.1.6.5.7.2: queues beyond {max}: {table:?}, {other}, {tx}"
+                ));
                 return None;
             }
             self.set.max_tx = tx;
@@ -262,7 +336,11 @@ impl Net {
         }
         self.set.steering = Steering {
             types,
-            table: if steer { table } else { self.set.steering.table.clone() },
+            table: if steer {
+                table
+            } else {
+                self.set.steering.table.clone()
+            },
             other,
             key: key.to_vec(),
         };
@@ -283,7 +361,10 @@ impl Net {
             _ => 8,
         };
         if d.len() != want {
-            self.bad(format!("5.1.6.5.9: command {cmd} with {} bytes, not {want}", d.len()));
+            self.bad(format!(
+                "5.1.6.5.9: command {cmd} with {} bytes, not {want}",
+                d.len()
+            ));
             return None;
         }
         if cmd == ctrl::COAL_TX_SET || cmd == ctrl::COAL_RX_SET {
@@ -300,7 +381,9 @@ impl Net {
         let index = usize::from(le16(d, 0)?);
         let pairs = usize::from(self.set.pairs.max(self.set.max_tx));
         if index == ctrl || index / 2 >= pairs || !self.vqs[index].enabled {
-            self.bad(format!("5.1.6.5.9.5: coalescing for queue {index}, which is not in use ({pairs} pairs)"));
+            self.bad(format!(
+                "5.1.6.5.9.5: coalescing for queue {index}, which is not in use ({pairs} pairs)"
+            ));
             return None;
         }
         let vq = &mut self.vqs[index];
@@ -309,7 +392,13 @@ impl Net {
             vq.notify_now(&self.mem);
             return Some(vec![]);
         }
-        Some([vq.coal.max_packets.to_le_bytes(), vq.coal.max_usecs.to_le_bytes()].concat())
+        Some(
+            [
+                vq.coal.max_packets.to_le_bytes(),
+                vq.coal.max_usecs.to_le_bytes(),
+            ]
+            .concat(),
+        )
     }
 
     /// Kinds that a queue has.
@@ -335,11 +424,18 @@ impl Net {
         for q in d.chunks(16) {
             let (index, kinds) = (usize::from(le16(q, 0)?), le64(q, 8)?);
             if index > self.ctrl_index() || kinds & !self.stats_of(index) != 0 {
-                self.bad(format!("5.1.6.5.11.13: statistics {kinds:#x} of queue {index}"));
+                self.bad(format!(
+                    "5.1.6.5.11.13: statistics {kinds:#x} of queue {index}"
+                ));
                 return None;
             }
             for kind in STATS.iter().filter(|k| kinds & **k != 0) {
-                let v = values(*kind, &self.vqs[index].count, self.set.commands, self.set.commands_ok);
+                let v = values(
+                    *kind,
+                    &self.vqs[index].count,
+                    self.set.commands,
+                    self.set.commands_ok,
+                );
                 out.extend([kind.trailing_zeros() as u8, 0]);
                 out.extend((index as u16).to_le_bytes());
                 out.extend([0, 0]);
@@ -348,7 +444,10 @@ impl Net {
             }
         }
         if out.len() > room {
-            self.bad(format!("5.1.6.5.11.13: {} bytes of statistics, room for {room}", out.len()));
+            self.bad(format!(
+                "5.1.6.5.11.13: {} bytes of statistics, room for {room}",
+                out.len()
+            ));
             return None;
         }
         Some(out)

@@ -6,11 +6,14 @@
 //!
 //! One thread, one event loop: everything that happens, happens in some order.
 
+mod cases;
 mod control;
 mod ctrl;
+mod evil;
 mod mem;
 mod net;
 mod ring;
+mod rng;
 mod rules;
 mod spec;
 mod stack;
@@ -29,6 +32,7 @@ use net::{Net, Options};
 use spec::Config;
 
 const USAGE: &str = "Usage: testdev --socket PATH --control PATH [OPTION=VALUE…]
+       testdev --cases
 
   pairs=N       queue pairs (1 to 8; default 4)
   features=…    what is offered: +A-B changes the default, A+B is all
@@ -64,7 +68,9 @@ fn options(args: &[String]) -> Result<Options, String> {
         tap: None,
     };
     for arg in args {
-        let (key, value) = arg.split_once('=').ok_or(format!("{arg}: not OPTION=VALUE"))?;
+        let (key, value) = arg
+            .split_once('=')
+            .ok_or(format!("{arg}: not OPTION=VALUE"))?;
         match key {
             "pairs" => o.pairs = value.parse().map_err(|_| format!("{value} pairs"))?,
             "features" => o.features = spec::parse_features(value, o.features)?,
@@ -101,7 +107,11 @@ impl Client {
                 Err(t) => ("error", t),
             };
             let text = text.replace('\\', "\\\\").replace('\n', "\\n");
-            if self.sock.write_all(format!("{word} {text}\n").as_bytes()).is_err() {
+            if self
+                .sock
+                .write_all(format!("{word} {text}\n").as_bytes())
+                .is_err()
+            {
                 return false;
             }
         }
@@ -122,7 +132,11 @@ struct Loop {
 
 impl Loop {
     fn watch(&self, fd: RawFd, data: u64) -> io::Result<()> {
-        self.epoll.ctl(ControlOperation::Add, fd, EpollEvent::new(EventSet::IN, data))
+        self.epoll.ctl(
+            ControlOperation::Add,
+            fd,
+            EpollEvent::new(EventSet::IN, data),
+        )
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -205,9 +219,16 @@ impl Loop {
             let want = self.net.vqs[i * 2].live() && !self.net.choked(i);
             if want != self.reading[i] {
                 self.reading[i] = want;
-                let op = if want { ControlOperation::Add } else { ControlOperation::Delete };
-                self.epoll
-                    .ctl(op, self.net.taps[i].fd(), EpollEvent::new(EventSet::IN, TAP | i as u64))?;
+                let op = if want {
+                    ControlOperation::Add
+                } else {
+                    ControlOperation::Delete
+                };
+                self.epoll.ctl(
+                    op,
+                    self.net.taps[i].fd(),
+                    EpollEvent::new(EventSet::IN, TAP | i as u64),
+                )?;
             }
         }
         Ok(())
@@ -223,6 +244,7 @@ fn main() {
             "--socket" => socket = it.next(),
             "--control" => control = it.next(),
             "--help" | "-h" => return println!("{USAGE}"),
+            "--cases" => return println!("{}", control::catalogue()),
             _ => rest.push(arg),
         }
     }

@@ -28,7 +28,11 @@ pub struct NoMem(pub u64, pub usize);
 
 impl std::fmt::Display for NoMem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes at {:#x} are not in the guest's memory", self.1, self.0)
+        write!(
+            f,
+            "{} bytes at {:#x} are not in the guest's memory",
+            self.1, self.0
+        )
     }
 }
 

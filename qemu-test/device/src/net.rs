@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::ctrl::Steering;
+use crate::evil::{Done, Evil, Flicker, Rx};
 use crate::mem::Mem;
 use crate::ring::{Chain, Vq};
 use crate::rules::{self, Violations};
@@ -55,6 +56,8 @@ pub struct Net {
     /// What the control queue has set.
     pub set: Settings,
     backlog: Vec<VecDeque<Packet>>,
+    /// The case that makes it misbehave.
+    pub evil: Option<Evil>,
 }
 
 /// What the driver has set by commands; gone with a reset.
@@ -80,7 +83,9 @@ impl Net {
         let mut taps = Vec::new();
         if let Some(name) = &options.tap {
             for _ in 0..options.pairs {
-                taps.push(Tap::open(name, options.pairs > 1).map_err(|e| format!("tap {name}: {e}"))?);
+                taps.push(
+                    Tap::open(name, options.pairs > 1).map_err(|e| format!("tap {name}: {e}"))?,
+                );
             }
         }
         Ok(Self {
@@ -95,6 +100,7 @@ impl Net {
             taps,
             set: Settings::default(),
             backlog: (0..options.pairs).map(|_| VecDeque::new()).collect(),
+            evil: None,
             options,
         })
     }
@@ -137,8 +143,11 @@ impl Net {
         }
     }
 
-    pub fn config_bytes(&self) -> [u8; crate::spec::CONFIG_SIZE] {
-        self.config.bytes()
+    pub fn config_bytes(&mut self) -> [u8; crate::spec::CONFIG_SIZE] {
+        match &mut self.evil {
+            Some(evil) => evil.config(&self.config),
+            None => self.config.bytes(),
+        }
     }
 
     /// The guest gets a configuration interrupt.
@@ -155,6 +164,7 @@ impl Net {
     /// The driver has chosen its features: a new life begins.
     pub fn set_features(&mut self, features: u64) {
         self.acked = features & !f::PROTOCOL_FEATURES;
+        self.rules.muted = self.evil.is_some();
         if self.acked & !self.features != 0 {
             self.bad("2.2.1: a feature that was not offered".into());
         }
@@ -228,6 +238,9 @@ impl Net {
     /// Stops a ring; returns what its next available index is.
     pub fn stop_vq(&mut self, index: usize) -> u16 {
         let mut base = 0;
+        if let Some(evil) = &mut self.evil {
+            evil.forget(index);
+        }
         self.with_vq(index, |vq| {
             vq.started = false;
             vq.kick = None;
@@ -253,7 +266,7 @@ impl Net {
 
     /// Serves a queue, whatever it is for.
     pub fn handle(&mut self, index: usize) {
-        if !self.vqs.get(index).is_some_and(|vq| vq.live()) {
+        if !self.vqs.get(index).is_some_and(|vq| vq.live()) || self.silent() {
             return;
         }
         if index == self.ctrl_index() && self.has(f::CTRL_VQ) {
@@ -263,6 +276,11 @@ impl Net {
         } else {
             self.serve_rx(index / 2);
         }
+    }
+
+    /// The case under way is that nothing is done.
+    fn silent(&self) -> bool {
+        self.evil.as_ref().is_some_and(|e| e.case.silent)
     }
 
     /// The next buffer of a queue; what the driver broke is noted.
@@ -332,14 +350,54 @@ impl Net {
             }
             self.forward(pair, h, p);
         } else {
-            self.bad(format!("5.1.6.2: {} bytes, less than the header", data.len()));
+            self.bad(format!(
+                "5.1.6.2: {} bytes, less than the header",
+                data.len()
+            ));
             self.vqs[index].count.malformed += 1;
         }
-        self.used_tx(index, chain.head);
+        self.done(false, index, chain, Vec::new());
     }
 
-    fn used_tx(&mut self, index: usize, head: u16) {
-        self.vqs[index].push(&self.mem, head.into(), 0);
+    /// A buffer was read, or a command has this reply: it goes back, unless a case has something else in mind.
+    pub fn done(&mut self, ctrl: bool, index: usize, chain: &Chain, reply: Vec<u8>) {
+        let len = reply.len().min(chain.room()) as u32;
+        let done = Done {
+            used: vec![(chain.head.into(), len)],
+            advance: 1,
+            reply,
+            hold: None,
+        };
+        let size = self.vqs[index].size;
+        let done = match &mut self.evil {
+            Some(evil) => evil.done(ctrl, index, size, chain, done),
+            None => Some(done),
+        };
+        if let Some(done) = done {
+            self.put(index, chain, &done);
+        }
+    }
+
+    fn put(&mut self, index: usize, chain: &Chain, done: &Done) {
+        let _ = chain.write_at(&self.mem, 0, &done.reply);
+        self.put_used(index, &done.used, done.advance);
+    }
+
+    fn put_used(&mut self, index: usize, used: &[(u32, u32)], advance: u16) {
+        let vq = &mut self.vqs[index];
+        for (i, (id, len)) in used.iter().enumerate() {
+            vq.write_used(&self.mem, vq.next_used.wrapping_add(i as u16), *id, *len);
+        }
+        vq.show_used(&self.mem, vq.next_used.wrapping_add(advance));
+        vq.waiting += 1;
+    }
+
+    /// Gives back what was kept, and tells the driver.
+    pub fn give_back(&mut self, index: usize, chain: &Chain, done: &Done) {
+        if self.vqs[index].live() {
+            self.put(index, chain, done);
+            self.vqs[index].notify_now(&self.mem);
+        }
     }
 
     /// The packet goes to the tap, or is answered here.
@@ -348,7 +406,10 @@ impl Net {
             return;
         }
         if let Some(tap) = self.taps.get_mut(pair) {
-            let out = Hdr { num_buffers: 0, ..h };
+            let out = Hdr {
+                num_buffers: 0,
+                ..h
+            };
             tap.send(&[&out.bytes(), p].concat());
             return;
         }
@@ -366,7 +427,11 @@ impl Net {
 
     /// A packet whose checksum is right, for the guest; on `pair` unless the driver steers by a hash.
     pub fn deliver(&mut self, pair: usize, data: Vec<u8>) {
-        let flags = if self.has(f::GUEST_CSUM) { hdr::DATA_VALID } else { 0 };
+        let flags = if self.has(f::GUEST_CSUM) {
+            hdr::DATA_VALID
+        } else {
+            0
+        };
         self.deliver_as(
             pair,
             Packet {
@@ -381,11 +446,16 @@ impl Net {
 
     /// A packet with a header of the caller's.
     pub fn deliver_as(&mut self, pair: usize, packet: Packet) {
+        if self.silent() {
+            return;
+        }
         if self.config.status & S_LINK_UP == 0 && self.has(f::STATUS) {
             return;
         }
         let pair = self.set.steering.queue(&packet.data).unwrap_or(pair);
-        let Some(queue) = self.backlog.get_mut(pair) else { return };
+        let Some(queue) = self.backlog.get_mut(pair) else {
+            return;
+        };
         if queue.len() >= BACKLOG {
             self.vqs[pair * 2].count.overruns += 1;
             return;
@@ -444,49 +514,100 @@ impl Net {
     fn receive(&mut self, index: usize, packet: &Packet) -> bool {
         let hlen = self.hdr_len();
         let total = hlen + packet.data.len();
-        let Some(chains) = self.take(index, total) else { return false };
-        let mut h = packet.hdr;
-        h.num_buffers = chains.len() as u16;
-        let mut bytes = h.bytes().to_vec();
-        if hlen == 20 {
-            let (value, report) = self.set.steering.report(&packet.data);
-            bytes.extend(value.to_le_bytes());
-            bytes.extend(report.to_le_bytes());
-            bytes.extend([0, 0]);
+        let Some(chains) = self.take(index, total) else {
+            return false;
+        };
+        let mut rx = Rx {
+            hdr: Hdr {
+                num_buffers: chains.len() as u16,
+                ..packet.hdr
+            },
+            data: packet.data.clone(),
+            used: Vec::new(),
+            advance: chains.len() as u16,
+            chains,
+            flicker: None,
+        };
+        let mut left = total;
+        for chain in &rx.chains {
+            let n = left.min(chain.room());
+            left -= n;
+            rx.used.push((chain.head.into(), n as u32));
         }
-        bytes.extend(&packet.data);
-        let mut used = Vec::new();
-        let mut rest = &bytes[..];
-        for chain in &chains {
-            let n = match chain.write_at(&self.mem, 0, rest) {
-                Ok(n) => n,
-                Err(e) => {
-                    self.bad(format!("2.7: queue {index}: {e}"));
-                    rest.len().min(chain.room())
-                }
-            };
-            rest = &rest[n..];
-            used.push((u32::from(chain.head), n as u32));
+        if left > 0 && self.evil.is_none() {
+            // Nothing that fits one buffer: it is lost, the buffer isn't.
+            let vq = &mut self.vqs[index];
+            vq.next_avail = vq.next_avail.wrapping_sub(1);
+            vq.count.malformed += 1;
+            return true;
         }
+        if let Some(evil) = &mut self.evil {
+            evil.rx(&mut rx);
+        }
+        self.count_rx(index, &rx);
+        self.fill(index, &rx);
+        self.put_used(index, &rx.used, rx.advance);
+        if let Some(what) = rx.flicker {
+            self.flicker(index, &rx, what);
+        }
+        true
+    }
+
+    fn count_rx(&mut self, index: usize, rx: &Rx) {
         let c = &mut self.vqs[index].count;
         c.packets += 1;
-        c.bytes += packet.data.len() as u64;
-        match h.flags {
+        c.bytes += rx.data.len() as u64;
+        match rx.hdr.flags {
             x if x & hdr::NEEDS_CSUM != 0 => c.needs_csum += 1,
             x if x & hdr::DATA_VALID != 0 => c.csum_valid += 1,
             _ => c.csum_none += 1,
         }
-        if h.gso_type != 0 {
+        if rx.hdr.gso_type != 0 {
             c.gso_packets += 1;
-            c.gso_bytes += packet.data.len() as u64;
+            c.gso_bytes += rx.data.len() as u64;
         }
-        let vq = &mut self.vqs[index];
-        for (i, (id, len)) in used.iter().enumerate() {
-            vq.write_used(&self.mem, vq.next_used.wrapping_add(i as u16), *id, *len);
+    }
+
+    /// Writes header and packet into the buffers.
+    fn fill(&mut self, index: usize, rx: &Rx) {
+        let mut bytes = rx.hdr.bytes().to_vec();
+        if self.hdr_len() == 20 {
+            let (value, report) = self.set.steering.report(&rx.data);
+            bytes.extend(value.to_le_bytes());
+            bytes.extend(report.to_le_bytes());
+            bytes.extend([0, 0]);
         }
-        vq.show_used(&self.mem, vq.next_used.wrapping_add(used.len() as u16));
-        vq.waiting += 1;
-        true
+        bytes.extend(&rx.data);
+        let mut rest = &bytes[..];
+        for chain in &rx.chains {
+            match chain.write_at(&self.mem, 0, rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(e) => return self.bad(format!("2.7: queue {index}: {e}")),
+            }
+        }
+    }
+
+    /// Changes a packet while the driver looks at it, and leaves it as it was. Only for a moment: later the memory may
+    /// belong to somebody who has nothing to do with the device.
+    fn flicker(&mut self, index: usize, rx: &Rx, what: Flicker) {
+        self.vqs[index].notify_now(&self.mem);
+        let Some(chain) = rx.chains.first() else {
+            return;
+        };
+        let hlen = self.hdr_len();
+        let (at, good) = match what {
+            Flicker::Header => (0, rx.hdr.bytes().to_vec()),
+            Flicker::Data => (hlen, rx.data.iter().copied().take(60).collect::<Vec<u8>>()),
+        };
+        let bad = match what {
+            Flicker::Header => vec![0xff; good.len()],
+            Flicker::Data => good.iter().map(|b| !b).collect(),
+        };
+        let end = Instant::now() + Duration::from_micros(150);
+        while Instant::now() < end {
+            let _ = chain.write_at(&self.mem, at, &bad);
+            let _ = chain.write_at(&self.mem, at, &good);
+        }
     }
 
     /// The tap has packets for pair `i`.
@@ -497,7 +618,9 @@ impl Net {
             if self.backlog[i].len() >= BACKLOG / 2 {
                 break;
             }
-            let Some(n) = self.taps[i].receive(&mut buf) else { break };
+            let Some(n) = self.taps[i].receive(&mut buf) else {
+                break;
+            };
             let packet = Packet {
                 hdr: Hdr::parse(&buf),
                 data: buf[12..n].to_vec(),
@@ -518,7 +641,8 @@ impl Net {
 
     /// When something is due next.
     pub fn due(&self) -> Option<Instant> {
-        self.vqs.iter().filter_map(|vq| vq.due).min()
+        let evil = self.evil.as_ref().map(|e| e.due());
+        self.vqs.iter().filter_map(|vq| vq.due).chain(evil).min()
     }
 
     /// Does what is due.
@@ -529,5 +653,6 @@ impl Net {
                 vq.notify_now(&self.mem);
             }
         }
+        self.evil_tick();
     }
 }

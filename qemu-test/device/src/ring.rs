@@ -118,6 +118,8 @@ pub struct Vq {
     pub waiting: u32,
     pub due: Option<std::time::Instant>,
     pub count: Count,
+    /// Sends no interrupts.
+    pub mute: bool,
 }
 
 impl Vq {
@@ -140,7 +142,9 @@ impl Vq {
 
     /// Buffers that the driver has made available and that were not taken.
     pub fn pending(&self, mem: &Mem) -> u16 {
-        self.avail_idx(mem).unwrap_or(self.next_avail).wrapping_sub(self.next_avail)
+        self.avail_idx(mem)
+            .unwrap_or(self.next_avail)
+            .wrapping_sub(self.next_avail)
     }
 
     /// The next available buffer. An error is the driver's: what it broke.
@@ -151,11 +155,15 @@ impl Vq {
         }
         if n > self.size {
             self.next_avail = self.avail_idx(mem).unwrap_or(0);
-            return Err(format!("available index jumped by {n} in a ring of {}", self.size));
+            return Err(format!(
+                "available index jumped by {n} in a ring of {}",
+                self.size
+            ));
         }
         let slot = u64::from(self.next_avail % self.size);
         let mut b = [0; 2];
-        mem.read(self.avail + 4 + 2 * slot, &mut b).map_err(|e| e.to_string())?;
+        mem.read(self.avail + 4 + 2 * slot, &mut b)
+            .map_err(|e| e.to_string())?;
         self.next_avail = self.next_avail.wrapping_add(1);
         let head = u16::from_le_bytes(b);
         if head >= self.size {
@@ -169,11 +177,20 @@ impl Vq {
         Ok(Some(chain))
     }
 
-    fn walk(&self, mem: &Mem, table: u64, size: u16, first: u16, inner: bool, chain: &mut Chain) -> Result<(), String> {
+    fn walk(
+        &self,
+        mem: &Mem,
+        table: u64,
+        size: u16,
+        first: u16,
+        inner: bool,
+        chain: &mut Chain,
+    ) -> Result<(), String> {
         let mut i = first;
         for _ in 0..size {
             let mut d = [0; 16];
-            mem.read(table + 16 * u64::from(i), &mut d).map_err(|e| e.to_string())?;
+            mem.read(table + 16 * u64::from(i), &mut d)
+                .map_err(|e| e.to_string())?;
             let addr = u64::from_le_bytes(d[..8].try_into().unwrap_or_default());
             let len = u32::from_le_bytes(d[8..12].try_into().unwrap_or_default());
             let flags = u16::from_le_bytes([d[12], d[13]]);
@@ -249,7 +266,9 @@ impl Vq {
             return false;
         }
         if self.event_idx {
-            let event = mem.load16(self.avail + 4 + 2 * u64::from(self.size)).unwrap_or(0);
+            let event = mem
+                .load16(self.avail + 4 + 2 * u64::from(self.size))
+                .unwrap_or(0);
             new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
         } else {
             mem.load16(self.avail).unwrap_or(0) & AVAIL_F_NO_INTERRUPT == 0
@@ -258,6 +277,9 @@ impl Vq {
 
     /// Interrupts, wanted or not.
     pub fn interrupt(&mut self) {
+        if self.mute {
+            return;
+        }
         if let Some(call) = &self.call {
             self.count.interrupts += 1;
             let _ = call.write(1);
@@ -272,7 +294,10 @@ impl Vq {
         let c = self.coal;
         if c.max_packets > 1 && c.max_usecs > 0 && self.waiting < c.max_packets {
             if self.due.is_none() {
-                self.due = Some(std::time::Instant::now() + std::time::Duration::from_micros(c.max_usecs.into()));
+                self.due = Some(
+                    std::time::Instant::now()
+                        + std::time::Duration::from_micros(c.max_usecs.into()),
+                );
             }
             return;
         }

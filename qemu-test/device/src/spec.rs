@@ -54,7 +54,11 @@ pub const DEFAULT: u64 = f::CSUM
 
 /// `+A-B`, or `A+B` to start from nothing, applied to `base`.
 pub fn parse_features(text: &str, base: u64) -> Result<u64, String> {
-    let mut set = if text.starts_with(['+', '-']) { base } else { 0 };
+    let mut set = if text.starts_with(['+', '-']) {
+        base
+    } else {
+        0
+    };
     let mut sign = '+';
     let mut name = String::new();
     let mut apply = |sign: char, name: &str| {
@@ -93,7 +97,11 @@ pub fn parse_features(text: &str, base: u64) -> Result<u64, String> {
 
 /// The names of a set.
 pub fn feature_names(set: u64) -> String {
-    let names: Vec<_> = FEATURES.iter().filter(|f| set & f.1 != 0).map(|f| f.0).collect();
+    let names: Vec<_> = FEATURES
+        .iter()
+        .filter(|f| set & f.1 != 0)
+        .map(|f| f.0)
+        .collect();
     names.join(" ")
 }
 
@@ -124,7 +132,12 @@ pub struct Hdr {
 impl Hdr {
     /// From 12 bytes (fewer count as zero).
     pub fn parse(b: &[u8]) -> Self {
-        let le = |i: usize| u16::from_le_bytes([b.get(i).copied().unwrap_or(0), b.get(i + 1).copied().unwrap_or(0)]);
+        let le = |i: usize| {
+            u16::from_le_bytes([
+                b.get(i).copied().unwrap_or(0),
+                b.get(i + 1).copied().unwrap_or(0),
+            ])
+        };
         Self {
             flags: b.first().copied().unwrap_or(0),
             gso_type: b.get(1).copied().unwrap_or(0),
@@ -140,9 +153,15 @@ impl Hdr {
         let mut b = [0; 12];
         b[0] = self.flags;
         b[1] = self.gso_type;
-        for (i, v) in [self.hdr_len, self.gso_size, self.csum_start, self.csum_offset, self.num_buffers]
-            .into_iter()
-            .enumerate()
+        for (i, v) in [
+            self.hdr_len,
+            self.gso_size,
+            self.csum_start,
+            self.csum_offset,
+            self.num_buffers,
+        ]
+        .into_iter()
+        .enumerate()
         {
             b[2 + 2 * i..4 + 2 * i].copy_from_slice(&v.to_le_bytes());
         }
@@ -261,7 +280,10 @@ mod tests {
     fn features_by_name() {
         assert_eq!(parse_features("CSUM+MQ", !0), Ok(f::CSUM | f::MQ));
         assert_eq!(parse_features("+MQ", f::CSUM), Ok(f::CSUM | f::MQ));
-        assert_eq!(parse_features("-CSUM+RSS", f::CSUM | f::MQ), Ok(f::MQ | f::RSS));
+        assert_eq!(
+            parse_features("-CSUM+RSS", f::CSUM | f::MQ),
+            Ok(f::MQ | f::RSS)
+        );
         assert_eq!(parse_features("+bit45", 0), Ok(1 << 45));
         assert!(parse_features("+NONSENSE", 0).is_err());
         assert!(parse_features("+bit64", 0).is_err());
@@ -298,7 +320,10 @@ mod tests {
         };
         c.set("max_pairs", "0x8").unwrap();
         c.set("mac", "52:54:00:12:34:56").unwrap();
-        assert_eq!(c.bytes()[..10], [0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 8, 0]);
+        assert_eq!(
+            c.bytes()[..10],
+            [0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 8, 0]
+        );
         assert!(c.set("mac", "1:2").is_err());
         assert!(c.set("mtu", "65536").is_err());
         assert!(c.set("nonsense", "1").is_err());

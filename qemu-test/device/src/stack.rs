@@ -86,7 +86,10 @@ impl Layout {
             p.get(self.l3 + 12..self.l3 + 20)
         };
         let len = len as u32;
-        sum(addrs.unwrap_or(&[]), u32::from(self.proto) + (len & 0xffff) + (len >> 16))
+        sum(
+            addrs.unwrap_or(&[]),
+            u32::from(self.proto) + (len & 0xffff) + (len >> 16),
+        )
     }
 
     /// Offset of the checksum in the transport header.
@@ -125,11 +128,15 @@ pub fn complete(p: &mut [u8], start: usize, offset: usize) -> bool {
 /// Whether the transport checksum of a packet is right; true as well where there is none to verify.
 pub fn csum_good(p: &[u8]) -> bool {
     let Some(l) = layout(p) else { return true };
-    let Some(off) = l.csum_offset() else { return true };
+    let Some(off) = l.csum_offset() else {
+        return true;
+    };
     if l.fragment || l.end < l.l4 {
         return true;
     }
-    let Some(data) = p.get(l.l4..l.end) else { return true };
+    let Some(data) = p.get(l.l4..l.end) else {
+        return true;
+    };
     if l.proto == UDP && data.get(usize::from(off)..usize::from(off) + 2) == Some(&[0, 0]) {
         return true;
     }
@@ -214,7 +221,11 @@ pub fn answer(frame: &[u8]) -> Option<Vec<u8>> {
     if l.fragment {
         return None;
     }
-    let dst = if l.v6 { frame.get(l.l3 + 24..l.l3 + 40)? } else { frame.get(l.l3 + 16..l.l3 + 20)? };
+    let dst = if l.v6 {
+        frame.get(l.l3 + 24..l.l3 + 40)?
+    } else {
+        frame.get(l.l3 + 16..l.l3 + 20)?
+    };
     if l.v6 && l.proto == ICMP6 && frame.get(l.l4) == Some(&135) {
         return neighbour(frame, &l);
     }
@@ -242,7 +253,11 @@ pub fn answer(frame: &[u8]) -> Option<Vec<u8>> {
     }
     f[l.l4] = echo;
     f.get_mut(l.l4 + 2..l.l4 + 4)?.fill(0);
-    let start = if l.v6 { l.pseudo(&f, f.len() - l.l4).into() } else { 0 };
+    let start = if l.v6 {
+        l.pseudo(&f, f.len() - l.l4).into()
+    } else {
+        0
+    };
     let c = !sum(&f[l.l4..], start);
     f[l.l4 + 2..l.l4 + 4].copy_from_slice(&c.to_be_bytes());
     Some(f)
@@ -286,7 +301,11 @@ fn neighbour(frame: &[u8], l: &Layout) -> Option<Vec<u8>> {
 /// the type of hash with it; 0 if there is none.
 pub fn hash(p: &[u8], types: u32, key: &[u8]) -> (u32, u16) {
     let Some(l) = layout(p) else { return (0, 0) };
-    let addrs = if l.v6 { p.get(l.l3 + 8..l.l3 + 40) } else { p.get(l.l3 + 12..l.l3 + 20) };
+    let addrs = if l.v6 {
+        p.get(l.l3 + 8..l.l3 + 40)
+    } else {
+        p.get(l.l3 + 12..l.l3 + 20)
+    };
     let (Some(addrs), ports) = (addrs, p.get(l.l4..l.l4 + 4)) else {
         return (0, 0);
     };
@@ -332,7 +351,10 @@ mod tests {
     #[test]
     fn checksums() {
         // RFC 1071's example.
-        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7], 0), 0xddf2);
+        assert_eq!(
+            sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7], 0),
+            0xddf2
+        );
         assert_eq!(sum(&[0xff], 0), 0xff00);
         let mut d = datagram(MAC, 1, 7, b"hello");
         assert!(csum_good(&d));
@@ -379,9 +401,9 @@ mod tests {
     fn toeplitz_vector() {
         // The verification suite that comes with the definition of RSS: 66.9.149.187:2794 to 161.142.100.80:1766.
         let key = [
-            0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca,
-            0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b,
-            0xbe, 0xac, 0x01, 0xfa,
+            0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+            0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+            0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
         ];
         let addrs = [66, 9, 149, 187, 161, 142, 100, 80];
         assert_eq!(toeplitz(&addrs, &key), 0x323e8fc2);

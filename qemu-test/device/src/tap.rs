@@ -75,7 +75,10 @@ impl Tap {
             check(libc::ioctl(fd, TUNSETVNETHDRSZ, &size))?;
             check(libc::ioctl(fd, TUNSETVNETLE, &le))?;
         }
-        Ok(Self { file, attached: true })
+        Ok(Self {
+            file,
+            attached: true,
+        })
     }
 
     /// Which offloads packets from the tap may use: what the driver has accepted.
@@ -84,7 +87,13 @@ impl Tap {
         let mut n: libc::c_ulong = 0;
         if has(f::GUEST_CSUM) {
             n |= 1;
-            for (bit, v) in [(f::GUEST_TSO4, 2), (f::GUEST_TSO6, 4), (f::GUEST_ECN, 8), (f::GUEST_USO4, 0x20), (f::GUEST_USO6, 0x40)] {
+            for (bit, v) in [
+                (f::GUEST_TSO4, 2),
+                (f::GUEST_TSO6, 4),
+                (f::GUEST_ECN, 8),
+                (f::GUEST_USO4, 0x20),
+                (f::GUEST_USO6, 0x40),
+            ] {
                 if has(bit) {
                     n |= v;
                 }
@@ -105,7 +114,14 @@ impl Tap {
         if on == self.attached {
             return;
         }
-        let req = IfReq::new("", if on { IFF_ATTACH_QUEUE } else { IFF_DETACH_QUEUE });
+        let req = IfReq::new(
+            "",
+            if on {
+                IFF_ATTACH_QUEUE
+            } else {
+                IFF_DETACH_QUEUE
+            },
+        );
         // SAFETY: the pointer is to a value of the type that this request takes, and outlives the call.
         match check(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETQUEUE, &req) }) {
             Ok(()) => self.attached = on,

@@ -39,11 +39,15 @@ struct Msg {
 
 impl Msg {
     fn u32(&self, at: usize) -> u32 {
-        self.body.get(at..at + 4).map_or(0, |b| u32::from_le_bytes(b.try_into().unwrap_or_default()))
+        self.body
+            .get(at..at + 4)
+            .map_or(0, |b| u32::from_le_bytes(b.try_into().unwrap_or_default()))
     }
 
     fn u64(&self, at: usize) -> u64 {
-        self.body.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
+        self.body
+            .get(at..at + 8)
+            .map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
     }
 }
 
@@ -66,9 +70,13 @@ impl Conn {
             iov_len: head.len(),
         }];
         // SAFETY: the one buffer is `head`, which outlives the call.
-        let (mut n, count) = unsafe { self.sock.recv_with_fds(&mut iov, &mut fds) }.map_err(io::Error::from)?;
+        let (mut n, count) =
+            unsafe { self.sock.recv_with_fds(&mut iov, &mut fds) }.map_err(io::Error::from)?;
         // SAFETY: the kernel made these descriptors for us; nobody else has them.
-        let files = fds[..count].iter().map(|fd| unsafe { File::from_raw_fd(*fd) }).collect();
+        let files = fds[..count]
+            .iter()
+            .map(|fd| unsafe { File::from_raw_fd(*fd) })
+            .collect();
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -120,7 +128,13 @@ impl Conn {
                     .zip(files.drain(..))
                     .map(|(i, file)| {
                         let at = 8 + 32 * i;
-                        (msg.u64(at), msg.u64(at + 8), msg.u64(at + 16), msg.u64(at + 24), file)
+                        (
+                            msg.u64(at),
+                            msg.u64(at + 8),
+                            msg.u64(at + 16),
+                            msg.u64(at + 24),
+                            file,
+                        )
                     })
                     .collect();
                 done = Mem::new(table).map(|m| net.mem = m);

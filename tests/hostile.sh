@@ -1,0 +1,245 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The test device misbehaves, one case after the other (qemu-test/device/src/cases.rs is the catalogue; CASES names some of
+# it, SEED is for those that go by chance). Each time: the kernel has nothing to complain of, nothing hangs, the counters or
+# the log name the cause, the log isn't flooded, and with the device honest again traffic comes back, after unbinding and
+# binding the driver at the latest. `make hostile` runs all of it, on the in-tree driver as well.
+. "$(dirname "$0")/lib.sh"
+
+have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+SEED=${SEED:-1}
+# How long a command may take, and how many lines a case may leave in the log.
+LIMIT=15
+LINES_MAX=40
+
+dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+# Too long for the line to the host.
+cp "${TESTDEV_CASES:-/job/testdev-cases}" "$WORK/cases" || skip_all "no catalogue (testdev --cases prints it)"
+chosen=()
+while IFS=';' read -r name stage stimulus expect quick what; do
+	want=
+	if [ "$CASES" ]; then
+		# shellcheck disable=SC2254  # patterns
+		for p in $CASES; do case $name in $p) want=1 ;; esac; done
+	elif [ "$quick" = quick ]; then
+		want=1
+	fi
+	[ "$want" ] && chosen+=("$name;$stage;$stimulus;$expect;$what")
+done <"$WORK/cases"
+[ ${#chosen[@]} -gt 0 ] || skip_all "no case is called $CASES"
+plan ${#chosen[@]}
+
+# --- what may hang -------------------------------------------------------------------------------------------------
+
+hung=
+# bounded COMMAND…: its status; 124 and a note if it takes too long. It may be stuck in the kernel, so it isn't waited for.
+bounded() {
+	local pid end=$((SECONDS + LIMIT + 1))
+	"$@" >"$WORK/out" 2>&1 &
+	pid=$!
+	while kill -0 $pid 2>/dev/null; do
+		if [ $SECONDS -ge $end ]; then
+			kill -KILL $pid 2>/dev/null
+			bad "no end after $LIMIT s: $*"
+			hung=1
+			return 124
+		fi
+		sleep 0.03
+	done
+	wait $pid
+}
+
+# --- finding, binding, plugging ------------------------------------------------------------------------------------
+
+find_device() {
+	local d
+	for d in /sys/bus/virtio/devices/*; do
+		[ "$(cat "$d/device" 2>/dev/null)" = 0x0001 ] && { VDEV=${d##*/}; return 0; }
+	done
+	return 1
+}
+no_device() { ! find_device; }
+have_netif() { find_device && find_netif; }
+sysfs() { echo "$1" >"/sys/bus/virtio/drivers/$DRV/$2"; }
+unbind() { [ ! -e "/sys/bus/virtio/devices/$VDEV/driver" ] || bounded sysfs "$VDEV" unbind; }
+bind() { [ -e "/sys/bus/virtio/devices/$VDEV/driver" ] || bounded sysfs "$VDEV" bind; }
+unplug() {
+	bounded hostctl -t 25 unplug id=nic0 || bad "the device can't be unplugged: $(cat "$WORK/out")"
+	wait_for 10 no_device
+}
+plug() { hostctl plug id=nic0 >/dev/null || bad "the device can't be plugged in"; wait_for 5 find_device; }
+address() {
+	find_netif || return 1
+	echo 0 >"/proc/sys/net/ipv6/conf/$NETIF/accept_dad" 2>/dev/null
+	ip addr replace "$DUT_IP/24" dev "$NETIF"
+	ip neigh flush dev "$NETIF" 2>/dev/null
+}
+up() { bounded ip link set "$NETIF" up; }
+pings() { wait_for "$1" ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1; }
+
+# --- stimuli -------------------------------------------------------------------------------------------------------
+
+packets() {
+	local i cpu
+	ping -q -c 3 -i 0.2 -w 2 "$PEER" >/dev/null 2>&1 &
+	for cpu in $(online_cpus); do
+		for ((i = 0; i < 8; i++)); do
+			taskset -c "$cpu" bash -c 'for i in 1 2 3 4 5 6 7 8; do echo "$i" >/dev/udp/'"$PEER"'/7; done' 2>/dev/null
+		done
+	done
+	wait $!
+}
+commands() {
+	local max
+	bounded ip link set "$NETIF" promisc on
+	[ "$hung" ] && return
+	max=$(ethtool -l "$NETIF" 2>/dev/null | awk '/^Combined:/ { print $2; exit }')
+	bounded ethtool -L "$NETIF" combined 1
+	[ "$hung" ] || bounded ethtool -L "$NETIF" combined "${max:-1}"
+	[ "$hung" ] || bounded ip link add link "$NETIF" name v7 type vlan id 7
+	[ "$hung" ] || bounded ip link del v7
+	[ "$hung" ] || bounded ethtool -C "$NETIF" rx-usecs 10 rx-frames 4
+	[ "$hung" ] || bounded ethtool -x "$NETIF"
+	[ "$hung" ] || bounded ethtool -S "$NETIF"
+	[ "$hung" ] || bounded ip link set "$NETIF" promisc off
+}
+timed_out() { [ "$(stat_sum 'tx[0-9]+_timeouts')" -gt "${count0:-0}" ]; }
+stimulate() {
+	case $1 in
+	Packets) packets ;;
+	Commands) commands; sleep 0.3 ;;
+	All) packets; commands ;;
+	Stuck)
+		ping -f -q -w 20 "$PEER" >/dev/null 2>&1 &
+		if ours; then wait_for 20 timed_out; else sleep 12; fi
+		kill $! 2>/dev/null
+		;;
+	esac
+}
+
+# --- one case ------------------------------------------------------------------------------------------------------
+
+count_of() { case $expect in count:*) have_netif && stat_sum "${expect#count:}" ;; esac; }
+# The device has features of a case that is over.
+odd=
+
+enter_case() {
+	if [ "$stage" = Plug ]; then
+		unplug
+		dev case "$name" "$SEED" >/dev/null || bad "the device doesn't know the case"
+		count0=0
+		plug
+		wait_for 5 have_netif
+		return
+	fi
+	if [ "$odd" ]; then
+		unplug
+		plug
+		odd=
+	fi
+	if ! wait_for 5 have_netif; then
+		bad "there is no interface before the case"
+		return
+	fi
+	address
+	up
+	if [ "$stage" = Bind ]; then
+		unbind
+		dev case "$name" "$SEED" >/dev/null || bad "the device doesn't know the case"
+		count0=0
+		bind
+	else
+		pings 10 || bad "no answer to ping before the case"
+		count0=$(count_of)
+		dev case "$name" "$SEED" >/dev/null || bad "the device doesn't know the case"
+	fi
+}
+
+survive() {
+	[ "$hung" ] || bounded ip link set "$NETIF" down
+	[ "$hung" ] || bounded ethtool -S "$NETIF"
+	[ "$hung" ] || bounded ethtool -l "$NETIF"
+	[ "$hung" ] || bounded ip link set "$NETIF" up
+}
+
+# Honest again: traffic, at the latest after unbinding and binding.
+recover() {
+	dev honest >/dev/null || bad "the device doesn't answer"
+	if [ "$stage" = Plug ]; then
+		odd=1
+		if [ "$expect" = refused ]; then
+			unplug
+			plug
+			odd=
+		fi
+	fi
+	if [ "$stage" = Run ] && find_netif && address && up && pings 2; then
+		return
+	fi
+	[ "$hung" ] && return
+	find_device || { bad "the device is gone"; return; }
+	unbind
+	[ "$hung" ] && return
+	bind || bad "binding fails: $(cat "$WORK/out")"
+	[ "$hung" ] && return
+	wait_for 5 have_netif || { bad "no interface after binding"; return; }
+	address
+	up
+	[ "$hung" ] || pings 10 || bad "no traffic after binding"
+}
+
+run_case() {
+	local lines n
+	begin
+	note "case $name"
+	mark_log
+	enter_case
+	if [ "$hung" ]; then
+		:
+	elif have_netif; then
+		[ "$expect" != refused ] || bad "the driver took the device"
+		address
+		up
+		[ "$hung" ] || stimulate "$stimulus"
+		if [ "$expect" = works ] && [ ! "$hung" ]; then
+			pings 10 || bad "no answer to ping meanwhile"
+		fi
+		if ours && [ "${expect%%:*}" = count ]; then
+			n=$(count_of)
+			[ "${n:-0}" -gt "${count0:-0}" ] || bad "the counter ${expect#count:} didn't move ($count0, $n)"
+		fi
+		if [ ! "$hung" ] && have_netif; then survive; fi
+	elif [ "$expect" = works ]; then
+		bad "the driver doesn't take the device"
+	fi
+	if [ "$stage" = Death ]; then
+		[ "$hung" ] || unbind
+	elif [ ! "$hung" ]; then
+		recover
+	fi
+	# Plugging in has its own lines. A watchdog that finds a queue stuck which the device doesn't serve is right.
+	log_since | grep -vE 'vnm|pci|ACPI|NETDEV WATCHDOG' >"$WORK/log"
+	lines=$(wc -l <"$WORK/log")
+	[ "$lines" -le $LINES_MAX ] || bad "$lines lines in the log, such as $(sed -n '5p;30p' "$WORK/log" | tr '\n' ' ')"
+	log_problems | grep -v 'NETDEV WATCHDOG' >"$WORK/splat"
+	[ ! -s "$WORK/splat" ] || bad "the kernel complains: $(head -3 "$WORK/splat")"
+	if ours && [ "${expect%%:*}" = log ]; then
+		log_since | grep -qE "${expect#log:}" || bad "the log doesn't say: ${expect#log:}"
+	fi
+	verdict "$name"
+}
+
+for c in "${chosen[@]}"; do
+	IFS=';' read -r name stage stimulus expect what <<<"$c"
+	run_case
+	if [ "$hung" ]; then
+		note "this guest hangs: the rest can't run"
+		exit 1
+	fi
+	if grep -qE 'BUG|Oops|RIP: ' "$WORK/splat"; then
+		note "this kernel is damaged: the rest can't run"
+		exit 1
+	fi
+done
+finish
