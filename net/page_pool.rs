@@ -368,7 +368,14 @@ impl SkbChain {
         let head = self.head.as_raw();
         let mut cur = if self.last.is_null() { head } else { self.last };
         // SAFETY: `cur` is the head or on its list, all ours.
-        if unsafe { bindings::skb_nr_frags(cur) } >= MAX_SKB_FRAGS {
+        let slots = unsafe { bindings::skb_nr_frags(cur) };
+        if slots == 0 {
+            // The head may be a copy (a device may put any few bytes into the first buffer), which
+            // doesn't say by itself that its fragments are a pool's.
+            // SAFETY: As above; from here on they are.
+            unsafe { bindings::skb_mark_for_recycle(cur) };
+        }
+        if slots >= MAX_SKB_FRAGS {
             let Some(next) = napi.alloc_skb(0) else {
                 return Err(frag);
             };
