@@ -385,6 +385,7 @@ def main():
         ap.add_argument(f"--{key}", type=int, default=DEFAULTS[key])
     for key in ("device", "params", "append", "qemu", "peer_device"):
         ap.add_argument(f"--{key.replace('_', '-')}", default="")
+    ap.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the tests' environment")
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
     ap.add_argument("--primary", action="store_true", help="a second NIC that the first is the standby of")
@@ -398,6 +399,7 @@ def main():
     ko = args.pop("ko")
     args["job"] = "shell" if args.pop("shell") else "tests"
     out.mkdir(parents=True, exist_ok=True)
+    args["env"] = dict(e.split("=", 1) for e in args["env"])
     own = [pathlib.Path(t) for t in args["tests"] if "/" in t]
     args["files"] = {f"job/tests/{p.name}": p for p in own}
     args["tests"] = [pathlib.Path(t).name for t in args["tests"]]

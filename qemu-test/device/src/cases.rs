@@ -300,7 +300,7 @@ fn fuzz_tick(net: &mut Net, n: u64, g: &mut Rng) {
         _ => {}
     }
     // Not for ever: something has to be left to break.
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         net.config.status |= S_LINK_UP;
         for vq in &mut net.vqs {
             vq.mute = false;

@@ -405,7 +405,7 @@ impl Net {
     fn stats_of(&self, index: usize) -> u64 {
         if index == self.ctrl_index() {
             CVQ
-        } else if index % 2 == 0 {
+        } else if index.is_multiple_of(2) {
             RX_BASIC | RX_CSUM | RX_GSO | RX_SPEED
         } else {
             TX_BASIC | TX_CSUM | TX_GSO | TX_SPEED
@@ -416,7 +416,7 @@ impl Net {
         if cmd == ctrl::STATS_QUERY {
             return Some(STATS.iter().fold(0, |a, b| a | b).to_le_bytes().to_vec());
         }
-        if d.is_empty() || d.len() % 16 != 0 {
+        if d.is_empty() || !d.len().is_multiple_of(16) {
             self.bad(format!("5.1.6.5.11: a request of {} bytes", d.len()));
             return None;
         }

@@ -322,7 +322,7 @@ impl Net {
             let size = [64, 1400, 5000][(n % 3) as usize];
             let data = vec![n as u8; size];
             let v = n / 3 + pair as u64;
-            let packet = if v % 2 == 0 {
+            let packet = if v.is_multiple_of(2) {
                 stack::datagram(mac, 9, 9, &data)
             } else {
                 stack::segment(mac, 9, &data)

@@ -200,7 +200,7 @@ impl Loop {
                 }
             }
             d if d & KIND == KICK => self.net.kicked(low),
-            d if d & KIND == TAP => self.net.from_tap(low),
+            d if d & KIND == TAP => self.net.read_tap(low),
             _ => {}
         }
         Ok(())

@@ -126,11 +126,12 @@ impl Net {
         }
     }
 
-    pub fn mtu(&self) -> u32 {
+    /// The MTU that the device has named, or `other`.
+    pub fn mtu(&self, other: u32) -> u32 {
         if self.has(f::MTU) {
             self.config.mtu.into()
         } else {
-            65535
+            other
         }
     }
 
@@ -155,6 +156,7 @@ impl Net {
         if let Some(back) = &mut self.back {
             if let Err(e) = vhost::config_changed(back) {
                 eprintln!("configuration interrupt: {e}");
+                self.back = None;
             }
         }
     }
@@ -333,7 +335,7 @@ impl Net {
         let hlen = self.hdr_len();
         if let Some(p) = data.get(hlen..) {
             let h = Hdr::parse(&data);
-            let (acked, mtu, rules) = (self.acked, self.mtu(), &mut self.rules);
+            let (acked, mtu, rules) = (self.acked, self.mtu(65535), &mut self.rules);
             rules::transmit(&h, p, acked, mtu, |b| rules.add(b));
             let c = &mut self.vqs[index].count;
             c.packets += 1;
@@ -491,7 +493,7 @@ impl Net {
     /// Takes buffers for `need` bytes; none (and nothing taken) if there aren't enough.
     fn take(&mut self, index: usize, need: usize) -> Option<Vec<Chain>> {
         let start = self.vqs[index].next_avail;
-        let (hlen, acked, mtu) = (self.hdr_len(), self.acked, self.mtu());
+        let (hlen, acked, mtu) = (self.hdr_len(), self.acked, self.mtu(1500));
         let (mut chains, mut room) = (Vec::new(), 0);
         while room < need {
             let Some(chain) = self.pop(index) else {
@@ -611,7 +613,7 @@ impl Net {
     }
 
     /// The tap has packets for pair `i`.
-    pub fn from_tap(&mut self, i: usize) {
+    pub fn read_tap(&mut self, i: usize) {
         let mut buf = [0; 70000];
         // With the backlog full, packets stay in the tap.
         for _ in 0..64 {
