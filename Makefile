@@ -14,6 +14,8 @@ CELL ?=
 CASE ?=
 SEED ?=
 B ?=
+# Not empty: what `make selftests` comes to is what is expected from now on.
+ACCEPT ?=
 RUSTC ?= rustc
 
 # Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental (qemu-test/tree --help).
@@ -147,8 +149,9 @@ hostile: module device ## a device that misbehaves, against both drivers; CASE=â
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
 
-selftests: module ## the kernel's own driver tests, in a guest
-	@$(TREE) run --net -- python3 qemu-test/selftests $(patsubst %,'%',$(T))
+selftests: module ## the kernel's own driver tests, in guests, for both drivers; ACCEPT=1 writes what is expected
+	@$(TREE) add jq netsniff-ng bpftrace
+	@$(TREE) run --net -- python3 qemu-test/selftests $(if $(ACCEPT),--accept) $(patsubst %,'%',$(T))
 
 bench: module ## cost per packet against the in-tree driver (most of an hour); CELL=â€¦ for a part of it
 	@bench/run $(if $(B),--repeats $(B)) $(patsubst %,'%',$(CELL))

@@ -2,22 +2,13 @@
 """The guest of `make demo`: shows what it reports, and a verdict. Run by qemu-test/demo inside the tree."""
 
 import argparse
-import importlib.machinery
-import importlib.util
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel    # noqa: E402
+import klog     # noqa: E402
 import vm       # noqa: E402
-
-
-def load_check():
-    """check is a program without .py; its search for bad kernel messages is wanted here."""
-    loader = importlib.machinery.SourceFileLoader("check", str(vm.HERE / "check"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("check", loader))
-    loader.exec_module(module)
-    return module
 
 
 def main():
@@ -46,7 +37,7 @@ def main():
     finally:
         guest.stop()
         net.close()
-    bad = load_check().bad_lines(guest.console, [])
+    bad = [line for _, line in klog.bad_lines(guest.console)]
     print()
     if bad:
         print("The kernel complained:")
