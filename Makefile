@@ -6,6 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # The kernel to install for: the one KDIR belongs to.
 K = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || uname -r)
 MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
+MANDIR ?= $(INSTALL_MOD_PATH)/usr/local/share/man
 # Which steps, guests or tests `make check` runs; all of them by default.
 T ?=
 # What `make bench` measures (bench/bench.py --list), all but the grid by default; B repeats.
@@ -17,10 +18,10 @@ B ?=
 # Not empty: what `make selftests` comes to is what is expected from now on.
 ACCEPT ?=
 RUSTC ?= rustc
-
 # Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental (qemu-test/tree --help).
 KERNEL ?= forky
 export KERNEL
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 TREE := qemu-test/tree
@@ -44,14 +45,22 @@ all: check-kdir ## build virtio_net_mq.ko for KDIR (default: the running kernel)
 check-kdir:
 	@qemu-test/check-kdir $(KDIR) $(RUSTC)
 
-install: ## copy the module to /lib/modules/VERSION/updates and run depmod
+install: ## copy module and manual page to /lib/modules/VERSION/updates and MANDIR, run depmod
 	@test -f virtio_net_mq.ko || { echo "virtio_net_mq: there is no virtio_net_mq.ko yet; run make first." >&2; exit 1; }
 	install -D -m 644 virtio_net_mq.ko $(MODDIR)/updates/virtio_net_mq.ko
+	install -D -m 644 man/virtio_net_mq.4 $(MANDIR)/man4/virtio_net_mq.4
 	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
 
-uninstall: ## remove the installed module
-	rm -f $(MODDIR)/updates/virtio_net_mq.ko
+uninstall: ## undo that
+	rm -f $(MODDIR)/updates/virtio_net_mq.ko $(MANDIR)/man4/virtio_net_mq.4
 	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
+
+# For good, and again for each new kernel: packaging/dkms --help.
+dkms-install: ## (root) install by dkms: this driver instead of virtio_net from the next boot on
+	@packaging/dkms install
+
+dkms-uninstall: ## (root) undo that
+	@packaging/dkms uninstall
 
 clean: ## delete what the build made (the cache stays: see qemu-test/tree remove)
 	@rm -f *.o *.ko *.mod *.mod.c *_generated.rs .*.cmd .*.d modules.order Module.symvers
@@ -65,7 +74,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs qemu-test/device/sr
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints panics doc host-test:
+fmt fmt-check clippy failpoints panics doc host-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -94,6 +103,9 @@ failpoints: check-kdir
 	+@mkdir -p qemu-test/out/failpoints && $(copy_to) qemu-test/out/failpoints && \
 	$(KMAKE) M=$(CURDIR)/qemu-test/out/failpoints VNM_FAILPOINTS=1 modules
 
+panics: check-kdir all ## say where the module could panic
+	@qemu-test/check-panics
+
 # With the very flags the module was compiled with, which Kbuild keeps.
 doc: check-kdir all ## the crate's documentation, private items too, in doc/
 	@RUSTC_BOOTSTRAP=1 VNM_OUT=$(CURDIR) sh -c "$$(sed -n 's/^savedcmd_[^:]*:= //p' .virtio_net_mq_rs.o.cmd | sed -E \
@@ -101,8 +113,8 @@ doc: check-kdir all ## the crate's documentation, private items too, in doc/
 		--crate-name virtio_net_mq --document-private-items -o doc"
 	@echo "the documentation is doc/virtio_net_mq/index.html"
 
-panics: check-kdir all ## say where the module could panic
-	@qemu-test/check-panics
+packaging-check:
+	@packaging/check
 
 host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
@@ -140,7 +152,9 @@ demo: ## show the driver at work in a guest: queues, IRQs, throughput
 device: prepared
 	@$(TREE) device >/dev/null || echo "no test device: guests that need it will fail" >&2
 
-check: device ## all checks and tests; T=name runs one step, guest or test
+check: device ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian
+	@$(TREE) add man-db
+	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(patsubst %,'%',$(T))
 
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
@@ -164,5 +178,5 @@ help: ## this list
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid or experimental takes another of Debian's kernels for the tree and"
 	@echo "the guests; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test prepared \
-	device module kdir demo check hostile shell selftests bench bench-quick help
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
+	dkms-install dkms-uninstall prepared device module kdir demo check hostile shell selftests bench bench-quick help

@@ -23,13 +23,15 @@ if [ "${KO:-}" ]; then
 	begin
 	[ "$(modinfo -F alias "$KO")" = "virtio:d00000001v*" ] || bad "aliases: $(modinfo -F alias "$KO")"
 	[ "$(modinfo -F license "$KO")" = GPL ] || bad "license: $(modinfo -F license "$KO")"
-	[ "$(modinfo -F version "$KO")" ] || bad "no version"
+	for f in version author description vermagic name; do
+		[ "$(modinfo -F $f "$KO")" ] || bad "no $f"
+	done
 	for p in queue_pairs ctrl_timeout_ms napi_weight csum gso napi_tx; do
 		modinfo -F parm "$KO" | grep -q "^$p:" || bad "parameter $p is not described"
 	done
-	verdict "modinfo tells alias, version, license and parameters"
+	verdict "modinfo tells alias, version, license, author and parameters"
 else
-	skip "modinfo tells alias, version, license and parameters" "KO is not set"
+	skip "modinfo tells alias, version, license, author and parameters" "KO is not set"
 fi
 
 # Something under way while the driver goes: a flood of pings and a stream of TCP each way.
