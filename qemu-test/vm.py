@@ -229,7 +229,7 @@ class Guest:
             self.net.tap("tapB", 1, mtu)
             cmd += ["-device", "pcie-root-port,id=rp1,chassis=2,slot=2",
                     "-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no",
-                    "-device", f"virtio-net-pci,id=nic1,netdev=net1,bus=rp1,mac={DUT_MAC},failover_pair_id=nic0"]
+                    "-device", f"e1000e,id=nic1,netdev=net1,bus=rp1,mac={DUT_MAC},failover_pair_id=nic0"]
         return cmd + s["qemu"].split()
 
     # --- its life -----------------------------------------------------------------------------------------------------

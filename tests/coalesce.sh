@@ -27,7 +27,13 @@ fields() {
 }
 shown() { ethtool -c "$NETIF" | fields; }
 shown_pair() { ethtool --per-queue "$NETIF" queue_mask "$(printf '%#x' $((1 << $1)))" --show-coalesce | fields; }
-set_pair() { local q=$1; shift; ethtool --per-queue "$NETIF" queue_mask "$(printf '%#x' $((1 << q)))" --coalesce "$@"; }
+# Of single queues ethtool says what is refused, but ends as if it weren't.
+set_pair() {
+	local q=$1 err
+	shift
+	err=$(ethtool --per-queue "$NETIF" queue_mask "$(printf '%#x' $((1 << q)))" --coalesce "$@" 2>&1 >/dev/null)
+	[ -z "$err" ] || { echo "$err" >&2; return 1; }
+}
 set_all() { ethtool -C "$NETIF" "$@"; }
 # "20/8" of rx0, tx0, …, at the device.
 device() { echo "$(dev stat "$1.max_usecs")/$(dev stat "$1.max_packets")"; }

@@ -16,7 +16,8 @@ for d in "/sys/bus/virtio/devices/$VDEV/net/"*; do
 	if [ "$(cat "$d/phys_port_name" 2>/dev/null)" = sby ]; then standby=$n; else master=$n; fi
 done
 driver_of() { basename "$(readlink -f "/sys/class/net/$1/device/driver")" 2>/dev/null; }
-# The primary: the same address, another virtio device.
+# The primary: the same address, another device; net_failover wants one that is on the PCI bus itself.
+modprobe e1000e 2>/dev/null
 primary() {
 	local d
 	for d in /sys/class/net/*; do
