@@ -15,7 +15,7 @@ bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
 has() { [ "${bits:$1:1}" = 1 ]; }
 GUEST=65 GUEST_CSUM=66 HOST=67 HOST_CSUM=68
 has $HOST || has $GUEST || skip_all "the device doesn't offer tunnels"
-MB=${MB:-2}
+MB=${MB:-1}
 in_ns() { ip netns exec "$PEER_NS" "$@"; }
 peer_if=$(in_ns ip -4 -o addr show | awk -v a="$PEER_NS_IP" '$4 ~ "^" a "/" { print $2; exit }')
 peer6=${PEER_NS_IP6:-2001:db8::3}
