@@ -123,8 +123,8 @@ host-test: ## the tests of pure/, which need no kernel
 # What `qemu-test/tree device` has fetched and built is used.
 cargo = cd qemu-test/device && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/testdev CARGO_NET_OFFLINE=true cargo
 device-test: ## clippy on the test device, and the tests of its own arithmetic
-	@$(cargo) clippy -q --release --locked --all-targets -- -D warnings
-	@$(cargo) test --release --locked
+	@$(cargo) clippy -q --release --all-targets -- -D warnings
+	@$(cargo) test --release
 
 endif
 
