@@ -785,7 +785,7 @@ unsigned int vnm_helper_num_online_cpus(void)
 	return num_online_cpus();
 }
 
-/* The online CPU after @cpu (-1 to start), at least nr_cpu_ids at the end */
+/* Where @cpu is; threads of one core have the same three */
 void vnm_helper_cpu_place(unsigned int cpu, int *node, int *package, int *core)
 {
 	*node = cpu_to_node(cpu);
@@ -793,6 +793,7 @@ void vnm_helper_cpu_place(unsigned int cpu, int *node, int *package, int *core)
 	*core = topology_core_id(cpu);
 }
 
+/* The online CPU after @cpu (-1 to start), at least nr_cpu_ids at the end */
 unsigned int vnm_helper_cpumask_next_online(int cpu)
 {
 	return cpumask_next(cpu, cpu_online_mask);
