@@ -117,6 +117,7 @@ class BenchGuest(vm.Guest):
             cmd += self.nic("sink", self._swallow("sink", "tapS", self.pairs))
         if "tap" in self.nics:
             self.net.tap("tapA", self.pairs, 1500)
+            self._acknowledge_each()
             more = f",queues={self.pairs}" if self.pairs > 1 else ""
             cmd += self.nic("tap", f"tap,id=n-tap,ifname=tapA,script=no,downscript=no{more}")
         if "rx" in self.nics:
@@ -129,6 +130,13 @@ class BenchGuest(vm.Guest):
         if "out" in self.nics:
             cmd += self.nic("out", self._swallow("out", "tapO", 1))
         return cmd
+
+    @staticmethod
+    def _acknowledge_each():
+        """An address of the host for connections on which it acknowledges each segment at once. How many it takes together
+        otherwise hangs on when the receiver happens to run."""
+        vm.sh("ip", "addr", "add", "198.18.4.1/24", "dev", "br0", check=False)
+        vm.sh("ip", "route", "change", "198.18.4.0/24", "dev", "br0", "src", "198.18.4.1", "quickack", "1")
 
     def _swallow(self, nic, tap, queues):
         """A tap that belongs to no bridge: the host takes each frame and drops it."""
