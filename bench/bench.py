@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The driver measured side by side with the in-tree C driver: what `make bench` runs.
 
-Usage: bench.py [--quick] [--repeats N] [--list] [--results FILE] [NAME…]
+Usage: bench.py [--quick] [--repeats N] [--list] [--results FILE [--add]] [NAME…]
 
 Without names: all cells of cells.toml on each variant of the device, cost against queues, memory, truesize. A name (shell
 patterns may be used) picks variants, cells, VARIANT/CELL, or one of: scaling, memory, truesize, grid. The grid of the
@@ -188,7 +188,13 @@ class Worker:
 
 
 def differences(worker, unit_of):
-    """{label: {pass: {counter: [per unit, …], "functions": {...}}}} from the runs of N and 2N."""
+    """{label: {pass: {counter: [per unit, …], "functions": {...}}}} from the runs of N and 2N.
+
+    A point of the grid runs once and on several CPUs, whose idle ticks count as well: there it is the sum of both runs,
+    set-up included, for 3N.
+    """
+    grid = worker.job["kind"] == "grid"
+    sign = 1 if grid else -1
     out = {}
     seen = {}
     recs = worker.records
@@ -197,20 +203,20 @@ def differences(worker, unit_of):
         # The first round of each driver is for warming up.
         key = (a["label"], a["driver"])
         seen[key] = seen.get(key, 0) + 1
-        if seen[key] == 1 and worker.job["kind"] != "grid":
+        if seen[key] == 1 and not grid:
             continue
         # A lost record, or a run whose wait for the guest to be idle ended too early.
-        if not a["acc"] or not b["acc"] or b["acc"]["kernel"] <= a["acc"]["kernel"]:
+        if not a["acc"] or not b["acc"] or b["acc"]["kernel"] <= a["acc"]["kernel"] and not grid:
             continue
         name = a["driver"]
         if name == "c" and worker.job["kind"] == "cells" and seen[key] % 2:
             name = "c2"
-        units = (b["n"] - a["n"]) / unit_of(a["label"])
+        units = (b["n"] + sign * a["n"]) / unit_of(a["label"])
         row = out.setdefault(a["label"], {}).setdefault(name, {c: [] for c in COUNTERS} | {"functions": [], "seconds": []})
         for c in COUNTERS:
-            row[c].append((b["acc"][c] - a["acc"][c]) / units)
+            row[c].append((b["acc"][c] + sign * a["acc"][c]) / units)
         fa, fb = a["acc"]["functions"], b["acc"]["functions"]
-        row["functions"].append({f: (fb.get(f, 0) - fa.get(f, 0)) / units for f in set(fa) | set(fb)})
+        row["functions"].append({} if grid else {f: (fb.get(f, 0) - fa.get(f, 0)) / units for f in set(fa) | set(fb)})
         if b["share"]:
             row["share"] = b["share"]
         row["seconds"].append(b["took"])
@@ -369,6 +375,9 @@ def collect(conf, jobs, results, args, pinned):
         elif job["kind"] == "grid":
             for label, data in res["data"].items():
                 size, sessions = label.split(":")
+                if not {"c", "r"} <= set(data):
+                    say(f"bench: {job['name']}: no measurement of {size} bytes, {sessions} sessions with each driver")
+                    continue
                 out.setdefault("grid", []).append({"test": job["test"]["name"], "queues": job["queues"], "size": int(size),
                                                    "sessions": int(sessions), **{
                     p: {"cost": statistics.median(data[p]["kernel"]), "seconds": statistics.median(data[p]["seconds"] or [0])}
@@ -398,6 +407,7 @@ def main():
     ap.add_argument("--repeats", type=int, default=5, help="rounds of C, ours, C (default 5)")
     ap.add_argument("--list", action="store_true", help="show the names")
     ap.add_argument("--results", help="JSON file for the results (default: bench/results/…)")
+    ap.add_argument("--add", action="store_true", help="keep what that file has of parts that aren't measured now")
     ap.add_argument("--functions", action="store_true", help="show each cell's instructions function by function, C and ours")
     ap.add_argument("--worker", help=argparse.SUPPRESS)
     ap.add_argument("names", nargs="*")
@@ -412,6 +422,8 @@ def main():
             print(f"{name:<16}device: {v['what']}")
         print("scaling, memory, truesize, grid")
         return 0
+    if args.add and not args.results:
+        ap.error("--add: to which --results?")
     if args.repeats < 1:
         ap.error("--repeats: at least 1")
     jobs = pick(conf, args)
@@ -439,6 +451,9 @@ def main():
     default = "quick.json" if args.quick else "partial.json" if args.names else "results.json"
     path = pathlib.Path(args.results) if args.results else HERE / "results" / default
     path.parent.mkdir(parents=True, exist_ok=True)
+    if args.add and path.exists():
+        old = json.loads(path.read_text())
+        data = old | {k: v for k, v in data.items() if v} | {"variants": old["variants"] | data["variants"]}
     path.write_text(json.dumps(data, indent=1) + "\n")
     if args.functions:
         functions(data)
