@@ -11,7 +11,8 @@ use crate::{
         LinkStats,
         RxQueueStats,
         TxQueueStats, //
-    }, //
+    },
+    sync::counter::Counter, //
 };
 
 /// Sums over all queues, those that are not in use now included. Any context.
@@ -65,6 +66,11 @@ struct Tx {
     errors: u64,
 }
 
+/// Whether a queue is in use or was so once: the device knows nothing of others.
+fn was_used(dev: &Net, index: u16, kicks: &Counter) -> bool {
+    index < dev.data().pairs() || kicks.get() > 0
+}
+
 /// Counters of RX queue `index`.
 pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
     if let Some(pair) = dev.pair(index) {
@@ -76,8 +82,7 @@ pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) 
             .csum_unnecessary(s.csum_unnecessary.get())
             .hw_gro_packets(s.gso_packets.get())
             .hw_gro_bytes(s.gso_bytes.get());
-        // The device knows nothing of a queue that was never used.
-        if index < dev.data().pairs() || s.kicks.get() > 0 {
+        if was_used(dev, index, &s.kicks) {
             device_stats::rx_queue_stats(dev, index, s.drops.get(), out);
         }
     }
@@ -95,7 +100,7 @@ pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) 
             .hw_gso_wire_packets(s.gso_wire_packets.get())
             .stop(s.stop.get())
             .wake(s.wake.get());
-        if index < dev.data().pairs() || s.kicks.get() > 0 {
+        if was_used(dev, index, &s.kicks) {
             device_stats::tx_queue_stats(dev, index, s.drops.get(), out);
         }
     }
