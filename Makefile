@@ -9,6 +9,8 @@ MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
 MANDIR ?= $(INSTALL_MOD_PATH)/usr/local/share/man
 # Which steps, guests or tests `make check` runs; all of them by default.
 T ?=
+# How many guests `make check` runs at a time; it looks at the machine's CPUs and memory by default.
+J ?=
 # What `make bench` measures (bench/bench.py --list), all but the grid by default; B repeats.
 CELL ?=
 # Which cases `make hostile` runs, all by default, and the number that decides on what goes by chance.
@@ -155,7 +157,7 @@ device: prepared
 check: device ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian
 	@$(TREE) add man-db
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
-	@$(TREE) run --net -- python3 qemu-test/check $(patsubst %,'%',$(T))
+	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
 	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(patsubst %,'%',$(CASE))

@@ -112,8 +112,8 @@ class Guest:
         self.console = self.out / "console.log"
         self.kernel = initramfs.kernel_version()
         # Sockets in /tmp: their names have a length limit.
-        self.run_dir = pathlib.Path("/tmp/vm")
-        self.run_dir.mkdir(exist_ok=True)
+        self.run_dir = pathlib.Path("/tmp/vm") / name
+        self.run_dir.mkdir(parents=True, exist_ok=True)
 
     # --- what the guest gets ----------------------------------------------------------------------------------------
 

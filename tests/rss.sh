@@ -109,15 +109,24 @@ icmp() { ping -q -c $DGRAMS -i 0.02 -W 5 "$PEER" >/dev/null; }
 icmp6() { ping -q -c $DGRAMS -i 0.02 -W 5 "$PEER6" >/dev/null; }
 
 PORT=20000
+# The hash is linear: each bit of the port has its share in it. bits 4|6 computes them once for each key, which takes a
+# guest's shell a second; to be called before ports, not in a subshell of its own.
+declare -A BITS=()
+bits() {
+	local k base b zero bit=()
+	k=$(key)
+	[ -z "${BITS[$1$k]}" ] || return
+	base=$(addrs"$1")$(hex16 $ECHO) zero=$(toeplitz "$k" "${base}0000")
+	for ((b = 0; b < 16; b++)); do bit[b]=$(($(toeplitz "$k" "$base$(hex16 $((1 << b)))") ^ zero)); done
+	BITS[$1$k]="$zero ${bit[*]}"
+}
 # ports 4|6: a port of ours for each queue that the table has, such that the peer's datagrams come by that queue.
 ports() {
-	local q seen=' ' n b base k table want bit=() hash zero
-	base=$(addrs"$1")$(hex16 $ECHO) k=$(key)
+	local q seen=' ' n b table want bit hash zero
+	read -r zero bit <<<"${BITS[$1$(key)]}"
+	read -ra bit <<<"$bit"
 	read -ra table <<<"$(indir)"
 	want=$(printf '%s\n' "${table[@]}" | sort -u | wc -l)
-	# The hash is linear: each bit of the port has its share, which saves most of the work.
-	zero=$(toeplitz "$k" "${base}0000")
-	for ((b = 0; b < 16; b++)); do bit[b]=$(($(toeplitz "$k" "$base$(hex16 $((1 << b)))") ^ zero)); done
 	for ((n = 0; n < 400 && want > 0; n++)); do
 		PORT=$((PORT + 1)) hash=$zero
 		for ((b = 0; b < 16; b++)); do ((PORT >> b & 1)) && hash=$((hash ^ bit[b])); done
@@ -130,6 +139,7 @@ ports() {
 # A flow for each queue, all at once; their numbers of packets tell them apart.
 flows() {
 	local list port q before after i n=0 want=() pids=()
+	bits "$2"
 	list=$(ports "$2")
 	PORT=$((PORT + 400))
 	read -ra before <<<"$(counts)"
