@@ -29,6 +29,7 @@ use crate::{
             parse_rx,
             RawHdr,
             RxCsum,
+            INNER_LEN,
             TUNNEL_AT,
             TUNNEL_LEN, //
         },
@@ -264,13 +265,13 @@ fn recycle(pool: &mut Option<PagePool>, napi: &NapiRef<'_>, frag: Frag) {
     }
 }
 
-/// The header of a packet whose first buffer is `frag`, at `at` in it. An error if the fragment is
-/// shorter, which no shape allows.
+/// The header of a packet whose first buffer is `frag`, at `at` in it, with `used` bytes. An error if
+/// the fragment is shorter, which no shape allows.
 #[inline(always)]
-fn header(info: &VirtnetInfo, frag: &Frag, at: u32) -> Result<RawHdr, Drop> {
+fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr, Drop> {
     let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(Drop::Length)?);
     if info.f.hdr_len != 12 {
-        return other_header(info, frag, at, hdr);
+        return other_header(info, frag, at, used, hdr);
     }
     Ok(hdr.with_known_flags())
 }
@@ -278,13 +279,18 @@ fn header(info: &VirtnetInfo, frag: &Frag, at: u32) -> Result<RawHdr, Drop> {
 /// A header that is not of the usual form: one of 10 bytes has no `num_buffers`, which means 1, and
 /// the longest has tunnel fields.
 #[inline]
-fn other_header(info: &VirtnetInfo, frag: &Frag, at: u32, hdr: RawHdr) -> Result<RawHdr, Drop> {
+fn other_header(
+    info: &VirtnetInfo,
+    frag: &Frag,
+    at: u32,
+    used: u32,
+    hdr: RawHdr,
+) -> Result<RawHdr, Drop> {
     match info.f.hdr_len {
         10 => Ok(hdr.with_known_flags().with_one_buffer()),
         24 => {
             let fields = if hdr.is_tunnelled() {
-                frag.copy(at.saturating_add(TUNNEL_AT))
-                    .ok_or(Drop::Length)?
+                tunnel_fields(info, frag, at, used, hdr).ok_or(Drop::Length)?
             } else {
                 [0; TUNNEL_LEN]
             };
@@ -292,6 +298,30 @@ fn other_header(info: &VirtnetInfo, frag: &Frag, at: u32, hdr: RawHdr) -> Result
         }
         _ => Ok(hdr.with_known_flags()),
     }
+}
+
+/// Where the headers of a tunnelled packet are: where the driver finds them, and only where it
+/// doesn't, where the device says. (QEMU's own device leaves these fields as they were in the buffer;
+/// vhost fills them in.)
+#[cold]
+fn tunnel_fields(
+    info: &VirtnetInfo,
+    frag: &Frag,
+    at: u32,
+    used: u32,
+    hdr: RawHdr,
+) -> Option<[u8; TUNNEL_LEN]> {
+    let packet = at.saturating_add(info.f.hdr_len);
+    let inner_at = packet.saturating_add(hdr.inner_at().unwrap_or(u32::MAX));
+    // The inner header is the last of the two. What the device hasn't written is not looked at.
+    // CAST: 60.
+    if inner_at.saturating_add(INNER_LEN as u32) <= at.saturating_add(used) {
+        let found = frag.copy(packet).zip(frag.copy(inner_at));
+        if let Some(fields) = found.and_then(|(outer, inner)| hdr.locate(&outer, &inner)) {
+            return Some(fields);
+        }
+    }
+    frag.copy(at.saturating_add(TUNNEL_AT))
 }
 
 /// An skb of a fragment that holds `len` bytes of a packet from `at` on: a copy of a small one.
@@ -345,7 +375,7 @@ fn first(info: &VirtnetInfo, frag: &Frag, shape: BufShape, used: u32) -> Result<
     // A packet of the wrong length has no header that can be trusted either.
     let len = payload_len(used, shape.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
     Ok(First {
-        hdr: header(info, frag, shape.offset())?,
+        hdr: header(info, frag, shape.offset(), used)?,
         at: shape.offset().saturating_add(info.f.hdr_len),
         len,
     })
@@ -474,7 +504,7 @@ fn big_packet(
     let at = info.f.hdr_len;
     let len = payload_len(used, buf.posted(), at).map_err(|_| Drop::Length)?;
     let first = buf.first().ok_or(Drop::NoMem)?;
-    let hdr = header(info, first, 0)?;
+    let hdr = header(info, first, 0, used)?;
     if len <= COPYBREAK {
         let skb = first.copy_skb(napi, at, len).ok_or(Drop::NoMem)?;
         return Ok(Received { skb, hdr });

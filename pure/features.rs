@@ -157,12 +157,9 @@ impl Features {
 
 /// The features that the driver asks for on a device of version 1 and later.
 ///
-/// `GUEST_UDP_TUNNEL_GSO` is not: packets that the device segments in a tunnel are dropped now and then,
-/// for a reason that has yet to be found.
-///
 /// `HOST_UFO` is asked for as other drivers do, and not used: the stack has no UDP fragmentation to
 /// leave to a device any more.
-pub(crate) const SUPPORTED: [u32; 34] = [
+pub(crate) const SUPPORTED: [u32; 36] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -195,6 +192,8 @@ pub(crate) const SUPPORTED: [u32; 34] = [
     bit::RSS,
     bit::STANDBY,
     bit::SPEED_DUPLEX,
+    bit::GUEST_UDP_TUNNEL_GSO,
+    bit::GUEST_UDP_TUNNEL_GSO_CSUM,
     bit::HOST_UDP_TUNNEL_GSO,
     bit::HOST_UDP_TUNNEL_GSO_CSUM,
 ];

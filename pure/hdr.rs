@@ -80,17 +80,50 @@ impl RawHdr {
     /// For a header that has tunnel fields: the same with only the flags that are known then, and
     /// with `fields` (anything unless it [`Self::is_tunnelled`]).
     ///
-    /// If the device says something of outer checksums, which `offloads` don't allow, the packet
-    /// becomes one of no type, which [`parse_rx`] refuses.
+    /// If the device says something of outer checksums that `offloads` don't allow, or that have to be
+    /// completed and are of no tunnel (1.4, 5.1.9.4.2), the packet becomes one of no type, which
+    /// [`parse_rx`] refuses.
     #[inline(always)]
     pub(crate) const fn with_tunnel(self, fields: [u8; TUNNEL_LEN], offloads: &RxOffloads) -> Self {
         // CAST: widening, `From` is not usable in a constant function; the same below.
         let unknown = !(F_NEEDS_CSUM | F_DATA_VALID | F_UDP_TUNNEL_CSUM) as u64;
-        let refused = self.flags() & F_UDP_TUNNEL_CSUM != 0 && !offloads.tunnel_csum;
+        let stray = self.flags() & F_NEEDS_CSUM != 0 && !self.is_tunnelled();
+        let refused = self.flags() & F_UDP_TUNNEL_CSUM != 0 && (stray || !offloads.tunnel_csum);
         Self {
             lo: self.lo & !unknown | if refused { 0xff00 } else { 0 },
             hi: self.hi & 0xffff_ffff | (u32::from_le_bytes(fields) as u64) << 32,
         }
+    }
+
+    /// Where in the packet the [`INNER_LEN`] bytes before the transport header begin that the partial
+    /// checksum is of: those of a tunnelled packet have the whole inner IP header if it is IPv4, or
+    /// IPv6 without extensions. None if so much doesn't come before it.
+    pub(crate) fn inner_at(self) -> Option<u32> {
+        // CAST: 60.
+        u32::from(self.csum_start()).checked_sub(INNER_LEN as u32)
+    }
+
+    /// The tunnel fields of a tunnelled packet, by its headers: `outer` are the first bytes of the
+    /// packet, `inner` those from [`Self::inner_at`] on. None if the headers aren't of the header's
+    /// types, or there are others between them.
+    pub(crate) fn locate(
+        self,
+        outer: &[u8; OUTER_LEN],
+        inner: &[u8; INNER_LEN],
+    ) -> Option<[u8; TUNNEL_LEN]> {
+        let outer_th = outer_udp(outer, self.gso_type() & GSO_UDP_TUNNEL_IPV6 != 0)?;
+        let ip_len = match self.gso_type() & !(GSO_UDP_TUNNEL_IPV4 | GSO_UDP_TUNNEL_IPV6 | GSO_ECN)
+        {
+            GSO_TCPV4 => ipv4_before(inner, IPPROTO_TCP)?,
+            GSO_TCPV6 => ipv6_before(inner, IPPROTO_TCP)?,
+            GSO_UDP_L4 => {
+                ipv6_before(inner, IPPROTO_UDP).or_else(|| ipv4_before(inner, IPPROTO_UDP))?
+            }
+            _ => return None,
+        };
+        let [a, b] = outer_th.to_le_bytes();
+        let [c, d] = self.csum_start().checked_sub(ip_len)?.to_le_bytes();
+        Some([a, b, c, d])
     }
 
     /// The same with only the flags that this driver knows (5.1.6.4.2: others are ignored).
@@ -236,9 +269,63 @@ pub(crate) enum HdrError {
 
 /// What the headers in a tunnelled packet take at least, in bytes.
 const ETH_HLEN: u16 = 14;
+const VLAN_HLEN: u16 = 4;
 const IPV4_HLEN: u16 = 20;
 const IPV6_HLEN: u16 = 40;
 const UDP_HLEN: u16 = 8;
+
+/// What [`RawHdr::locate`] looks at, in bytes: Ethernet, a VLAN tag and as much of IPv4 or IPv6 as
+/// tells what follows.
+pub(crate) const OUTER_LEN: usize = 38;
+/// The longest IPv4 header.
+pub(crate) const INNER_LEN: usize = 60;
+
+const ETH_P_VLAN: [u8; 2] = [0x81, 0x00];
+const ETH_P_IPV4: [u8; 2] = [0x08, 0x00];
+const ETH_P_IPV6: [u8; 2] = [0x86, 0xdd];
+const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
+
+/// Where the UDP header of a packet that begins with `bytes` is, over IPv4 or `ipv6` without
+/// extensions. (Hosts that insert a VLAN tag forget it when they say where the header is.)
+fn outer_udp(bytes: &[u8; OUTER_LEN], ipv6: bool) -> Option<u16> {
+    let (ether_type, rest) = bytes.get(12..)?.split_first_chunk::<2>()?;
+    let (ether_type, ip, at) = match *ether_type {
+        ETH_P_VLAN => {
+            let (ether_type, ip) = rest.get(2..)?.split_first_chunk::<2>()?;
+            (*ether_type, ip, ETH_HLEN.saturating_add(VLAN_HLEN))
+        }
+        ether_type => (ether_type, rest, ETH_HLEN),
+    };
+    let len = match (ether_type, ipv6) {
+        (ETH_P_IPV4, false) if *ip.get(9)? == IPPROTO_UDP => ipv4_len(*ip.first()?)?,
+        (ETH_P_IPV6, true) if *ip.first()? >> 4 == 6 && *ip.get(6)? == IPPROTO_UDP => IPV6_HLEN,
+        _ => return None,
+    };
+    Some(at.saturating_add(len))
+}
+
+/// The length of an IPv4 header that begins with `first`.
+fn ipv4_len(first: u8) -> Option<u16> {
+    matches!(first, 0x45..=0x4f).then_some(u16::from(first & 0xf).saturating_mul(4))
+}
+
+/// The length of the IPv4 header that ends with `bytes` and is followed by `protocol`. Of those that
+/// it could be, the shortest.
+fn ipv4_before(bytes: &[u8; INNER_LEN], protocol: u8) -> Option<u16> {
+    (IPV4_HLEN..=60).step_by(4).find(|len| {
+        let at = INNER_LEN.saturating_sub(usize::from(*len));
+        let byte = |i: usize| bytes.get(at.saturating_add(i)).copied();
+        byte(0).and_then(ipv4_len) == Some(*len) && byte(9) == Some(protocol)
+    })
+}
+
+/// The length of the IPv6 header without extensions that ends with `bytes` and is followed by
+/// `protocol`.
+fn ipv6_before(bytes: &[u8; INNER_LEN], protocol: u8) -> Option<u16> {
+    let ip = bytes.last_chunk::<{ IPV6_HLEN as usize }>()?;
+    (ip[0] >> 4 == 6 && ip[6] == protocol).then_some(IPV6_HLEN)
+}
 
 /// Checks what is special about a packet that is to be segmented and comes in a UDP tunnel (1.4,
 /// 5.1.6.4.1, 5.1.6.4.2), and gives the type of the inner packet: everything else about that is

@@ -455,7 +455,7 @@ mod features {
         sorted.sort_unstable();
         let modern = [
             0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 50, 52, 53,
-            54, 55, 56, 57, 59, 60, 62, 63, 67, 68,
+            54, 55, 56, 57, 59, 60, 62, 63, 65, 66, 67, 68,
         ];
         assert_eq!(sorted, modern);
 
@@ -1118,7 +1118,9 @@ mod recovery {
 
 mod hdr {
     use super::pure::features::{bit, Features};
-    use super::pure::hdr::{HdrError, RawHdr, RxCsum, RxMeta, RxOffloads, LEN};
+    use super::pure::hdr::{
+        HdrError, RawHdr, RxCsum, RxMeta, RxOffloads, INNER_LEN, LEN, OUTER_LEN,
+    };
     use super::Random;
 
     fn parse_rx(bytes: &[u8; LEN], o: &RxOffloads, len: u32) -> Result<RxMeta, HdrError> {
@@ -1483,9 +1485,149 @@ mod hdr {
         assert_eq!(got, ok(RxCsum::Unnecessary, false));
         let got = tunnelled(vouched_for, 0, 0, &no_csum, 60);
         assert_eq!(got, Err(HdrError::GsoType));
+        // D7: an outer checksum to be completed, and no tunnel.
+        for gso_type in [0, 1, 0x81] {
+            for flags in [9, 11, 0xff] {
+                let got = tunnelled(header(flags, gso_type, 1448, 34, 16), 0, 0, &ALL, 4000);
+                assert_eq!(got, Err(HdrError::GsoType));
+            }
+            let got = tunnelled(header(1, gso_type, 1448, 34, 16), 0, 0, &ALL, 4000);
+            assert!(got.is_ok());
+        }
         // Flags that nobody knows yet are taken out, this one not.
         let raw = RawHdr::from_bytes(&header(0xff, 0, 0, 0, 0)).with_tunnel([0; 4], &ALL);
         assert_eq!(raw.to_bytes()[0], 11);
+    }
+
+    /// The headers of a packet in VXLAN: outer and inner IP version, VLAN tag, bytes of options of the
+    /// inner IPv4 header, inner protocol. With it where outer UDP, inner IP and inner transport are.
+    fn vxlan(
+        outer: u8,
+        vlan: bool,
+        inner: u8,
+        options: usize,
+        protocol: u8,
+    ) -> (Vec<u8>, [usize; 3]) {
+        fn ip(p: &mut Vec<u8>, version: u8, options: usize, protocol: u8) {
+            let at = p.len();
+            if version == 4 {
+                p.resize(at + 20 + options, 0);
+                p[at] = 0x45 + (options / 4) as u8;
+                p[at + 9] = protocol;
+                p[at + 12..at + 16].copy_from_slice(&[198, 18, 0, 2]);
+            } else {
+                p.resize(at + 40, 0);
+                p[at] = 0x60;
+                p[at + 6] = protocol;
+                p[at + 8] = 0xfd;
+                p[at + 24] = 0xfd;
+            }
+        }
+        let ether_type = |version: u8| if version == 4 { [8, 0] } else { [0x86, 0xdd] };
+        let mut p = vec![0x52; 12];
+        if vlan {
+            p.extend([0x81, 0, 0, 7]);
+        }
+        p.extend(ether_type(outer));
+        ip(&mut p, outer, 0, 17);
+        let outer_th = p.len();
+        p.extend([0xc0, 0x01, 0x12, 0xb5, 0, 0, 0, 0]);
+        p.extend([8, 0, 0, 0, 0, 0, 7, 0]);
+        p.extend([0x52; 12]);
+        p.extend(ether_type(inner));
+        let inner_nh = p.len();
+        ip(&mut p, inner, options, protocol);
+        let inner_th = p.len();
+        p.resize(inner_th + 40, 0x45);
+        (p, [outer_th, inner_nh, inner_th])
+    }
+
+    /// What [`RawHdr::locate`] finds in a packet whose header has these types and this `csum_start`.
+    fn locate(p: &[u8], gso_type: u8, start: usize) -> Option<[u8; 4]> {
+        let raw = RawHdr::from_bytes(&header(1, gso_type, 1448, start as u16, 16));
+        let inner = raw.inner_at()? as usize;
+        raw.locate(
+            p[..OUTER_LEN].try_into().unwrap(),
+            p[inner..inner + INNER_LEN].try_into().unwrap(),
+        )
+    }
+
+    /// A device that leaves the tunnel fields as they were in the buffer: zero, or something of an
+    /// earlier packet.
+    #[test]
+    fn tunnels_without_fields() {
+        for (outer, tunnel) in [(4, 0x20), (6, 0x40)] {
+            for vlan in [false, true] {
+                for (inner, inner_type, options, protocol) in [
+                    (4, 1, 0, 6),
+                    (4, 0x81, 4, 6),
+                    (4, 1, 40, 6),
+                    (6, 4, 0, 6),
+                    (4, 5, 0, 17),
+                    (4, 5, 12, 17),
+                    (6, 5, 0, 17),
+                ] {
+                    let (p, [outer_th, inner_nh, start]) =
+                        vxlan(outer, vlan, inner, options, protocol);
+                    let gso_type = tunnel | inner_type;
+                    let bytes = header(1, gso_type, 1448, start as u16, 16);
+                    let parse = |fields| {
+                        let raw = RawHdr::from_bytes(&bytes).with_tunnel(fields, &ALL);
+                        super::pure::hdr::parse_rx(raw, &ALL, 4000)
+                    };
+                    for stale in [[0; 4], [0, 0, 8, 0], [0x6d, 0x45, 0x86, 0xdd]] {
+                        assert_eq!(parse(stale), Err(HdrError::TunnelRange));
+                    }
+                    let found = locate(&p, gso_type, start).unwrap();
+                    assert_eq!(
+                        found,
+                        [outer_th as u8, 0, inner_nh as u8, 0],
+                        "{outer} {inner} {options}"
+                    );
+                    let partial = RxCsum::Partial {
+                        start: start as u16,
+                        offset: 16,
+                    };
+                    assert_eq!(parse(found), ok(partial, true));
+                    // Other types than the header says, or other headers between them.
+                    assert_eq!(locate(&p, gso_type ^ 0x60, start), None);
+                    for other in [1, 4, 5, 0, 3, 6] {
+                        if other != inner_type & 0x7f {
+                            assert_eq!(locate(&p, tunnel | other, start), None);
+                        }
+                    }
+                    let mut q = p.clone();
+                    q[if vlan { 16 } else { 12 }] ^= 0x10;
+                    assert_eq!(locate(&q, gso_type, start), None);
+                    let mut q = p.clone();
+                    q[outer_th - if outer == 4 { 11 } else { 34 }] = 44;
+                    assert_eq!(locate(&q, gso_type, start), None);
+                    let mut q = p.clone();
+                    q[inner_nh + if inner == 4 { 9 } else { 6 }] = 0;
+                    assert_eq!(locate(&q, gso_type, start), None);
+                }
+            }
+        }
+        // Nothing before the checksum that could be a header.
+        let raw = |start| RawHdr::from_bytes(&header(1, 0x21, 1448, start, 16));
+        assert_eq!(raw(0).inner_at(), None);
+        assert_eq!(raw(59).inner_at(), None);
+        assert_eq!(raw(60).inner_at(), Some(0));
+        assert_eq!(raw(u16::MAX).inner_at(), Some(65475));
+        // Whatever the bytes: what is found is in order, or the range check says so.
+        let mut random = Random::new();
+        for _ in 0..100_000 {
+            let mut outer = [(); OUTER_LEN].map(|()| random.u8());
+            let inner = [(); INNER_LEN].map(|()| random.u8() % 0x48);
+            outer[12..15].copy_from_slice(&[8, 0, 0x45]);
+            outer[23] = 17;
+            let start = random.u32() as u16;
+            let raw = RawHdr::from_bytes(&header(1, 0x21, 1448, start, 16));
+            if let Some([a, b, c, d]) = raw.locate(&outer, &inner) {
+                assert_eq!(u16::from_le_bytes([a, b]), 34);
+                assert!(u16::from_le_bytes([c, d]) + 20 <= start);
+            }
+        }
     }
 
     /// Whatever comes, what is let through keeps to what was negotiated.
