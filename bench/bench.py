@@ -39,6 +39,8 @@ COUNTERS = ("kernel", "driver", "virtio", "rest", "user", "generator", "kicks", 
 PASSES = ("c", "r", "c2")
 # Loads of bench/guest/main whose N is split into runs shorter than the ring where guests aren't pinned.
 SPLIT = 40
+# Queue pairs of the device of which the memory is measured: many more than a guest uses as a rule.
+MEMORY_PAIRS = 32
 
 
 def say(text):
@@ -109,8 +111,9 @@ def settings(job, args, pinned):
         kw.update(nics=("sink",), pairs=8, vcpus=job["cells"][0]["vcpus"])
         env["ROUNDS"] = ("c r " + "c r " * args.repeats).strip()
     elif job["kind"] == "memory":
-        kw.update(nics=("sink",), pairs=8)
-        env.update(ROUNDS=("c r " * 6).strip(), MEMORY="1 8 1")
+        kw.update(nics=("sink",), pairs=MEMORY_PAIRS)
+        # Once for warming up, and three times at least: the kernel's own caches come and go.
+        env.update(ROUNDS=("c r " * max(args.repeats + 1, 4)).strip(), MEMORY=f"1 {MEMORY_PAIRS} 1")
     elif job["kind"] == "truesize":
         env.update(ROUNDS="", TRUESIZE="*")
     elif job["kind"] == "grid":
@@ -366,6 +369,7 @@ def collect(conf, jobs, results, args, pinned):
             for line in res["other"][6:]:
                 d, p, n = line.split()
                 pages.setdefault(d, {}).setdefault(p, []).append(int(n))
+            out["memory_pairs"] = MEMORY_PAIRS
             out["memory"] = {d: {p: statistics.median(v) for p, v in x.items()} for d, x in pages.items()}
         elif job["kind"] == "truesize":
             for line in res["other"]:

@@ -212,7 +212,8 @@ def size_rows(results, s):
     for label, c, r in s["memory"]:
         step, active = label.split(":")
         again = " again" if step == "3" else ""
-        rows.append([f"memory with {active} of 8 pairs active{again}, KiB", f"{c / 1024:.0f}", f"{r / 1024:.0f}", ratio(quotient(r, c), 2)])
+        rows.append([f"memory with {active} of {results.get('memory_pairs', 8)} pairs active{again}, bytes",
+                     str(round(c)), str(round(r)), ratio(quotient(r, c), 2)])
     if text:
         c, r = text.get("c"), text.get("r")
         rows.append(["module text, bytes", str(c or "–"), str(r or "–"), ratio(quotient(r, c), 2)])
