@@ -17,7 +17,7 @@ CELL ?=
 CASE ?=
 SEED ?=
 B ?=
-# Not empty: what `make selftests` comes to is what is expected from now on.
+# Not empty: what `make selftests` comes to is what is expected from now on; `make hostile` writes Documentation/hostile.rst.
 ACCEPT ?=
 RUSTC ?= rustc
 # Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental (qemu-test/tree --help).
@@ -160,7 +160,8 @@ check: device ## all checks and tests; T=name runs one step, guest or test; T=dk
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
-	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(patsubst %,'%',$(CASE))
+	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
+		$(patsubst %,'%',$(CASE))
 
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell

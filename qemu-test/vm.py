@@ -115,6 +115,10 @@ class Guest:
         self.run_dir = pathlib.Path("/tmp/vm") / name
         self.run_dir.mkdir(parents=True, exist_ok=True)
 
+    def netdev(self):
+        """The test device is but the other side of QEMU's own card (vhost-user)."""
+        return "net" in (self.spec["testdev"] or "").split()
+
     # --- what the guest gets ----------------------------------------------------------------------------------------
 
     def dut_options(self):
@@ -194,8 +198,9 @@ class Guest:
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
-        sh("ip", "link", "set", "br0", "mtu", str(mtu), check=False)
-        self.net.tap("tapA", s["queues"], mtu)
+        if s["testdev"] is None or "tap" in s["testdev"].split():
+            sh("ip", "link", "set", "br0", "mtu", str(mtu), check=False)
+            self.net.tap("tapA", s["queues"], mtu)
         # Few messages while booting: each character on the console costs an exit. /init turns them on.
         cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
                    "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])

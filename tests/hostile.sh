@@ -81,12 +81,11 @@ pings() { wait_for "$1" ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1; }
 # --- stimuli -------------------------------------------------------------------------------------------------------
 
 packets() {
-	local i cpu
-	ping -q -c 3 -i 0.2 -w 2 "$PEER" >/dev/null 2>&1 &
+	local cpu
+	ping -q -c 3 -i 0.2 -w 1 "$PEER" >/dev/null 2>&1 &
 	for cpu in $(online_cpus); do
-		for ((i = 0; i < 8; i++)); do
-			taskset -c "$cpu" bash -c 'for i in 1 2 3 4 5 6 7 8; do echo "$i" >/dev/udp/'"$PEER"'/7; done' 2>/dev/null
-		done
+		# Each from a socket of its own.
+		taskset -c "$cpu" bash -c 'for ((i = 0; i < 64; i++)); do echo "$i" >/dev/udp/'"$PEER"'/7; done' 2>/dev/null
 	done
 	wait $!
 }

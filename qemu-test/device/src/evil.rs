@@ -275,9 +275,7 @@ impl Net {
             // Some were perhaps not told.
             self.vqs[i].interrupt();
         }
-        if self.vqs.iter().any(|vq| vq.live()) {
-            self.config_irq();
-        }
+        self.config_irq();
     }
 
     /// What a case does by itself: it sends packets, and what else the case says.

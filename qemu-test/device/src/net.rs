@@ -151,8 +151,12 @@ impl Net {
         }
     }
 
-    /// The guest gets a configuration interrupt.
+    /// The guest gets a configuration interrupt; not before it has started the device, as QEMU (11.1) crashes if it is
+    /// told of a change then.
     pub fn config_irq(&mut self) {
+        if !self.vqs.iter().any(|vq| vq.started) {
+            return;
+        }
         if let Some(back) = &mut self.back {
             if let Err(e) = vhost::config_changed(back) {
                 eprintln!("configuration interrupt: {e}");
