@@ -18,11 +18,17 @@ class TestDevice:
         self.socket = pathlib.Path(run_dir) / "testdev"
         self.control = pathlib.Path(run_dir) / "testdev.ctl"
         self.lock = threading.Lock()
+        self.log, self.options = log, options
+        # What those before broke that were killed.
+        self.broken = []
+        self.start()
+
+    def start(self):
         for path in (self.socket, self.control):
             path.unlink(missing_ok=True)
-        self.log = open(log, "ab")
-        self.proc = subprocess.Popen([PROGRAM, "--socket", self.socket, "--control", self.control, *options],
-                                     stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        with open(self.log, "ab") as out:
+            self.proc = subprocess.Popen([PROGRAM, "--socket", self.socket, "--control", self.control, *self.options],
+                                         stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.sock = self.file = None
         for _ in range(100):
             if self.socket.exists() or self.proc.poll() is not None:
@@ -31,7 +37,8 @@ class TestDevice:
         else:
             self.stop()
         if self.proc.poll() is not None:
-            raise ConnectionError(f"the test device ended at once: {pathlib.Path(log).read_text(errors='replace').strip()}")
+            text = pathlib.Path(self.log).read_text(errors="replace").strip()
+            raise ConnectionError(f"the test device ended at once: {text}")
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(20)
         self.sock.connect(str(self.control))
@@ -40,6 +47,8 @@ class TestDevice:
     def command(self, line):
         """(ok, answer); see `help`."""
         with self.lock:
+            if not self.sock:
+                return False, "there is no test device for now"
             try:
                 self.sock.sendall(line.encode() + b"\n")
                 answer = self.file.readline()
@@ -53,7 +62,12 @@ class TestDevice:
     def violations(self):
         """Rules that the driver has broken, a line each; None if the device can't be asked."""
         ok, text = self.command("violations")
-        return text.split("\n")[1:] if ok else None
+        return self.broken + text.split("\n")[1:] if ok else None
+
+    def kill(self):
+        """The process ends without a word; start() brings another one."""
+        self.broken = self.violations() or self.broken
+        self.stop()
 
     def stop(self):
         if self.proc.poll() is None:
@@ -63,4 +77,3 @@ class TestDevice:
             self.file.close()
             self.sock.close()
             self.sock = None
-        self.log.close()

@@ -123,7 +123,7 @@ class Guest:
 
     def dut_options(self):
         s = self.spec
-        if s["testdev"] is not None:
+        if s["testdev"] is not None and not self.netdev():
             # It has one interrupt vector, which makes the driver use the interrupt line.
             return {"driver": "vhost-user-test-device-pci", "id": "nic0", "bus": "rp0", "chardev": "dev0", "virtio-id": "1",
                     "num_vqs": str(2 * s["queues"] + 1), "config_size": "24", "vq_size": "256", **options(s["device"])}
@@ -181,17 +181,21 @@ class Guest:
         return path
 
     def testdev_options(self):
-        """What the test device is started with; the word "tap" stands for the tap that other guests have."""
-        words = self.spec["testdev"].split()
-        return [f"pairs={self.spec['queues']}"] + ["tap=tapA" if w == "tap" else w for w in words]
+        """What the test device is started with; the word "tap" stands for the tap that other guests have, "net" see netdev()."""
+        words = {"tap": "tap=tapA", "net": "role=net"}
+        return [f"pairs={self.spec['queues']}"] + [words.get(w, w) for w in self.spec["testdev"].split()]
 
     def dut_arguments(self):
         """The card under test, as arguments of QEMU."""
         s = self.spec
         device = ["-device", ",".join(v if k == "driver" else f"{k}={v}" for k, v in self.dut_options().items())]
         if s["testdev"] is not None:
-            return ["-object", f"memory-backend-memfd,id=mem,size={s['memory']}M,share=on", "-machine", "memory-backend=mem",
-                    "-chardev", f"socket,id=dev0,path={self.run_dir}/testdev", *device]
+            shared = ["-object", f"memory-backend-memfd,id=mem,size={s['memory']}M,share=on", "-machine", "memory-backend=mem"]
+            path = f"{self.run_dir}/testdev"
+            if self.netdev():
+                return [*shared, "-chardev", f"socket,id=dev0,path={path},reconnect-ms=100",
+                        "-netdev", f"vhost-user,id=net0,chardev=dev0,queues={s['queues']}", *device]
+            return [*shared, "-chardev", f"socket,id=dev0,path={path}", *device]
         return ["-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
                 + (f",queues={s['queues']}" if s["queues"] > 1 else ""), *device]
 
@@ -369,6 +373,14 @@ class Guest:
             if not self.testdev:
                 return False, "this guest has no test device"
             return self.testdev.command(req["run"])
+        if cmd == "testdev":
+            if not self.testdev:
+                return False, "this guest has no test device"
+            if req["run"] == "kill":
+                self.testdev.kill()
+            elif self.testdev.proc.poll() is not None:
+                self.testdev.start()
+            return True, ""
         if cmd == "wake":
             threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
             return True, ""

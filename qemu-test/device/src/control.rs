@@ -149,6 +149,7 @@ fn stats(net: &Net) -> Vec<(String, String)> {
         let c = &vq.count;
         for (k, v) in [
             ("live", u64::from(vq.live())),
+            ("enabled", u64::from(vq.enabled)),
             ("kicks", c.kicks),
             ("interrupts", c.interrupts),
             ("packets", c.packets),

@@ -35,6 +35,7 @@ const USAGE: &str = "Usage: testdev --socket PATH --control PATH [OPTION=VALUEâ€
        testdev --cases
 
   pairs=N       queue pairs (1 to 8; default 4)
+  role=net      the data queues only: what QEMU's own virtio-net-pci wants of a netdev (vhost-user)
   features=â€¦    what is offered: +A-B changes the default, A+B is all
   tap=NAME      forward packets to a tap; else the device answers ARP, neighbour discovery and echo requests itself
   FIELD=VALUE   a field of the configuration: mac mtu speed duplex rss_key rss_table hash_types
@@ -66,6 +67,7 @@ fn options(args: &[String]) -> Result<Options, String> {
             hash_types: 0x3f,
         },
         tap: None,
+        netdev: false,
     };
     for arg in args {
         let (key, value) = arg
@@ -75,6 +77,7 @@ fn options(args: &[String]) -> Result<Options, String> {
             "pairs" => o.pairs = value.parse().map_err(|_| format!("{value} pairs"))?,
             "features" => o.features = spec::parse_features(value, o.features)?,
             "tap" => o.tap = Some(value.into()),
+            "role" if value == "net" => o.netdev = true,
             _ => o.config.set(key, value)?,
         }
     }

@@ -28,6 +28,8 @@ pub struct Options {
     pub config: Config,
     /// Name of a tap; none: the device answers itself.
     pub tap: Option<String>,
+    /// Only the data queues are here; configuration and control queue are QEMU's.
+    pub netdev: bool,
 }
 
 /// A packet on its way to the guest.
@@ -79,7 +81,7 @@ pub struct Settings {
 
 impl Net {
     pub fn new(options: Options) -> Result<Self, String> {
-        let n = usize::from(options.pairs) * 2 + 1;
+        let n = usize::from(options.pairs) * 2 + usize::from(!options.netdev);
         let mut taps = Vec::new();
         if let Some(name) = &options.tap {
             for _ in 0..options.pairs {
@@ -135,9 +137,20 @@ impl Net {
         }
     }
 
-    /// Number of the control queue.
+    /// What is answered to "how many queues": a netdev counts in pairs.
+    pub fn queue_num(&self) -> u64 {
+        if self.options.netdev {
+            self.options.pairs.into()
+        } else {
+            self.vqs.len() as u64
+        }
+    }
+
+    /// Number of the control queue; one that there isn't if that is QEMU's.
     pub fn ctrl_index(&self) -> usize {
-        if self.has(f::MQ | f::RSS) {
+        if self.options.netdev {
+            usize::MAX
+        } else if self.has(f::MQ | f::RSS) {
             self.vqs.len() - 1
         } else {
             2
@@ -174,6 +187,17 @@ impl Net {
         if self.acked & !self.features != 0 {
             self.bad("2.2.1: a feature that was not offered".into());
         }
+        if self.options.netdev {
+            // Said once for each pair, while others are at work already; which of them are used, enabling tells.
+            let event_idx = self.has(f::EVENT_IDX);
+            for vq in &mut self.vqs {
+                vq.event_idx = event_idx;
+            }
+            self.set.pairs = self.options.pairs;
+            self.set.max_tx = self.options.pairs;
+            self.set.guest_offloads = self.acked;
+            return self.apply_pairs();
+        }
         self.set = Settings {
             pairs: 1,
             max_tx: 1,
@@ -196,8 +220,13 @@ impl Net {
     /// The number of pairs has changed: the tap's queues follow, and its offloads.
     pub fn apply_pairs(&mut self) {
         let offloads = self.set.guest_offloads;
+        let netdev = self.options.netdev;
         for (i, tap) in self.taps.iter_mut().enumerate() {
-            tap.attach(i < usize::from(self.set.pairs));
+            tap.attach(if netdev {
+                self.vqs[2 * i].enabled
+            } else {
+                i < usize::from(self.set.pairs)
+            });
             if i == 0 {
                 tap.set_offloads(offloads);
             }
@@ -236,6 +265,9 @@ impl Net {
 
     pub fn enable_vq(&mut self, index: usize, on: bool) {
         self.with_vq(index, |vq| vq.enabled = on);
+        if self.options.netdev {
+            self.apply_pairs();
+        }
         if on {
             self.handle(index);
         }

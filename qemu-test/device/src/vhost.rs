@@ -21,8 +21,9 @@ const REPLY: u32 = 4;
 const NEED_REPLY: u32 = 8;
 const MAX_FDS: usize = 16;
 
-/// Protocol features: several queues, acknowledgements, a channel back, the configuration.
-const PROTOCOL: u64 = 1 << 0 | 1 << 3 | 1 << 5 | 1 << 9;
+/// Protocol features: several queues, acknowledgements; beyond a netdev a channel back, the configuration.
+const PROTOCOL_NETDEV: u64 = 1 << 0 | 1 << 3;
+const PROTOCOL: u64 = PROTOCOL_NETDEV | 1 << 5 | 1 << 9;
 
 /// A connection to QEMU.
 pub struct Conn {
@@ -169,9 +170,16 @@ impl Conn {
                     _ => {}
                 }
             }
-            15 => return self.reply(&msg, &PROTOCOL.to_le_bytes()),
+            15 => {
+                let protocol = if net.options.netdev {
+                    PROTOCOL_NETDEV
+                } else {
+                    PROTOCOL
+                };
+                return self.reply(&msg, &protocol.to_le_bytes());
+            }
             16 => {}
-            17 => return self.reply(&msg, &(net.vqs.len() as u64).to_le_bytes()),
+            17 => return self.reply(&msg, &net.queue_num().to_le_bytes()),
             18 => net.enable_vq(index, msg.u32(4) != 0),
             // SET_BACKEND_REQ_FD
             21 => {
