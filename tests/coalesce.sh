@@ -14,7 +14,7 @@ negotiated 52 && single=yes
 max=$(max_pairs) first=$(pairs)
 have_hostctl && dev acked >/dev/null 2>&1 && see=yes
 
-plan 10
+plan 11
 at_exit configure
 at_exit 'ethtool -C $NETIF adaptive-rx off; ethtool -C $NETIF rx-usecs 0 rx-frames 0 tx-usecs 0 tx-frames 1; set_pairs $first'
 mark_log
@@ -89,6 +89,7 @@ verdict "what there is at first"
 
 rest="values are set
 values that can't be are refused
+what the device refuses isn't in force
 single queues have values of their own
 values for all replace those
 pairs that come into use have their values
@@ -133,6 +134,29 @@ refused set_pair "$max" rx-usecs 5
 refused set_all adaptive-rx on rx-usecs 77
 expect_all "after refusals" 20/8 30/16
 verdict "values that can't be are refused"
+
+begin
+if ours && [ "$see" ]; then
+	# Class 6: all of it, then those of receiving for all queues or for single ones, so that half of it is refused.
+	dev refuse 6
+	refused set_all rx-usecs 50
+	refused set_all tx-usecs 51 rx-frames 3
+	[ "$single" ] && refused set_pair 0 rx-usecs 52 tx-frames 2
+	expect_all "refused by the device" 20/8 30/16
+	if [ "$all" ]; then
+		dev refuse 6 1
+		refused set_all rx-usecs 53 tx-usecs 54
+		expect_all "half of it refused by the device" 20/8 30/16
+	fi
+	dev refuse
+	set_all rx-usecs 23 || bad "refused afterwards"
+	expect_all "afterwards" 23/8 30/16
+	set_all rx-usecs 20
+	reach || bad "no answer to ping"
+	verdict "what the device refuses isn't in force"
+else
+	skip "what the device refuses isn't in force" "not this driver, or not on the test device"
+fi
 
 begin
 if [ "$single" ] && [ "$max" -gt 1 ]; then

@@ -10,7 +10,7 @@ bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
 dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
 have_hostctl && dev acked >/dev/null 2>&1 || skip_all "not on the test device"
 max=$(max_pairs) first=$(pairs)
-plan 6
+plan 7
 at_exit 'set_pairs $first'
 mark_log
 reach
@@ -113,4 +113,29 @@ begin
 [ "$(stat hw_stats_errors)" = 0 ] || bad "hw_stats_errors is $(stat hw_stats_errors)"
 [ -z "$(log_problems)" ] || bad "$(log_problems | head -3)"
 verdict "no reply was wrong"
+
+begin
+if ours; then
+	set_pairs "$max"
+	had=$(if_stat rx_packets)
+	# Class 8: the counters, then everything.
+	for what in "8 1" 8; do
+		errors=$(stat hw_stats_errors)
+		# shellcheck disable=SC2086
+		dev refuse $what
+		stats >"$WORK/stats" || bad "ethtool -S failed ($what refused)"
+		[ "$(count 'rx[0-9]+_hw_packets')" = "$max" ] || bad "$(count 'rx[0-9]+_hw_packets') of rxN_hw_packets ($what refused)"
+		[ "$(of rx0_hw_packets)" = 0 ] || bad "rx0_hw_packets is $(of rx0_hw_packets) ($what refused)"
+		[ "$(of hw_stats_errors)" -gt "$errors" ] || bad "hw_stats_errors is still $errors ($what refused)"
+		[ "$(if_stat rx_packets)" -ge "$had" ] || bad "rx_packets was $had, is $(if_stat rx_packets)"
+		dev refuse
+	done
+	log_since | grep -q 'device statistics: .* refused' || bad "the log has no word of it"
+	reach || bad "no answer to ping"
+	[ "$(stat rx0_hw_packets)" -gt 0 ] || bad "rx0_hw_packets is 0 afterwards"
+	[ -z "$(log_problems)" ] || bad "$(log_problems | head -3)"
+	verdict "what the device refuses is counted, the rest goes on"
+else
+	skip "what the device refuses is counted, the rest goes on" "not this driver"
+fi
 finish

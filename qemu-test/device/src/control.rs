@@ -16,6 +16,7 @@ irq                       a configuration interrupt
 link up|down              the link's state, with an interrupt
 announce                  ask for an announcement, with an interrupt
 features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
+refuse CLASS [COMMAND]    refuse these commands of the control queue from now on; nothing: none
 acked                     what the driver has accepted
 gen COUNT SIZE QUEUE PORT datagrams of SIZE bytes of contents for the guest's PORT
 cases                     the catalogue: name, stage, stimulus, what is expected, quick, what the device does
@@ -61,6 +62,17 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
         ["features", text] => {
             net.features = spec::parse_features(text, net.options.features)?;
             Ok(spec::feature_names(net.features))
+        }
+        ["refuse"] => {
+            net.refuse = None;
+            Ok(String::new())
+        }
+        ["refuse", class, ref rest @ ..] => {
+            let n = |t: &str| {
+                number(t).and_then(|n| u8::try_from(n).map_err(|_| format!("{t}: too large")))
+            };
+            net.refuse = Some((n(class)?, rest.first().map(|t| n(t)).transpose()?));
+            Ok(String::new())
         }
         ["acked"] => Ok(spec::feature_names(net.acked)),
         ["gen", count, size, queue, port] => {

@@ -124,7 +124,10 @@ impl Net {
                     continue;
                 }
                 self.set.commands += 1;
-                let result = if self.evil.as_ref().is_some_and(|e| e.spoils_commands()) {
+                let refused = self
+                    .refuse
+                    .is_some_and(|r| r.0 == data[0] && r.1.is_none_or(|c| c == data[1]));
+                let result = if refused || self.evil.as_ref().is_some_and(|e| e.spoils_commands()) {
                     None
                 } else {
                     self.command(data[0], data[1], &data[2..], chain.room() - 1)

@@ -60,6 +60,8 @@ pub struct Net {
     backlog: Vec<VecDeque<Packet>>,
     /// The case that makes it misbehave.
     pub evil: Option<Evil>,
+    /// A class of commands that is refused, or one command of it.
+    pub refuse: Option<(u8, Option<u8>)>,
 }
 
 /// What the driver has set by commands; gone with a reset.
@@ -103,6 +105,7 @@ impl Net {
             set: Settings::default(),
             backlog: (0..options.pairs).map(|_| VecDeque::new()).collect(),
             evil: None,
+            refuse: None,
             options,
         })
     }
