@@ -72,7 +72,7 @@ clean: ## delete what the build made (the cache stays: see qemu-test/tree remove
 # These need the kernel's toolchain: inside the toolchain tree they run as they
 # are, outside they go there, unless a KDIR is given.
 
-sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs qemu-test/device/src/*.rs))
+sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/device/src/*.rs))
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
@@ -83,6 +83,18 @@ fmt fmt-check clippy failpoints panics doc host-test packaging-check:
 
 device-test: device
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+
+props: props-crates
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+
+coverage: ## which lines of pure/ the host tests run; fails below 95 % for a file
+	@$(TREE) setup
+	@$(TREE) add llvm-$$($(TREE) run -- rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+	@$(TREE) run -- python3 qemu-test/coverage
+
+fuzz: ## libFuzzer on the properties of pure/; T=target, S=seconds for each (60)
+	@$(TREE) add g++
+	@qemu-test/fuzz $(T)
 
 else
 
@@ -128,6 +140,11 @@ device-test: ## clippy on the test device, and the tests of its own arithmetic
 	@$(cargo) clippy -q --release --all-targets -- -D warnings
 	@$(cargo) test --release
 
+# The same with what `make props-crates` has fetched.
+props: ## the properties of pure/, by chance (proptest)
+	@cd fuzz && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-fuzz CARGO_NET_OFFLINE=true PROPTEST_CASES=2000 \
+		cargo test -q --release --test props
+
 endif
 
 # --- guests ------------------------------------------------------------------
@@ -154,7 +171,10 @@ demo: ## show the driver at work in a guest: queues, IRQs, throughput
 device: prepared
 	@$(TREE) device >/dev/null || echo "no test device: guests that need it will fail" >&2
 
-check: device ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian
+props-crates: prepared
+	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
+
+check: device props-crates ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian
 	@$(TREE) add man-db
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
@@ -182,4 +202,5 @@ help: ## this list
 	@echo "the guests; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
-	dkms-install dkms-uninstall prepared device module kdir demo check hostile shell selftests bench bench-quick help
+	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile shell selftests \
+	bench bench-quick help
