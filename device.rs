@@ -45,6 +45,7 @@ use crate::{
         hdr::RxOffloads,
         recovery::ResetLimit, //
     },
+    refill,
     report,
     rss,
     rx,
@@ -288,6 +289,10 @@ impl net::Driver for VirtnetInfo {
 
     fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
         report::tx_queue_stats(dev, index, out);
+    }
+
+    fn rx_buffer_size(dev: &Net, index: u16) -> u32 {
+        refill::buffer_size(dev, index)
     }
 
     fn config_work(dev: &Net) {

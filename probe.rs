@@ -260,6 +260,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
         moderation: coalesce::per_queue(&f),
+        rx_buffer_size: matches!(mode, Mode::Mergeable),
     };
     let rss = Rss::new(rss::caps(dev, f.all)?, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(
