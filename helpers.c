@@ -292,6 +292,27 @@ int vnm_helper_pci_irq_of(struct device *dev, unsigned int nr)
 	return dev && dev_is_pci(dev) ? pci_irq_vector(to_pci_dev(dev), nr) : -ENODEV;
 }
 
+/*
+ * How many MSI-X vectors, of @want, the PCI function @dev gets; 0 if it is none, or has its vectors
+ * already.  The only way to know is to allocate them, which find_vqs does for itself later.
+ */
+unsigned int vnm_helper_pci_vectors(struct device *dev, unsigned int want)
+{
+	struct pci_dev *pdev;
+	int n;
+
+	if (!dev || !dev_is_pci(dev))
+		return 0;
+	pdev = to_pci_dev(dev);
+	if (pdev->msix_enabled || pdev->msi_enabled)
+		return 0;
+	n = pci_alloc_irq_vectors(pdev, 1, want, PCI_IRQ_MSIX);
+	if (n <= 0)
+		return 0;
+	pci_free_irq_vectors(pdev);
+	return n;
+}
+
 bool vnm_helper_pci_msix_enabled(struct device *dev)
 {
 	return dev && dev_is_pci(dev) && to_pci_dev(dev)->msix_enabled;

@@ -31,7 +31,8 @@ use crate::{
             check_mtu,
             default_pairs,
             mac_usable,
-            max_queue_pairs, //
+            max_queue_pairs,
+            pairs_with_vectors, //
         },
         features::{
             self,
@@ -229,7 +230,15 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     } else {
         1
     };
-    let max_pairs = max_queue_pairs(f.all, config_pairs);
+    let device_pairs = max_queue_pairs(f.all, config_pairs);
+    let vectors = dev.vectors(u32::from(device_pairs).saturating_mul(2).saturating_add(1));
+    let max_pairs = pairs_with_vectors(device_pairs, vectors);
+    if max_pairs < device_pairs {
+        dev_warn!(
+            dev.dev(),
+            "{vectors} interrupt vectors are enough for {max_pairs} of {device_pairs} queue pairs\n"
+        );
+    }
     let pairs = default_pairs(max_pairs, num_online_cpus(), params::queue_pairs());
     let mtu = if f.has(bit::MTU) {
         // It was fine in `validate`; a device that has changed it since is not believed.
@@ -267,7 +276,14 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         dev,
         max_pairs,
         &setup,
-        VirtnetInfo::new(DeviceRef::from(dev), f, mode, rss, max_pairs, pairs),
+        VirtnetInfo::new(
+            DeviceRef::from(dev),
+            f,
+            mode,
+            rss,
+            (device_pairs, max_pairs),
+            pairs,
+        ),
         |_| {
             Ok(PairInit {
                 tx: SendQueue::new(),

@@ -619,7 +619,8 @@ mod features {
 
 mod config {
     use super::pure::config::{
-        check_mtu, default_pairs, link_settings, mac_usable, max_queue_pairs, LinkSettings,
+        check_mtu, default_pairs, link_settings, mac_usable, max_queue_pairs, pairs_with_vectors,
+        LinkSettings,
     };
     use super::pure::features::{bit, Features};
     use super::EDGES;
@@ -646,6 +647,46 @@ mod config {
             assert_eq!(max_queue_pairs(f(true, true, false), config), 1);
             assert_eq!(max_queue_pairs(f(false, false, true), config), 1);
             assert_eq!(max_queue_pairs(f(false, false, false), config), 1);
+        }
+    }
+
+    #[test]
+    fn pairs_by_vectors() {
+        // Device, vectors, expected.
+        let table = [
+            (4, 0, 4),
+            (4, 1, 4),
+            (4, 2, 4),
+            (4, 3, 1),
+            (4, 4, 1),
+            (4, 5, 2),
+            (4, 8, 3),
+            (4, 9, 4),
+            (4, 10, 4),
+            (4, u32::MAX, 4),
+            (1, 2, 1),
+            (1, 3, 1),
+            (0x8000, 2048, 1023),
+            (0x8000, 65537, 0x8000),
+            (u16::MAX, u32::MAX, u16::MAX),
+        ];
+        for (max, vectors, expected) in table {
+            assert_eq!(
+                pairs_with_vectors(max, vectors),
+                expected,
+                "{max} {vectors}"
+            );
+        }
+        for max in 1..100 {
+            for vectors in 0..300 {
+                let n = pairs_with_vectors(max, vectors);
+                assert!((1..=max).contains(&n));
+                // Each queue of a limited number has its vector, and one pair more wouldn't.
+                if n < max {
+                    assert!(1 + 2 * u32::from(n) <= vectors);
+                    assert!(1 + 2 * (u32::from(n) + 1) > vectors);
+                }
+            }
         }
     }
 
