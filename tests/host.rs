@@ -1728,7 +1728,7 @@ mod hdr {
 }
 
 mod ctrl {
-    use super::pure::ctrl::{self, ack, class, Ack, Backoff};
+    use super::pure::ctrl::{self, ack, class, rx_steps, Ack, Backoff, RxStep};
     use super::{Random, EDGES};
 
     #[test]
@@ -1749,6 +1749,58 @@ mod ctrl {
         assert_eq!((ctrl::MQ_RSS_CONFIG, ctrl::MQ_HASH_CONFIG), (1, 2));
         assert_eq!(ctrl::GUEST_OFFLOADS_SET, 0);
         assert_eq!((ctrl::ACK_OK, ctrl::ACK_ERR), (0, 1));
+    }
+
+    /// What a device lets through: of a unicast and a multicast packet that are in the tables, of such
+    /// that are in none, and of one that only the new tables have.
+    fn accepted(promisc: bool, allmulti: bool, new_table: bool) -> [bool; 5] {
+        [
+            true,
+            true,
+            promisc,
+            promisc || allmulti,
+            promisc || allmulti || new_table,
+        ]
+    }
+
+    #[test]
+    fn receive_modes() {
+        let three = [None, Some(false), Some(true)];
+        let two = [false, true];
+        for was in three.iter().flat_map(|p| three.map(|a| (*p, a))) {
+            for want in two.iter().flat_map(|p| two.map(|a| (*p, a))) {
+                for table in two {
+                    // A device that was told nothing is promiscuous.
+                    let (mut promisc, mut allmulti) =
+                        (was.0.unwrap_or(true), was.1.unwrap_or(false));
+                    let mut new_table = false;
+                    let before = accepted(promisc, allmulti, new_table);
+                    let after = accepted(want.0, want.1, table);
+                    let mut told = (was.0, was.1, !table);
+                    for step in rx_steps(was, want, table) {
+                        match step {
+                            RxStep::Promisc(on) => {
+                                assert_ne!(told.0, Some(on));
+                                (promisc, told.0) = (on, Some(on));
+                            }
+                            RxStep::Allmulti(on) => {
+                                assert_ne!(told.1, Some(on));
+                                (allmulti, told.1) = (on, Some(on));
+                            }
+                            RxStep::Table => {
+                                assert!(!told.2);
+                                (new_table, told.2) = (true, true);
+                            }
+                        }
+                        let now = accepted(promisc, allmulti, new_table);
+                        for ((b, a), now) in before.iter().zip(after).zip(now) {
+                            assert!(now || !b || !a, "{was:?} {want:?} {table}: after {step:?}");
+                        }
+                    }
+                    assert_eq!(told, (Some(want.0), Some(want.1), true));
+                }
+            }
+        }
     }
 
     #[test]
