@@ -175,6 +175,13 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
     let csum = f.has(bit::CSUM);
     let tx = NetFeatures::NONE
         .or_if(csum, NetFeatures::SG.or(NetFeatures::HW_CSUM))
+        // All that there was when this bit was made.
+        .or_if(
+            f.has(bit::GSO),
+            NetFeatures::TSO
+                .or(NetFeatures::TSO6)
+                .or(NetFeatures::TSO_ECN),
+        )
         .or_if(f.has(bit::HOST_TSO4), NetFeatures::TSO)
         .or_if(f.has(bit::HOST_TSO6), NetFeatures::TSO6)
         .or_if(f.has(bit::HOST_ECN), NetFeatures::TSO_ECN)

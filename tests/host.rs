@@ -346,12 +346,13 @@ mod features {
     }
 
     /// Numbers and names, from the specification.
-    const NAMES: [(u32, u32, &str); 43] = [
+    const NAMES: [(u32, u32, &str); 44] = [
         (0, bit::CSUM, "CSUM"),
         (1, bit::GUEST_CSUM, "GUEST_CSUM"),
         (2, bit::CTRL_GUEST_OFFLOADS, "CTRL_GUEST_OFFLOADS"),
         (3, bit::MTU, "MTU"),
         (5, bit::MAC, "MAC"),
+        (6, bit::GSO, "GSO"),
         (7, bit::GUEST_TSO4, "GUEST_TSO4"),
         (8, bit::GUEST_TSO6, "GUEST_TSO6"),
         (9, bit::GUEST_ECN, "GUEST_ECN"),
@@ -460,7 +461,8 @@ mod features {
         assert_eq!(sorted, modern);
 
         let mut legacy: Vec<u32> = sorted.into_iter().filter(|bit| *bit < 32).collect();
-        legacy.push(27);
+        legacy.extend([6, 27]);
+        legacy.sort_unstable();
         let mut sorted = SUPPORTED_LEGACY.to_vec();
         sorted.sort_unstable();
         assert_eq!(sorted, legacy);
@@ -477,7 +479,7 @@ mod features {
         match bit {
             7 | 8 | 10 | 54 | 55 => has(1),
             9 => has(7) || has(8),
-            11 | 12 | 14 | 56 => has(0),
+            6 | 11 | 12 | 14 | 56 => has(0),
             13 | 61 => has(11) || has(12),
             2 | 18 | 19 | 20 | 21 | 22 | 23 | 50 | 52 | 53 | 57 | 60 => has(17),
             51 => has(17) && (has(60) || has(57)),
