@@ -22,5 +22,6 @@
 #include <linux/workqueue.h>
 #include <net/net_failover.h>
 #include <net/netdev_queues.h>
+#include <net/netdev_rx_queue.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>

@@ -34,7 +34,9 @@ use kernel::{
 };
 
 /// Finds all virtqueues in the specification's order (5.1.2): rx0, tx0, rx1, tx1, …, control.
-/// Every pair up to the device's most is set up, because the control queue comes last.
+/// Every pair up to the device's most is set up, because the control queue comes last and the virtio
+/// core numbers those that it is given without a gap. Pairs that can't be used get no interrupt, so no
+/// vector either.
 pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let has_ctrl = info.f.has(bit::CTRL_VQ);
@@ -42,11 +44,12 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
     // Big buffers are lists of pages, which want indirect descriptors; a context word excludes
     // those.
     let ctx = !matches!(info.mode, Mode::Big { .. });
-    for i in 0..info.max_pairs {
+    for i in 0..info.device_pairs {
+        let interrupt = i < info.max_pairs;
         infos.push(
             QueueInfo {
                 name: CString::try_from_fmt(fmt!("input.{i}"))?,
-                interrupt: true,
+                interrupt,
                 ctx,
             },
             GFP_KERNEL,
@@ -54,7 +57,7 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
         infos.push(
             QueueInfo {
                 name: CString::try_from_fmt(fmt!("output.{i}"))?,
-                interrupt: true,
+                interrupt,
                 ctx: false,
             },
             GFP_KERNEL,
@@ -83,7 +86,7 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
     }
     if has_ctrl {
         info.ctrl
-            .attach(VirtqueueSet::take(&set, rx_vq(info.max_pairs))?);
+            .attach(VirtqueueSet::take(&set, rx_vq(info.device_pairs))?);
     }
     info.affinity.lock().set(Some(set));
     Ok(())
@@ -121,7 +124,7 @@ pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     if rss::steers(info) {
         return rss::set_pairs(dev, pairs, rtnl);
     }
-    if info.f.has(bit::MQ) && info.max_pairs > 1 {
+    if info.f.has(bit::MQ) && info.device_pairs > 1 {
         info.ctrl.exec(&info.vdev, &VqPairsSet(pairs))?;
     } else if pairs != 1 {
         return Err(EINVAL);

@@ -45,6 +45,7 @@ use crate::{
         hdr::RxOffloads,
         recovery::ResetLimit, //
     },
+    refill,
     report,
     rss,
     rx,
@@ -138,7 +139,10 @@ pub(crate) struct VirtnetInfo {
     pub(crate) f: Negotiated,
     /// How packets are received.
     pub(crate) mode: rx::Mode,
-    /// Queue pairs that exist.
+    /// Queue pairs that the device has; their number is where the control virtqueue is.
+    pub(crate) device_pairs: u16,
+    /// Queue pairs that can be used: the first ones, each queue with an interrupt of its own unless
+    /// all share one.
     pub(crate) max_pairs: u16,
     /// The control virtqueue.
     #[pin]
@@ -167,20 +171,21 @@ pub(crate) struct VirtnetInfo {
 }
 
 impl VirtnetInfo {
-    /// New private data: no queues, `pairs` to be used.
+    /// New private data: no queues, `pairs` to be used, of the (device's, usable) `most`.
     pub(crate) fn new(
         vdev: DeviceRef,
         f: Negotiated,
         mode: rx::Mode,
         rss: impl PinInit<rss::Rss>,
-        max_pairs: u16,
+        most: (u16, u16),
         pairs: u16,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             vdev,
             f,
             mode,
-            max_pairs,
+            device_pairs: most.0,
+            max_pairs: most.1,
             ctrl <- CtrlVq::new(),
             settings <- kernel::new_mutex!(
                 Settings {
@@ -288,6 +293,10 @@ impl net::Driver for VirtnetInfo {
 
     fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
         report::tx_queue_stats(dev, index, out);
+    }
+
+    fn rx_buffer_size(dev: &Net, index: u16) -> u32 {
+        refill::buffer_size(dev, index)
     }
 
     fn config_work(dev: &Net) {

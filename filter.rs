@@ -24,9 +24,15 @@ use crate::{
         device::Features as NetFeatures,
         Rtnl, //
     },
-    pure::features::{
-        bit,
-        offload_bit, //
+    pure::{
+        ctrl::{
+            rx_steps,
+            RxStep, //
+        },
+        features::{
+            bit,
+            offload_bit, //
+        }, //
     },
     sync::errno::eopnotsupp, //
 };
@@ -110,17 +116,21 @@ pub(crate) fn set_rx_mode(
             f.table.as_ref().is_some_and(|t| t[..] == table[..]),
         )
     };
-    if was_promisc != Some(promisc) {
-        info.ctrl.exec(&info.vdev, &RxPromisc(promisc))?;
-        info.settings.lock().filter.promisc = Some(promisc);
-    }
-    if was_allmulti != Some(allmulti) {
-        info.ctrl.exec(&info.vdev, &RxAllmulti(allmulti))?;
-        info.settings.lock().filter.allmulti = Some(allmulti);
-    }
-    if !same {
-        info.ctrl.exec(&info.vdev, &MacTableSet(&table))?;
-        info.settings.lock().filter.table = Some(table);
+    for step in rx_steps((was_promisc, was_allmulti), (promisc, allmulti), !same) {
+        match step {
+            RxStep::Promisc(on) => {
+                info.ctrl.exec(&info.vdev, &RxPromisc(on))?;
+                info.settings.lock().filter.promisc = Some(on);
+            }
+            RxStep::Allmulti(on) => {
+                info.ctrl.exec(&info.vdev, &RxAllmulti(on))?;
+                info.settings.lock().filter.allmulti = Some(on);
+            }
+            RxStep::Table => {
+                info.ctrl.exec(&info.vdev, &MacTableSet(&table))?;
+                info.settings.lock().filter.table = Some(core::mem::take(&mut table));
+            }
+        }
     }
     Ok(())
 }

@@ -22,6 +22,7 @@
 #include <linux/workqueue.h>
 #include <net/gro.h>
 #include <net/netdev_queues.h>
+#include <net/netdev_rx_queue.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 
@@ -143,7 +144,16 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct net_device, vlan_features),
 	LAYOUT_AT(struct net_device, min_mtu),
 	LAYOUT_AT(struct net_device, max_mtu),
+	LAYOUT_AT(struct net_device, sysfs_rx_queue_group),
 	LAYOUT_AT(struct net_device, priv),
+	LAYOUT_SIZE(struct attribute),
+	LAYOUT_AT(struct attribute, mode),
+	LAYOUT_SIZE(struct attribute_group),
+	LAYOUT_AT(struct attribute_group, bin_attrs),
+	LAYOUT_SIZE(struct rx_queue_attribute),
+	LAYOUT_AT(struct rx_queue_attribute, show),
+	LAYOUT_SIZE(struct netdev_rx_queue),
+	LAYOUT_AT(struct netdev_rx_queue, dev),
 	LAYOUT_SIZE(struct dim),
 	LAYOUT_AT(struct dim, work),
 	LAYOUT_AT(struct dim, profile_ix),
@@ -280,6 +290,27 @@ bool vnm_helper_irq_affinity_is(int irq, const struct cpumask *mask)
 int vnm_helper_pci_irq_of(struct device *dev, unsigned int nr)
 {
 	return dev && dev_is_pci(dev) ? pci_irq_vector(to_pci_dev(dev), nr) : -ENODEV;
+}
+
+/*
+ * How many MSI-X vectors, of @want, the PCI function @dev gets; 0 if it is none, or has its vectors
+ * already.  The only way to know is to allocate them, which find_vqs does for itself later.
+ */
+unsigned int vnm_helper_pci_vectors(struct device *dev, unsigned int want)
+{
+	struct pci_dev *pdev;
+	int n;
+
+	if (!dev || !dev_is_pci(dev))
+		return 0;
+	pdev = to_pci_dev(dev);
+	if (pdev->msix_enabled || pdev->msi_enabled)
+		return 0;
+	n = pci_alloc_irq_vectors(pdev, 1, want, PCI_IRQ_MSIX);
+	if (n <= 0)
+		return 0;
+	pci_free_irq_vectors(pdev);
+	return n;
 }
 
 bool vnm_helper_pci_msix_enabled(struct device *dev)
@@ -740,6 +771,17 @@ void vnm_helper_netdev_refresh_rx_mode(struct net_device *dev)
 
 	if (!dev_mc_add(dev, all_hosts))
 		dev_mc_del(dev, all_hosts);
+}
+
+unsigned int vnm_helper_netdev_rx_queue_index(struct netdev_rx_queue *queue)
+{
+	return get_netdev_rx_queue_index(queue);
+}
+
+/* @buf is what sysfs gives to a show function */
+ssize_t vnm_helper_sysfs_emit_u32(char *buf, u32 v)
+{
+	return sysfs_emit(buf, "%u\n", v);
 }
 
 bool vnm_helper_netif_running(const struct net_device *dev)

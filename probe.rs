@@ -31,7 +31,8 @@ use crate::{
             check_mtu,
             default_pairs,
             mac_usable,
-            max_queue_pairs, //
+            max_queue_pairs,
+            pairs_with_vectors, //
         },
         features::{
             self,
@@ -174,6 +175,13 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
     let csum = f.has(bit::CSUM);
     let tx = NetFeatures::NONE
         .or_if(csum, NetFeatures::SG.or(NetFeatures::HW_CSUM))
+        // All that there was when this bit was made.
+        .or_if(
+            f.has(bit::GSO),
+            NetFeatures::TSO
+                .or(NetFeatures::TSO6)
+                .or(NetFeatures::TSO_ECN),
+        )
         .or_if(f.has(bit::HOST_TSO4), NetFeatures::TSO)
         .or_if(f.has(bit::HOST_TSO6), NetFeatures::TSO6)
         .or_if(f.has(bit::HOST_ECN), NetFeatures::TSO_ECN)
@@ -229,7 +237,15 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     } else {
         1
     };
-    let max_pairs = max_queue_pairs(f.all, config_pairs);
+    let device_pairs = max_queue_pairs(f.all, config_pairs);
+    let vectors = dev.vectors(u32::from(device_pairs).saturating_mul(2).saturating_add(1));
+    let max_pairs = pairs_with_vectors(device_pairs, vectors);
+    if max_pairs < device_pairs {
+        dev_warn!(
+            dev.dev(),
+            "{vectors} interrupt vectors are enough for {max_pairs} of {device_pairs} queue pairs\n"
+        );
+    }
     let pairs = default_pairs(max_pairs, num_online_cpus(), params::queue_pairs());
     let mtu = if f.has(bit::MTU) {
         // It was fine in `validate`; a device that has changed it since is not believed.
@@ -260,13 +276,21 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
         moderation: coalesce::per_queue(&f),
+        rx_buffer_size: matches!(mode, Mode::Mergeable),
     };
     let rss = Rss::new(rss::caps(dev, f.all)?, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(
         dev,
         max_pairs,
         &setup,
-        VirtnetInfo::new(DeviceRef::from(dev), f, mode, rss, max_pairs, pairs),
+        VirtnetInfo::new(
+            DeviceRef::from(dev),
+            f,
+            mode,
+            rss,
+            (device_pairs, max_pairs),
+            pairs,
+        ),
         |_| {
             Ok(PairInit {
                 tx: SendQueue::new(),

@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    device::VirtnetInfo,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
     net::{
         page_pool::{
             Context,
@@ -17,6 +20,7 @@ use crate::{
         },
         queue::NapiRef, //
     },
+    open::rx_vq,
     pure::rx::{
         mergeable_shape,
         min_buf_len,
@@ -32,6 +36,7 @@ use crate::{
         BIG_PAGES, //
     }, //
 };
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// An Ethernet frame with a VLAN tag, without its checksum, in bytes.
@@ -54,13 +59,35 @@ pub(crate) fn big_pages_max(hdr_len: u32) -> u32 {
     big_pages(MAX_PACKET, hdr_len)
 }
 
+/// The least that a mergeable buffer holds besides the header, on a ring of `size` descriptors.
+fn min_len(info: &VirtnetInfo, size: u32) -> u32 {
+    min_buf_len(size, MAX_PACKET, info.f.hdr_len).max(GOOD_PACKET_LEN)
+}
+
+/// Bytes, header included, of the mergeable buffers that are posted on queue `index` now. Any context
+/// that may sleep.
+pub(crate) fn buffer_size(dev: &Net, index: u16) -> u32 {
+    let info = dev.data();
+    let last = dev
+        .pair(index)
+        .map_or(0, |p| p.rx.shared().buffer_size.load(Ordering::Relaxed));
+    if last != 0 {
+        return last;
+    }
+    // None yet: those of the first fill.
+    let size = info.set().map_or(0, |set| set.size(rx_vq(index)));
+    let (min, hdr_len) = (min_len(info, size), info.f.hdr_len);
+    mergeable_shape(GOOD_PACKET_LEN, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE)
+        .map_or(0, BufShape::posted)
+}
+
 /// Prepares a queue at rest: pool, spare lists, least buffer size. Process context.
 pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<'_>) -> Result {
     let Some(size) = rq.vq.as_ref().map(|vq| vq.size()) else {
         return Err(ENODEV);
     };
     crate::sync::fail::point()?;
-    rq.min_len = min_buf_len(size, MAX_PACKET, info.f.hdr_len).max(GOOD_PACKET_LEN);
+    rq.min_len = min_len(info, size);
     if rq.pool.is_none() {
         rq.pool = Some(PagePool::new(napi, size)?);
     }
@@ -99,6 +126,8 @@ pub(crate) fn refill(
             let hdr_len = info.f.hdr_len;
             let avg = rq.avg.read();
             let shape = mergeable_shape(avg, rq.min_len, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
+            let offered = shape.map_or(0, BufShape::posted);
+            stats.buffer_size.store(offered, Ordering::Relaxed);
             post_frags(rq, free, shape, context)
         }
         Mode::Small => {

@@ -5,13 +5,18 @@
 #![forbid(unsafe_code)]
 
 use crate::sync::counter::Counter;
+use core::sync::atomic::AtomicU32;
 
 macro_rules! stats {
-    ($(#[$doc:meta])* $t:ident { $($(#[$fdoc:meta])* $field:ident,)* }) => {
+    (
+        $(#[$doc:meta])* $t:ident { $($(#[$fdoc:meta])* $field:ident,)* }
+        $(beside { $($(#[$bdoc:meta])* $beside:ident: $bt:ident,)* })?
+    ) => {
         $(#[$doc])*
         #[repr(align(64))]
         pub(crate) struct $t {
             $($(#[$fdoc])* pub(crate) $field: Counter,)*
+            $($($(#[$bdoc])* pub(crate) $beside: $bt,)*)?
         }
 
         impl $t {
@@ -20,7 +25,10 @@ macro_rules! stats {
 
             /// All zero.
             pub(crate) const fn new() -> Self {
-                Self { $($field: Counter::new(),)* }
+                Self {
+                    $($field: Counter::new(),)*
+                    $($($beside: $bt::new(0),)*)?
+                }
             }
 
             /// Values, in the order of [`Self::NAMES`].
@@ -60,6 +68,10 @@ stats! {
         gso_packets,
         /// Their bytes.
         gso_bytes,
+    }
+    beside {
+        /// Bytes, header included, of the mergeable buffers posted last; 0 if there were none yet.
+        buffer_size: AtomicU32,
     }
 }
 

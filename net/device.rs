@@ -134,6 +134,8 @@ pub(crate) struct Setup {
     pub(crate) unicast_filter: bool,
     /// There are profiles of interrupt moderation ([`super::dim`]).
     pub(crate) moderation: bool,
+    /// Each receive queue has `virtio_net/mergeable_rx_buffer_size` in sysfs.
+    pub(crate) rx_buffer_size: bool,
 }
 
 /// The private area of the `net_device`.
@@ -459,6 +461,9 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             (*d).netdev_ops = ops::table::<T>();
             (*d).stat_ops = ops::stat_table::<T>();
             (*d).ethtool_ops = ethtool::table::<T>().cast();
+            if setup.rx_buffer_size {
+                (*d).sysfs_rx_queue_group = ops::rx_queue_group::<T>();
+            }
             (*d).features = setup.features.0;
             (*d).hw_features = setup.hw_features.0;
             (*d).hw_enc_features |= setup.enc_features.0;

@@ -99,6 +99,10 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// `netdev_stat_ops`: counters of TX queue `index`. RTNL held.
     fn tx_queue_stats(dev: &NetDevice<Self>, index: u16, out: &mut TxQueueStats<'_>);
 
+    /// Bytes of the buffers of RX queue `index`, for sysfs ([`super::device::Setup::rx_buffer_size`]).
+    /// Process context, no lock held.
+    fn rx_buffer_size(dev: &NetDevice<Self>, index: u16) -> u32;
+
     /// The config work runs: the device's configuration changed. Process context.
     fn config_work(dev: &NetDevice<Self>);
 

@@ -30,8 +30,13 @@ macro_rules! layout {
 const LAYOUT: &[(&str, usize)] = layout! {
     net_device {
         netdev_ops, mtu, needed_headroom, flags, features, real_num_rx_queues, dev_addr,
-        stat_ops, ethtool_ops, hw_features, vlan_features, min_mtu, max_mtu, priv_
+        stat_ops, ethtool_ops, hw_features, vlan_features, min_mtu, max_mtu,
+        sysfs_rx_queue_group, priv_
     }
+    attribute { mode }
+    attribute_group { bin_attrs }
+    rx_queue_attribute { show }
+    netdev_rx_queue { dev }
     dim { work, profile_ix, tune_state, tired }
     net_device_ops { ndo_start_xmit, ndo_set_rx_mode_async, ndo_get_stats64, ndo_set_features }
     netdev_stat_ops { get_base_stats }

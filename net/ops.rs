@@ -27,7 +27,8 @@ use crate::{
 use core::{
     ffi::{
         c_int,
-        c_void, //
+        c_void,
+        CStr, //
     },
     marker::PhantomData,
     ptr::NonNull, //
@@ -41,6 +42,15 @@ use kernel::{
 
 struct Ops<T>(PhantomData<T>);
 
+/// A file in sysfs that everybody may read.
+const fn readable(name: &'static CStr) -> bindings::attribute {
+    // A kernel with lockdep has more fields.
+    let mut attr: bindings::attribute = pin_init::zeroed();
+    attr.name = name.as_ptr().cast();
+    attr.mode = 0o444;
+    attr
+}
+
 /// The function table for `T`.
 pub(super) fn table<T: Driver>() -> *const bindings::net_device_ops {
     const { &Ops::<T>::TABLE }
@@ -49,6 +59,11 @@ pub(super) fn table<T: Driver>() -> *const bindings::net_device_ops {
 /// The statistics table for `T`.
 pub(super) fn stat_table<T: Driver>() -> *const bindings::netdev_stat_ops {
     const { &Ops::<T>::STATS }
+}
+
+/// What each receive queue has in sysfs.
+pub(super) fn rx_queue_group<T: Driver>() -> *const bindings::attribute_group {
+    const { &Ops::<T>::RX_GROUP }
 }
 
 impl<T: Driver> Ops<T> {
@@ -75,6 +90,47 @@ impl<T: Driver> Ops<T> {
         get_queue_stats_tx: Some(Self::tx_stats),
         get_base_stats: Some(Self::base_stats),
     };
+
+    const RX_BUFFER_SIZE: &'static bindings::rx_queue_attribute = &bindings::rx_queue_attribute {
+        attr: readable(c"mergeable_rx_buffer_size"),
+        show: Some(Self::rx_buffer_size),
+        store: None,
+    };
+
+    // The attribute is the first field. sysfs doesn't write to what it gets.
+    const RX_ATTRS: &'static [*mut bindings::attribute; 2] = &[
+        core::ptr::from_ref(Self::RX_BUFFER_SIZE)
+            .cast::<bindings::attribute>()
+            .cast_mut(),
+        core::ptr::null_mut(),
+    ];
+
+    const RX_GROUP: bindings::attribute_group = bindings::attribute_group {
+        name: c"virtio_net".as_ptr().cast(),
+        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+            attrs: core::ptr::from_ref(Self::RX_ATTRS).cast_mut().cast(),
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a receive queue of a device of this driver.
+    unsafe extern "C" fn rx_buffer_size(
+        queue: *mut bindings::netdev_rx_queue,
+        buf: *mut kernel::ffi::c_char,
+    ) -> isize {
+        // SAFETY: The queue is valid; its directory goes before the device does.
+        let (dev, index) = unsafe {
+            (
+                Self::dev((*queue).dev),
+                bindings::netdev_rx_queue_index(queue),
+            )
+        };
+        let size = u16::try_from(index).map_or(0, |i| T::rx_buffer_size(dev, i));
+        // SAFETY: sysfs gives a page.
+        unsafe { bindings::sysfs_emit_u32(buf, size) }
+    }
 
     /// # Safety
     ///

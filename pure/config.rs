@@ -25,6 +25,18 @@ pub(crate) fn max_queue_pairs(f: Features, config: u16) -> u16 {
     }
 }
 
+/// Returns how many of `max` queue pairs can be used on a device with `vectors` MSI-X vectors.
+///
+/// The first vector is for the configuration, and the two queues of a pair have one each: as many
+/// pairs as get theirs. With fewer than three vectors it is `max`: all queues share one then, or the
+/// interrupt line.
+pub(crate) fn pairs_with_vectors(max: u16, vectors: u32) -> u16 {
+    match vectors.saturating_sub(1) / 2 {
+        0 => max,
+        n => u16::try_from(n).unwrap_or(u16::MAX).min(max),
+    }
+}
+
 /// Returns the number of queue pairs to use at first, at least 1.
 ///
 /// `max` is what the device has, `param` what the administrator asked for: 0 for one pair for each

@@ -92,6 +92,40 @@ pub(crate) fn ack(byte: u8, used_len: u32, reply_len: u32) -> Ack {
     }
 }
 
+/// A command that changes what the device receives (5.1.6.5.1, 5.1.6.5.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RxStep {
+    /// Promiscuous mode on or off.
+    Promisc(bool),
+    /// All multicast packets or not.
+    Allmulti(bool),
+    /// The tables of addresses.
+    Table,
+}
+
+/// The commands that lead from one receive mode to another, in an order in which no packet is missed
+/// that is wanted before and after: what lets more through comes first, what lets less through last.
+///
+/// `was` and `want` are promiscuous and all-multicast mode; what it was may be unknown, as after a
+/// reset, when devices let everything through. `table` tells whether the tables are others now.
+pub(crate) fn rx_steps(
+    was: (Option<bool>, Option<bool>),
+    want: (bool, bool),
+    table: bool,
+) -> impl Iterator<Item = RxStep> {
+    let promisc = (was.0 != Some(want.0)).then_some(RxStep::Promisc(want.0));
+    let allmulti = (was.1 != Some(want.1)).then_some(RxStep::Allmulti(want.1));
+    [
+        promisc.filter(|_| want.0),
+        allmulti.filter(|_| want.1),
+        table.then_some(RxStep::Table),
+        allmulti.filter(|_| !want.1),
+        promisc.filter(|_| !want.0),
+    ]
+    .into_iter()
+    .flatten()
+}
+
 /// How long to sleep between looks at the control virtqueue: 20 µs at first, doubling up to
 /// 1000 µs, until a deadline.
 ///

@@ -17,6 +17,8 @@ pub(crate) mod bit {
     pub(crate) const MTU: u32 = 3;
     /// The device has a MAC address.
     pub(crate) const MAC: u32 = 5;
+    /// The device handles packets of any segmentation type that there was (legacy devices).
+    pub(crate) const GSO: u32 = 6;
     /// The driver can receive TSOv4.
     pub(crate) const GUEST_TSO4: u32 = 7;
     /// The driver can receive TSOv6.
@@ -201,8 +203,8 @@ pub(crate) const SUPPORTED: [u32; 36] = [
 /// The features that the driver asks for on a legacy device.
 ///
 /// Those of [`SUPPORTED`] that fit into the 32 feature bits of the legacy interface,
-/// and `ANY_LAYOUT`, which only exists there.
-pub(crate) const SUPPORTED_LEGACY: [u32; 22] = [
+/// and `GSO` and `ANY_LAYOUT`, which only exist there.
+pub(crate) const SUPPORTED_LEGACY: [u32; 23] = [
     bit::CSUM,
     bit::GUEST_CSUM,
     bit::CTRL_GUEST_OFFLOADS,
@@ -224,6 +226,7 @@ pub(crate) const SUPPORTED_LEGACY: [u32; 22] = [
     bit::GUEST_ANNOUNCE,
     bit::MQ,
     bit::CTRL_MAC_ADDR,
+    bit::GSO,
     bit::ANY_LAYOUT,
 ];
 
@@ -240,6 +243,7 @@ const REQUIREMENTS: &[(u32, &[u32])] = &[
     (bit::GUEST_USO4, &[bit::GUEST_CSUM]),
     (bit::GUEST_USO6, &[bit::GUEST_CSUM]),
     (bit::GUEST_ECN, &[bit::GUEST_TSO4, bit::GUEST_TSO6]),
+    (bit::GSO, &[bit::CSUM]),
     (bit::HOST_TSO4, &[bit::CSUM]),
     (bit::HOST_TSO6, &[bit::CSUM]),
     (bit::HOST_UFO, &[bit::CSUM]),
@@ -320,6 +324,7 @@ pub(crate) const fn name(bit: u32) -> &'static str {
         bit::CTRL_GUEST_OFFLOADS => "CTRL_GUEST_OFFLOADS",
         bit::MTU => "MTU",
         bit::MAC => "MAC",
+        bit::GSO => "GSO",
         bit::GUEST_TSO4 => "GUEST_TSO4",
         bit::GUEST_TSO6 => "GUEST_TSO6",
         bit::GUEST_ECN => "GUEST_ECN",

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 MB=${MB:-10}
-plan 9
+plan 10
 reach
 
 # "4 of 4 queue pairs, mergeable mode", of the last binding
@@ -82,6 +82,24 @@ else
 	[ "$m" = 1500 ] || bad "the MTU is $m"
 	[ "$max_mtu" -ge 1500 ] || bad "the largest MTU is $max_mtu"
 	verdict "the MTU is 1500, at most $max_mtu"
+fi
+
+# What a mergeable buffer offers to the device, as the in-tree driver shows it: one value for each receive queue.
+bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
+files=("/sys/class/net/$NETIF/queues/"rx-*/virtio_net/mergeable_rx_buffer_size)
+begin
+if [ "${bits:15:1}" = 1 ]; then
+	[ "${#files[@]}" = "$(pairs)" ] || bad "${#files[@]} files for $(pairs) queues"
+	for f in "${files[@]}"; do
+		n=$(cat "$f")
+		# No less than a frame; no more than a page.
+		[[ $n =~ ^[0-9]+$ ]] && [ "$n" -ge 1518 ] && [ "$n" -le 4096 ] || bad "$f: $n"
+	done
+	note "mergeable_rx_buffer_size: $(cat "${files[@]}" | tr '\n' ' ')"
+	verdict "mergeable_rx_buffer_size: one for each queue"
+else
+	[ ! -e "${files[0]}" ] || bad "${files[0]} without mergeable buffers"
+	verdict "mergeable_rx_buffer_size: only with mergeable buffers"
 fi
 
 begin

@@ -346,12 +346,13 @@ mod features {
     }
 
     /// Numbers and names, from the specification.
-    const NAMES: [(u32, u32, &str); 43] = [
+    const NAMES: [(u32, u32, &str); 44] = [
         (0, bit::CSUM, "CSUM"),
         (1, bit::GUEST_CSUM, "GUEST_CSUM"),
         (2, bit::CTRL_GUEST_OFFLOADS, "CTRL_GUEST_OFFLOADS"),
         (3, bit::MTU, "MTU"),
         (5, bit::MAC, "MAC"),
+        (6, bit::GSO, "GSO"),
         (7, bit::GUEST_TSO4, "GUEST_TSO4"),
         (8, bit::GUEST_TSO6, "GUEST_TSO6"),
         (9, bit::GUEST_ECN, "GUEST_ECN"),
@@ -460,7 +461,8 @@ mod features {
         assert_eq!(sorted, modern);
 
         let mut legacy: Vec<u32> = sorted.into_iter().filter(|bit| *bit < 32).collect();
-        legacy.push(27);
+        legacy.extend([6, 27]);
+        legacy.sort_unstable();
         let mut sorted = SUPPORTED_LEGACY.to_vec();
         sorted.sort_unstable();
         assert_eq!(sorted, legacy);
@@ -477,7 +479,7 @@ mod features {
         match bit {
             7 | 8 | 10 | 54 | 55 => has(1),
             9 => has(7) || has(8),
-            11 | 12 | 14 | 56 => has(0),
+            6 | 11 | 12 | 14 | 56 => has(0),
             13 | 61 => has(11) || has(12),
             2 | 18 | 19 | 20 | 21 | 22 | 23 | 50 | 52 | 53 | 57 | 60 => has(17),
             51 => has(17) && (has(60) || has(57)),
@@ -619,7 +621,8 @@ mod features {
 
 mod config {
     use super::pure::config::{
-        check_mtu, default_pairs, link_settings, mac_usable, max_queue_pairs, LinkSettings,
+        check_mtu, default_pairs, link_settings, mac_usable, max_queue_pairs, pairs_with_vectors,
+        LinkSettings,
     };
     use super::pure::features::{bit, Features};
     use super::EDGES;
@@ -646,6 +649,46 @@ mod config {
             assert_eq!(max_queue_pairs(f(true, true, false), config), 1);
             assert_eq!(max_queue_pairs(f(false, false, true), config), 1);
             assert_eq!(max_queue_pairs(f(false, false, false), config), 1);
+        }
+    }
+
+    #[test]
+    fn pairs_by_vectors() {
+        // Device, vectors, expected.
+        let table = [
+            (4, 0, 4),
+            (4, 1, 4),
+            (4, 2, 4),
+            (4, 3, 1),
+            (4, 4, 1),
+            (4, 5, 2),
+            (4, 8, 3),
+            (4, 9, 4),
+            (4, 10, 4),
+            (4, u32::MAX, 4),
+            (1, 2, 1),
+            (1, 3, 1),
+            (0x8000, 2048, 1023),
+            (0x8000, 65537, 0x8000),
+            (u16::MAX, u32::MAX, u16::MAX),
+        ];
+        for (max, vectors, expected) in table {
+            assert_eq!(
+                pairs_with_vectors(max, vectors),
+                expected,
+                "{max} {vectors}"
+            );
+        }
+        for max in 1..100 {
+            for vectors in 0..300 {
+                let n = pairs_with_vectors(max, vectors);
+                assert!((1..=max).contains(&n));
+                // Each queue of a limited number has its vector, and one pair more wouldn't.
+                if n < max {
+                    assert!(1 + 2 * u32::from(n) <= vectors);
+                    assert!(1 + 2 * (u32::from(n) + 1) > vectors);
+                }
+            }
         }
     }
 
@@ -1687,7 +1730,7 @@ mod hdr {
 }
 
 mod ctrl {
-    use super::pure::ctrl::{self, ack, class, Ack, Backoff};
+    use super::pure::ctrl::{self, ack, class, rx_steps, Ack, Backoff, RxStep};
     use super::{Random, EDGES};
 
     #[test]
@@ -1708,6 +1751,58 @@ mod ctrl {
         assert_eq!((ctrl::MQ_RSS_CONFIG, ctrl::MQ_HASH_CONFIG), (1, 2));
         assert_eq!(ctrl::GUEST_OFFLOADS_SET, 0);
         assert_eq!((ctrl::ACK_OK, ctrl::ACK_ERR), (0, 1));
+    }
+
+    /// What a device lets through: of a unicast and a multicast packet that are in the tables, of such
+    /// that are in none, and of one that only the new tables have.
+    fn accepted(promisc: bool, allmulti: bool, new_table: bool) -> [bool; 5] {
+        [
+            true,
+            true,
+            promisc,
+            promisc || allmulti,
+            promisc || allmulti || new_table,
+        ]
+    }
+
+    #[test]
+    fn receive_modes() {
+        let three = [None, Some(false), Some(true)];
+        let two = [false, true];
+        for was in three.iter().flat_map(|p| three.map(|a| (*p, a))) {
+            for want in two.iter().flat_map(|p| two.map(|a| (*p, a))) {
+                for table in two {
+                    // A device that was told nothing is promiscuous.
+                    let (mut promisc, mut allmulti) =
+                        (was.0.unwrap_or(true), was.1.unwrap_or(false));
+                    let mut new_table = false;
+                    let before = accepted(promisc, allmulti, new_table);
+                    let after = accepted(want.0, want.1, table);
+                    let mut told = (was.0, was.1, !table);
+                    for step in rx_steps(was, want, table) {
+                        match step {
+                            RxStep::Promisc(on) => {
+                                assert_ne!(told.0, Some(on));
+                                (promisc, told.0) = (on, Some(on));
+                            }
+                            RxStep::Allmulti(on) => {
+                                assert_ne!(told.1, Some(on));
+                                (allmulti, told.1) = (on, Some(on));
+                            }
+                            RxStep::Table => {
+                                assert!(!told.2);
+                                (new_table, told.2) = (true, true);
+                            }
+                        }
+                        let now = accepted(promisc, allmulti, new_table);
+                        for ((b, a), now) in before.iter().zip(after).zip(now) {
+                            assert!(now || !b || !a, "{was:?} {want:?} {table}: after {step:?}");
+                        }
+                    }
+                    assert_eq!(told, (Some(want.0), Some(want.1), true));
+                }
+            }
+        }
     }
 
     #[test]

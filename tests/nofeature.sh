@@ -19,12 +19,24 @@ lacking=
 has $CTRL_VQ || lacking+=" CTRL_VQ"
 has $MQ || lacking+=" MQ"
 irq_per_queue || lacking+=" vectors"
+# Each queue has a vector of its own, if that takes fewer pairs; with fewer than three vectors all queues share.
+want=${QUEUES:-$max} vectors=
+[[ ,$FEATURES, =~ ,vectors=([0-9]+), ]] && vectors=${BASH_REMATCH[1]}
+if ours && [ "$vectors" ] && [ "$vectors" -ge 3 ]; then
+	[ $(((vectors - 1) / 2)) -ge "$want" ] || want=$(((vectors - 1) / 2))
+fi
 note "lacking:${lacking:- nothing}"
 
 begin
 if has $MQ && has $CTRL_VQ; then
-	[ "$max" = "${QUEUES:-$max}" ] || bad "at most $max pairs, the device has $QUEUES"
-	verdict "all $max pairs can be used"
+	[ "$max" = "$want" ] || bad "at most $max pairs, not $want: the device has ${QUEUES:-?} pairs and ${vectors:-?} vectors"
+	if [ "$vectors" ] && ours; then
+		own=no
+		irq_per_queue && own=yes
+		[ "$own" = "$([ "$vectors" -ge 3 ] && echo yes || echo no)" ] || bad "$vectors vectors, an interrupt for each queue: $own"
+		[ "$own" = no ] || [ -z "$(irq_of "input.$max")$(irq_of "output.$max")" ] || bad "pair $max can't be used and has interrupts"
+	fi
+	verdict "$max pairs can be used"
 else
 	[ "$max" = 1 ] || bad "at most $max pairs without$lacking"
 	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs in use"

@@ -138,6 +138,14 @@ impl Device {
         unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
     }
 
+    /// How many interrupt vectors the device can have, at most `want`; 0 where the transport has none
+    /// to give to single queues. Only while it has no virtqueues. Process context.
+    pub(crate) fn vectors(&self, want: u32) -> u32 {
+        // SAFETY: The parent lives as long as the device; the helper checks its bus, and leaves the
+        // vectors alone if there are any.
+        unsafe { bindings::pci_vectors(self.parent(), want) }
+    }
+
     /// Where the device sits, as its transport names it.
     pub(crate) fn bus_info(&self) -> &[u8] {
         // SAFETY: The transport returns a string that lives as long as its device.
