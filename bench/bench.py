@@ -395,6 +395,20 @@ def collect(conf, jobs, results, args, pinned):
     return out
 
 
+def added(old, new):
+    """Results with those of `new` in the place of the same ones of `old`."""
+    for name, variant in old["variants"].items():
+        cells = {c["name"]: c for c in new["variants"].get(name, {"cells": []})["cells"]}
+        for i, c in enumerate(variant["cells"]):
+            if fresh := cells.pop(c["name"], None):
+                for side in ("c", "r"):
+                    fresh[side]["truesize"] = fresh[side]["truesize"] or c[side]["truesize"]
+                variant["cells"][i] = fresh
+        variant["cells"] += cells.values()
+    return old | {k: v for k, v in new.items() if v and k not in ("variants", "method")} | {
+        "variants": new["variants"] | old["variants"], "method": old["method"]}
+
+
 def pinnable():
     """Two cores and the right to real-time scheduling."""
     try:
@@ -456,8 +470,7 @@ def main():
     path = pathlib.Path(args.results) if args.results else HERE / "results" / default
     path.parent.mkdir(parents=True, exist_ok=True)
     if args.add and path.exists():
-        old = json.loads(path.read_text())
-        data = old | {k: v for k, v in data.items() if v} | {"variants": old["variants"] | data["variants"]}
+        data = added(json.loads(path.read_text()), data)
     path.write_text(json.dumps(data, indent=1) + "\n")
     if args.functions:
         functions(data)
