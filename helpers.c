@@ -329,6 +329,26 @@ int vnm_helper_virtqueue_add_inbuf_one(struct virtqueue *vq, void *va, unsigned 
 	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
 }
 
+/*
+ * The same for a piece of a page-pool page.  Its pool has mapped it, for @dev, which has to be the
+ * queue's (virtqueue_dma_dev).
+ */
+int vnm_helper_virtqueue_add_inbuf_mapped(struct virtqueue *vq, const struct device *dev, void *va,
+					  unsigned int len, void *data, void *ctx, gfp_t gfp)
+{
+	struct page *page = virt_to_head_page(va);
+	const struct page_pool *pool = pp_page_to_nmdesc(page)->pp;
+	struct scatterlist sg;
+
+	if (unlikely(!pool->dma_map || pool->p.dev != dev))
+		return -EINVAL;
+	sg.page_link = SG_END;
+	sg.length = len;
+	sg_dma_address(&sg) = page_pool_get_dma_addr(page) + (va - page_address(page));
+	sg_dma_len(&sg) = len;
+	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
+}
+
 void vnm_helper_sg_table_init(struct scatterlist *sg, unsigned int nents)
 {
 	sg_init_table(sg, nents);
@@ -550,6 +570,23 @@ void vnm_helper_skb_append_frag_list(struct sk_buff *head, struct sk_buff *last,
 }
 
 /* --- page pool --- */
+
+/* The pool of these parameters maps its pages for @dev, to be written by it */
+void vnm_helper_page_pool_map_for(struct page_pool_params *params, struct device *dev)
+{
+	params->flags |= PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV;
+	params->dev = dev;
+	params->dma_dir = DMA_FROM_DEVICE;
+	params->max_len = PAGE_SIZE;
+}
+
+/* What the device wrote to @len bytes from @va on, in a page of a pool that maps, can be read */
+void vnm_helper_page_pool_sync_for_cpu(const void *va, unsigned int len)
+{
+	struct page *page = virt_to_head_page(va);
+
+	page_pool_dma_sync_for_cpu(pp_page_to_nmdesc(page)->pp, page, va - page_address(page), len);
+}
 
 void *vnm_helper_page_pool_alloc_half(struct page_pool *pool, gfp_t gfp)
 {

@@ -89,7 +89,10 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
     crate::sync::fail::point()?;
     rq.min_len = min_len(info, size);
     if rq.pool.is_none() {
-        rq.pool = Some(PagePool::new(napi, size)?);
+        // Lists of pages are mapped by the virtio core, a page at a time.
+        let dma = rq.vq.as_ref().and_then(|vq| vq.dma_dev());
+        let dma = dma.filter(|_| !matches!(info.mode, Mode::Big { .. }));
+        rq.pool = Some(PagePool::new(napi, size, dma)?);
     }
     if let Mode::Big { .. } = info.mode {
         let want = usize::try_from(size)?;

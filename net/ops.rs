@@ -46,7 +46,7 @@ struct Ops<T>(PhantomData<T>);
 const fn readable(name: &'static CStr) -> bindings::attribute {
     // A kernel with lockdep has more fields.
     let mut attr: bindings::attribute = pin_init::zeroed();
-    attr.name = name.as_ptr().cast();
+    attr.name = name.to_bytes_with_nul().as_ptr().cast();
     attr.mode = 0o444;
     attr
 }
@@ -106,7 +106,7 @@ impl<T: Driver> Ops<T> {
     ];
 
     const RX_GROUP: bindings::attribute_group = bindings::attribute_group {
-        name: c"virtio_net".as_ptr().cast(),
+        name: c"virtio_net".to_bytes_with_nul().as_ptr().cast(),
         __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
             attrs: core::ptr::from_ref(Self::RX_ATTRS).cast_mut().cast(),
         },

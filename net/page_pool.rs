@@ -8,6 +8,7 @@ use super::{
 };
 use crate::bindings;
 use core::{
+    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
@@ -83,6 +84,27 @@ impl FragSize {
     }
 }
 
+/// A device that pages can be mapped for.
+///
+/// # Invariants
+///
+/// The pointer is to a device that is alive during `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct DmaDev<'a>(
+    NonNull<kernel::bindings::device>,
+    PhantomData<&'a kernel::device::Device>,
+);
+
+impl DmaDev<'_> {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    pub(crate) unsafe fn from_raw(dev: NonNull<kernel::bindings::device>) -> Self {
+        // INVARIANT: By this function's contract.
+        Self(dev, PhantomData)
+    }
+}
+
 /// A page pool, one per receive queue.
 ///
 /// # Invariants
@@ -97,9 +119,9 @@ pub(crate) struct PagePool(NonNull<bindings::page_pool>);
 unsafe impl Send for PagePool {}
 
 impl PagePool {
-    /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers.
-    /// Process context.
-    pub(crate) fn new(napi: &NapiRef<'_>, size: u32) -> Result<Self> {
+    /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers. With
+    /// `dma` each page is mapped for that device while it is the pool's. Process context.
+    pub(crate) fn new(napi: &NapiRef<'_>, size: u32, dma: Option<DmaDev<'_>>) -> Result<Self> {
         crate::sync::fail::point()?;
         let mut params = bindings::page_pool_params::default();
         // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid and outlive
@@ -111,6 +133,11 @@ impl PagePool {
             fast.nid = -1;
             fast.napi = napi.as_raw().cast();
             params.__bindgen_anon_2.slow.netdev = napi.netdev().cast();
+        }
+        if let Some(dev) = dma {
+            // SAFETY: The structure is ours. The pool takes a reference to the device when it is
+            // made.
+            unsafe { bindings::page_pool_map_for(&mut params, dev.0.as_ptr()) };
         }
         // SAFETY: `params` is valid; the function copies it.
         let p = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
@@ -197,6 +224,15 @@ impl Frag {
     #[inline(always)]
     pub(crate) fn truesize(&self) -> u32 {
         self.truesize
+    }
+
+    /// Makes what the device wrote to `at..at + len` readable, for a fragment of a pool that maps.
+    #[inline(always)]
+    pub(crate) fn sync_for_cpu(&self, at: u32, len: u32) {
+        if let Some(bytes) = self.bytes(at, len) {
+            // SAFETY: Inside of the fragment, whose page has a pool.
+            unsafe { bindings::page_pool_sync_for_cpu(bytes.as_ptr().cast(), len) };
+        }
     }
 
     /// Copies the `N` bytes from `at` on, or none if they aren't all inside.

@@ -180,7 +180,8 @@ impl Virtqueue<RxBuf> {
     ///
     /// # Errors
     ///
-    /// The fragment back if the ring is full or broken, or `shape` isn't the fragment's.
+    /// The fragment back if the ring is full or broken, `shape` isn't the fragment's, or the queue
+    /// has a [`Virtqueue::dma_dev`] and the fragment's pool wasn't made for that.
     #[inline(always)]
     pub(crate) fn add_frag(&mut self, frag: Frag, shape: BufShape) -> Result<(), Frag> {
         let truesize = frag.truesize();
@@ -192,16 +193,20 @@ impl Virtqueue<RxBuf> {
         // SAFETY: Inside of the fragment, as the shape is.
         let start = unsafe { va.as_ptr().add(shape.offset() as usize) };
         let token = RxBuf::Frag(frag).into_raw();
-        // SAFETY: The range is inside of the fragment, which the token owns.
+        let (vq, data) = (self.as_raw(), token.as_ptr());
+        let ctx = core::ptr::without_provenance_mut(shape.into_usize());
+        let (start, len) = (start.cast(), shape.posted());
+        let gfp = bindings::GFP_ATOMIC;
+        // SAFETY: The range is inside of the fragment, which the token owns. The helper refuses
+        // one that isn't mapped for the queue's device.
         let err = unsafe {
-            bindings::virtqueue_add_inbuf_one(
-                self.as_raw(),
-                start.cast(),
-                shape.posted(),
-                token.as_ptr(),
-                core::ptr::without_provenance_mut(shape.into_usize()),
-                bindings::GFP_ATOMIC,
-            )
+            match self.dma_raw() {
+                None => bindings::virtqueue_add_inbuf_one(vq, start, len, data, ctx, gfp),
+                Some(dev) => {
+                    let dev = dev.as_ptr();
+                    bindings::virtqueue_add_inbuf_mapped(vq, dev, start, len, data, ctx, gfp)
+                }
+            }
         };
         if err != 0 {
             // SAFETY: Refused: the fragment is still ours.
@@ -253,6 +258,9 @@ impl Virtqueue<RxBuf> {
                 // SAFETY: The context word is the one that this fragment was posted with: the
                 // virtio core keeps it in memory that the device can't write to.
                 let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize()) };
+                if self.dma_raw().is_some() {
+                    frag.sync_for_cpu(shape.offset(), len.min(shape.posted()));
+                }
                 RxUsed::Frag(frag, shape, len)
             }
             RxBuf::Big(big) => RxUsed::Big(big, len),

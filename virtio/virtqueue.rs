@@ -11,6 +11,7 @@
 use super::Device;
 use crate::{
     bindings,
+    net::page_pool::DmaDev,
     sync::fail, //
 };
 use core::{
@@ -168,6 +169,8 @@ impl VirtqueueSet {
             size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
             set: this.clone(),
             quiet: false,
+            // SAFETY: As above.
+            dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
             _t: PhantomData,
         })
     }
@@ -299,7 +302,8 @@ pub(crate) struct Used<T> {
 /// # Invariants
 ///
 /// `vq` is a queue of `set` and this is the only handle to it. Each token in it came from
-/// `T::into_raw`. `size` is the ring's number of descriptors.
+/// `T::into_raw`. `size` is the ring's number of descriptors. `dma` is the queue's
+/// `virtqueue_dma_dev`, alive as long as `set`.
 ///
 /// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). The queue's
 /// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows.
@@ -310,6 +314,8 @@ pub(crate) struct Virtqueue<T: Token> {
     /// The device was asked not to interrupt, and not otherwise since. (Its interrupt may have asked
     /// it as well: then this is false and asking again does no harm.)
     quiet: bool,
+    /// The device that DMA addresses are for; none where it is given physical ones.
+    dma: Option<NonNull<kernel::bindings::device>>,
     _t: PhantomData<T>,
 }
 
@@ -317,6 +323,19 @@ pub(crate) struct Virtqueue<T: Token> {
 unsafe impl<T: Token> Send for Virtqueue<T> {}
 
 impl<T: Token> Virtqueue<T> {
+    /// The device for which memory may be mapped by whoever adds it; none where nothing is mapped,
+    /// or not by the DMA API.
+    pub(crate) fn dma_dev(&self) -> Option<DmaDev<'_>> {
+        // SAFETY: Alive as long as `set`, by the type's invariants.
+        self.dma.map(|dev| unsafe { DmaDev::from_raw(dev) })
+    }
+
+    /// The same, for C.
+    #[inline(always)]
+    pub(super) fn dma_raw(&self) -> Option<NonNull<kernel::bindings::device>> {
+        self.dma
+    }
+
     /// The queue's C object.
     #[inline(always)]
     pub(super) fn as_raw(&self) -> *mut bindings::virtqueue {
