@@ -36,6 +36,7 @@ DEFAULTS = {
     "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
     "testdev": None, "primary": False, "env": {}, "migrate": False,
+    "vhost": False,
 }
 
 
@@ -205,7 +206,7 @@ class Guest:
                         "-netdev", f"vhost-user,id=net0,chardev=dev0,queues={s['queues']}", *device]
             return [*shared, "-chardev", f"socket,id=dev0,path={path}", *device]
         return ["-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
-                + (f",queues={s['queues']}" if s["queues"] > 1 else ""), *device]
+                + (f",queues={s['queues']}" if s["queues"] > 1 else "") + (",vhost=on" if s["vhost"] else ""), *device]
 
     def command(self):
         s = self.spec
