@@ -21,6 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel                       # noqa: E402
 import initramfs                   # noqa: E402
+import migrate                     # noqa: E402
 import testdev                     # noqa: E402
 from qmp import Qmp                # noqa: E402
 
@@ -34,7 +35,8 @@ DEFAULTS = {
     "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
     "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
-    "testdev": None, "primary": False, "env": {},
+    "testdev": None, "primary": False, "env": {}, "migrate": False,
+    "vhost": False,
 }
 
 
@@ -59,7 +61,7 @@ class HostNet:
         self.out = pathlib.Path(out_dir)
         # In the machine's own namespace this would put a bridge into its network; so refuse there.
         links = [link["ifname"] for link in json.loads(sh("ip", "-j", "link").stdout)]
-        if set(links) - {"lo", "br0", "tapA", "tapB"}:
+        if set(links) - {"lo", "br0", "tapA", "tapB", "tapM"}:
             sys.exit("vm: this must run in a network namespace of its own: qemu-test/tree run --net -- …")
         if "br0" not in links:
             sh("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
@@ -109,6 +111,12 @@ class Guest:
         self.violations = None
         self.test = None
         self.timed_out = False
+        # Migration: the process it goes to, how often and where to it went, what went wrong.
+        self.other = None
+        self.moves = 0
+        self.moved = self.trouble = ""
+        self.heard = 0
+        self.buf = b""
         self.console = self.out / "console.log"
         self.kernel = initramfs.kernel_version()
         # Sockets in /tmp: their names have a length limit.
@@ -144,7 +152,8 @@ class Guest:
             "PEER_NS": "peer" if s["peer"] else "", "PEER_NS_IP": "192.0.2.3", "PEER_NS_IP6": "2001:db8::3",
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
-            "S3": "yes" if s["s3"] else "", "KSFT_MACHINE_SLOW": "yes",
+            "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "",
+            "KSFT_MACHINE_SLOW": "yes",
             "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
         }
         return "".join(f"{k}='{v}'\n" for k, v in e.items())
@@ -197,14 +206,15 @@ class Guest:
                         "-netdev", f"vhost-user,id=net0,chardev=dev0,queues={s['queues']}", *device]
             return [*shared, "-chardev", f"socket,id=dev0,path={path}", *device]
         return ["-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
-                + (f",queues={s['queues']}" if s["queues"] > 1 else ""), *device]
+                + (f",queues={s['queues']}" if s["queues"] > 1 else "") + (",vhost=on" if s["vhost"] else ""), *device]
 
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
         if s["testdev"] is None or "tap" in s["testdev"].split():
             sh("ip", "link", "set", "br0", "mtu", str(mtu), check=False)
-            self.net.tap("tapA", s["queues"], mtu)
+            for tap in migrate.TAPS if s["migrate"] else migrate.TAPS[:1]:
+                self.net.tap(tap, s["queues"], mtu)
         # Few messages while booting: each character on the console costs an exit. /init turns them on.
         cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
                    "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])
@@ -248,7 +258,7 @@ class Guest:
             (self.run_dir / name).unlink(missing_ok=True)
         if self.spec["testdev"] is not None and not testdev.PROGRAM.exists():
             sys.exit(f"vm: {testdev.PROGRAM} is missing; qemu-test/tree device builds it")
-        cmd = self.command()
+        self.cmd = cmd = self.command()
         (self.out / "command").write_text(" \\\n  ".join(cmd) + "\n")
         if self.spec["testdev"] is not None:
             try:
@@ -262,13 +272,15 @@ class Guest:
                                      stdout=None if interactive else err, stderr=err)
         try:
             self.qmp = Qmp(self.run_dir / "qmp", self.proc)
+            self.ctl = self.connect(self.run_dir / "ctl", self.proc)
         except ConnectionError:
             self._no_start()
-        self.ctl = self._connect(self.run_dir / "ctl")
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
-    def _connect(self, path):
+    @staticmethod
+    def connect(path, proc):
+        """A socket of a QEMU that is starting."""
         for _ in range(200):
             try:
                 s = socket.socket(socket.AF_UNIX)
@@ -276,10 +288,10 @@ class Guest:
                 return s
             except OSError:
                 s.close()
-                if self.proc.poll() is not None:
+                if proc.poll() is not None:
                     break
                 time.sleep(0.05)
-        return self._no_start()
+        raise ConnectionError("QEMU ended at once" if proc.poll() is not None else f"QEMU doesn't open {path}")
 
     def _no_start(self):
         self.stop()
@@ -287,12 +299,21 @@ class Guest:
 
     def wait(self):
         """Until the guest is gone; True if it ended by itself in time."""
-        left = self.spec["timeout"] - (time.monotonic() - self.started)
-        try:
-            self.proc.wait(max(left, 1) if self.spec["job"] != "shell" else None)
-        except subprocess.TimeoutExpired:
-            self.timed_out = True
-            self.stop()
+        end = self.started + self.spec["timeout"]
+        while True:
+            proc = self.proc
+            try:
+                proc.wait(max(end - time.monotonic(), 1) if self.spec["job"] != "shell" else None)
+            except subprocess.TimeoutExpired:
+                self.timed_out = True
+                self.registers()
+                self.stop()
+            # Else the guest has moved to another process.
+            if proc is self.proc or self.timed_out:
+                break
+        if not self.timed_out and not self.trouble and self.proc.returncode:
+            said = (self.out / (f"qemu.{self.moves}.log" if self.moves else "qemu.log")).read_text(errors="replace").split("\n")
+            self.trouble = f"QEMU ended with status {self.proc.returncode}: {' '.join(said[-2:]).strip()}"
         self.thread.join(5)
         if self.testdev:
             self.violations = self.testdev.violations()
@@ -301,26 +322,44 @@ class Guest:
         return not self.timed_out
 
     def stop(self):
-        if self.proc and self.proc.poll() is None:
-            self.proc.kill()
-            self.proc.wait()
+        for proc in (self.proc, self.other and self.other.proc):
+            if proc and proc.poll() is None:
+                proc.kill()
+                proc.wait()
         if self.testdev:
             self.testdev.stop()
+
+    def registers(self):
+        """Where each CPU is, for a guest that seems to hang; kept beside its console."""
+        out = []
+        for _ in range(2):
+            ok, text = self.qmp.command("human-monitor-command", {"command-line": "info registers -a"})
+            out.append(text if ok else f"QEMU: {text}")
+            time.sleep(0.5)
+        (self.out / "registers").write_text("\n----\n".join(out).replace("\r", ""))
+
+    def silent(self, heard, since):
+        """A while after a migration: a guest that has said nothing since then hangs."""
+        if self.heard == heard and self.proc.poll() is None:
+            self.trouble = f"nothing was heard of the guest for {migrate.SILENCE} s after {since}"
+            self.registers()
+            self.stop()
 
     # --- the control channel ------------------------------------------------------------------------------------------
 
     def _serve(self):
-        buf = b""
         while True:
+            # A migration puts another socket in its place, and the rest of the old one in the buffer.
             try:
                 data = self.ctl.recv(65536)
             except OSError:
                 data = b""
             if not data:
                 return
-            buf += data
-            *lines, buf = buf.split(b"\n")
-            for raw in lines:
+            self.heard += len(data)
+            self.buf += data
+            while b"\n" in self.buf:
+                raw, self.buf = self.buf.split(b"\n", 1)
                 self._line(raw.decode(errors="replace").rstrip("\r"))
 
     def _line(self, line):
@@ -348,7 +387,10 @@ class Guest:
             # One line back; line ends inside travel escaped.
             reply = reply if isinstance(reply, str) else json.dumps(reply)
             reply = reply.replace("\\", "\\\\").replace("\n", "\\n")
-            self.ctl.sendall(f"{rid} {'ok' if ok else 'error'} {reply}\n".encode())
+            try:
+                self.ctl.sendall(f"{rid} {'ok' if ok else 'error'} {reply}\n".encode())
+            except OSError:
+                pass  # It ended meanwhile.
 
     def _request(self, req):
         if "qmp" in req:
@@ -381,6 +423,13 @@ class Guest:
             elif self.testdev.proc.poll() is not None:
                 self.testdev.start()
             return True, ""
+        if cmd == "migrate":
+            if not self.spec["migrate"]:
+                return False, "this guest has nowhere to go"
+            try:
+                return True, migrate.move(self, req["how"])
+            except migrate.Failed as e:
+                return False, str(e)
         if cmd == "wake":
             threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
             return True, ""
@@ -406,6 +455,7 @@ def main():
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
     ap.add_argument("--primary", action="store_true", help="a second NIC that the first is the standby of")
+    ap.add_argument("--migrate", action="store_true", help="with a second tap, so that it can be migrated")
     ap.add_argument("--peer", action="store_true", help="a second NIC, in the guest's namespace 'peer'")
     ap.add_argument("--python", action="store_true", help="a guest with Python in it")
     ap.add_argument("--out", default=str(HERE / "out"), help="directory for the logs")
@@ -434,8 +484,8 @@ def main():
     finally:
         guest.stop()
         net.close()
-    if not ok:
-        print(f"vm: timed out after {args['timeout']} s, see {guest.console}", file=sys.stderr)
+    if guest.trouble or not ok:
+        print(f"vm: {guest.trouble or 'timed out after %d s' % args['timeout']}, see {guest.console}", file=sys.stderr)
     return 0 if ok else 1
 
 
