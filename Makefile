@@ -17,10 +17,13 @@ CELL ?=
 CASE ?=
 SEED ?=
 B ?=
+# How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
+STEPS ?= 500
+ACTIONS ?=
 # Not empty: what `make selftests` comes to is what is expected from now on; `make hostile` writes Documentation/hostile.rst.
 ACCEPT ?=
 RUSTC ?= rustc
-# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental (qemu-test/tree --help).
+# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental, debug (qemu-test/tree --help).
 KERNEL ?= forky
 export KERNEL
 
@@ -174,7 +177,7 @@ device: prepared
 props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
 
-check: device props-crates ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
+check: device $(if $(filter debug,$(KERNEL)),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
 	@$(TREE) add man-db
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
@@ -182,6 +185,9 @@ check: device props-crates ## all checks and tests; T=name runs one step, guest 
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
 	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
 		$(patsubst %,'%',$(CASE))
+
+soak: module ## STEPS=… things that can be done to an interface, in turn, by a chance that SEED=… repeats
+	@$(TREE) run --net -- python3 qemu-test/soak --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ACTIONS)
 
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
@@ -199,8 +205,8 @@ bench-quick: module ## the same for the most telling loads (some minutes)
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid or experimental takes another of Debian's kernels for the tree and"
-	@echo "the guests; qemu-test/tree --help tells about the toolchain tree."
+	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
-	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile shell selftests \
+	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
 	bench bench-quick help

@@ -15,7 +15,7 @@ import initramfs
 
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
 # A guest on working KVM is there in about 2 s; emulation on these machines needs 4.
-LIMIT = 8
+LIMIT = 30 if initramfs.KERNEL == "debug" else 8
 # Not "max": a plain CPU model boots 2 s faster, as there is less state to emulate.
 TCG = ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand,+x2apic"]
 KVM = ["-accel", "kvm", "-cpu", "host"]

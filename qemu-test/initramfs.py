@@ -23,6 +23,9 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
+# Which kernel (qemu-test/tree --help). The one that qemu-test/debug-kernel compiles is in the cache, all others in the tree.
+KERNEL = os.environ.get("KERNEL", "forky")
+ROOT = CACHE if KERNEL == "debug" else pathlib.Path("/")
 
 # Programs of the guest, by name; the rest of the usual commands are taken from whole packages and from busybox.
 PROGRAMS = """
@@ -101,17 +104,22 @@ def say(text):
 
 def kernel_version():
     """The newest kernel of the tree (the one CACHE/kdir was made for)."""
-    found = [p.name[len("vmlinuz-"):] for p in pathlib.Path("/boot").glob("vmlinuz-*")]
+    found = [p.name[len("vmlinuz-"):] for p in (ROOT / "boot").glob("vmlinuz-*")]
     if not found:
-        sys.exit("initramfs: no kernel in /boot; this program runs inside the tree: qemu-test/tree run -- …")
+        sys.exit(f"initramfs: no kernel in {ROOT / 'boot'}; this program runs inside the tree: qemu-test/tree run -- …")
     return max(found, key=lambda v: [int(n) for n in re.findall(r"\d+", v)])
+
+
+def vmlinuz():
+    """The kernel as it is packed, with the code that a PC's firmware starts."""
+    return ROOT / f"boot/vmlinuz-{kernel_version()}"
 
 
 def vmlinux():
     """The stock kernel without its decompressor: QEMU starts it directly (PVH), which saves an emulated CPU 5 s."""
     kernel = kernel_version()
     out = CACHE / f"vmlinux-{kernel}"
-    packed = pathlib.Path(f"/boot/vmlinuz-{kernel}")
+    packed = vmlinuz()
     if not out.exists() or out.stat().st_mtime < packed.stat().st_mtime:
         data = packed.read_bytes()
         for magic, tool in ((b"\x28\xb5\x2f\xfd", ["zstd", "-dc"]), (b"\xfd7zXZ\0", ["xz", "-dc", "--single-stream"]),
@@ -179,7 +187,7 @@ class Image:
 
 def add_modules(cpio, kernel):
     """The modules with their dependencies, decompressed, and an index made for just these."""
-    src = f"/lib/modules/{kernel}"
+    src = f"{ROOT / 'lib/modules'}/{kernel}"
     names = {}
     deps = {}
     with open(f"{src}/modules.dep") as f:
@@ -288,6 +296,8 @@ def stamp(flavour, kernel):
     h = hashlib.sha256()
     h.update(pathlib.Path(__file__).read_bytes())
     h.update(pathlib.Path("/var/lib/dpkg/status").read_bytes())
+    if KERNEL == "debug":
+        h.update((CACHE / "debug-kernel.stamp").read_bytes())
     h.update(f"{flavour} {kernel}".encode())
     return h.hexdigest()
 

@@ -33,7 +33,9 @@ HOST4, HOST6 = "192.0.2.1", "2001:db8::1"
 
 DEFAULTS = {
     "queues": 4, "vcpus": 4, "device": "", "params": "", "driver": "rust", "peer": False, "tests": [],
-    "timeout": 600, "test_timeout": 240, "memory": 1024, "python": False, "append": "", "qemu": "", "job": "tests",
+    "timeout": 600, "test_timeout": 240,
+    # KASAN keeps what is freed for a while, and needs an eighth for itself.
+    "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
     "testdev": None, "primary": False, "env": {}, "migrate": False,
     "vhost": False,
@@ -51,6 +53,11 @@ def options(text):
         key, _, val = part.partition("=")
         out[key] = val or "on"
     return out
+
+
+def joined(settings):
+    """The opposite."""
+    return ",".join(f"{k}={v}" for k, v in settings.items())
 
 
 class HostNet:
@@ -219,7 +226,7 @@ class Guest:
         cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
                    "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])
         # A kernel started without its own boot code doesn't come back from suspend to memory.
-        kernel = f"/boot/vmlinuz-{self.kernel}" if s["s3"] else initramfs.vmlinux()
+        kernel = initramfs.vmlinuz() if s["s3"] else initramfs.vmlinux()
         console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"
         cmd = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",

@@ -10,7 +10,7 @@
 have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
 SEED=${SEED:-1}
 # How long a command may take, and how many lines a case may leave in the log.
-LIMIT=15
+LIMIT=$((15 * SLOW))
 LINES_MAX=40
 
 dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }

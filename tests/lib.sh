@@ -79,9 +79,10 @@ finish() {
 # --- waiting ----------------------------------------------------------------------------------------------------------
 
 # wait_for SECONDS COMMAND…: until it succeeds; its failure if it didn't in time. The limits used are far above what a
-# slow machine needs: how long something takes is never what is tested.
+# slow machine needs: how long something takes is never what is tested. SLOW, a factor, is for kernels that check themselves.
+SLOW=${SLOW:-1}
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * SLOW))
 	shift
 	while ! "$@"; do
 		[ $SECONDS -lt $end ] || return 1
@@ -241,7 +242,7 @@ blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
 mark_log() { LOG_MARK="vnm-mark-$$-$RANDOM"; echo "$LOG_MARK" >/dev/kmsg; }
 log_since() { dmesg | sed -n "/$LOG_MARK/,\$p" | sed 1d; }
 log_problems() {
-	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API'
+	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:'
 }
 # dump FILE [-n NAMESPACE] TCPDUMP-ARGUMENTS: starts listening, its process id in $DUMP; returns once it listens. Packets
 # go to FILE, one line each. dump_end waits a moment for what is under way.
@@ -258,3 +259,46 @@ dump_end() { sleep 0.5; kill "$DUMP"; wait "$DUMP" 2>/dev/null; }
 
 # For the device: QEMU's view of the receive filter, one field of it.
 rx_filter() { hostctl qmp query-rx-filter name=nic0 | grep -oE "\"$1\": (\[[^]]*\]|\"[^\"]*\"|[a-z0-9]+)" | sed -E 's/^"[^"]*": //'; }
+
+# --- what is left behind ----------------------------------------------------------------------------------------------
+
+# All page pools of this namespace: ID INTERFACE-INDEX IN-FLIGHT detached|-
+pools() { have python3 && python3 "$HERE/pools.py"; }
+# Those that wait for pages though their interface or queue is gone.
+lost_pools() { pools | awk '$4 == "detached" || $2 == 0'; }
+no_lost_pools() { [ -z "$(lost_pools)" ]; }
+# drop_caches: what the system has after that is its own, and what nobody frees.
+drop_caches() {
+	have python3 && { wait_for 60 no_lost_pools || bad "page pools still wait for pages: $(lost_pools | tr '\n' ';')" \
+		"sockets: $(ss -tuanH | tr -s ' \n' ' ;')"; }
+	sleep 2
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	sleep 1
+	echo 3 >/proc/sys/vm/drop_caches
+}
+# take_stock >FILE, before and after something; left_behind BEFORE AFTER says what there is too much of.
+take_stock() {
+	awk '$1 ~ /^(MemAvailable|SUnreclaim|Percpu|VmallocUsed|KernelStack|PageTables):$/ { print "memory", $1, $2 }' /proc/meminfo
+	awk 'NR > 2 { print "cache", $1, $2, $4 }' /proc/slabinfo
+	# shellcheck disable=SC2009  # kernel threads, which have no command line
+	echo "threads $(ps -e -o comm= | grep -c '^napi/')"
+	echo "interfaces $(ls /sys/class/net | grep -vc '^lo$')"
+	echo "interrupts $(grep -c 'virtio[0-9]*-\(input\|output\|config\|control\)' /proc/interrupts)"
+}
+# Memory in KiB that may be gone: caches fill slowly, and a leak worth the name adds up over that many steps.
+left_behind() { # BEFORE AFTER
+	awk -v before="$1" '
+		function say(what, was, is) { print what ": " was " before, " is " after" }
+		BEGIN { most["SUnreclaim:"] = 4096; most["Percpu:"] = 512; most["VmallocUsed:"] = 1024; most["KernelStack:"] = 512
+			most["PageTables:"] = 512; most["MemAvailable:"] = 16384
+			while ((getline < before) > 0) if ($1 == "memory" || $1 == "cache") was[$1, $2] = $3; else was[$1] = $2 }
+		$1 == "memory" {
+			more = $3 - was[$1, $2]
+			if ($2 == "MemAvailable:") more = -more
+			if (more > most[$2]) say($2 " KiB", was[$1, $2], $3)
+			next
+		}
+		$1 == "cache" { if (($3 - was[$1, $2]) * $4 > 1048576) say("objects of " $2, was[$1, $2] + 0, $3); next }
+		$2 > was[$1] { say($1, was[$1], $2) }' "$2"
+}

@@ -1,0 +1,203 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Each allocation that the driver makes, itself or by what it calls, fails once: those of probe, of open, of -L, -G and other
+# commands, one after the other (the kernel's fail-nth), and those of receiving by chance and all at once. Either the operation
+# fails and leaves nothing behind, or it does without; and then everything works. Needs a kernel with fault injection
+# (make check KERNEL=debug).
+. "$(dirname "$0")/lib.sh"
+
+ours || skip_all "the driver is $DRV, not virtio_net_mq"
+debug=/sys/kernel/debug
+bind=/sys/bus/virtio/drivers/$DRV
+LIMIT=${LIMIT:-1000}
+# 2: the kernel's log shows where each failure was injected (and that counts as a complaint).
+VERBOSE=${VERBOSE:-0}
+faults=(failslab fail_page_alloc)
+[ -e /proc/self/fail-nth ] && [ -e $debug/failslab/require-start ] && [ -e $debug/fail_page_alloc/require-start ] ||
+	skip_all "this kernel has no fault injection with a filter by stack (make check KERNEL=debug does)"
+
+set_all() { local f; for f in "${faults[@]}"; do [ ! -e "$debug/$f/$1" ] || echo "$2" >"$debug/$f/$1"; done; }
+# How often each has failed so far: the counter goes down.
+times() { echo $(($(<$debug/failslab/times) + $(<$debug/fail_page_alloc/times))); }
+# Only what has the driver's code on its stack.
+watch() {
+	local text
+	text=($(awk '$NF == "[virtio_net_mq]" && tolower($2) == "t" { print $1 }' /proc/kallsyms | sort))
+	set_all require-start "0x${text[0]}"
+	set_all require-end "0x$(printf %x $(((0x${text[-1]} | 0xfff) + 1)))"
+}
+quiet() {
+	set_all probability 0
+	set_all times 1000000000
+}
+set_all verbose "$VERBOSE"
+set_all ignore-gfp-wait 0
+set_all ignore-gfp-highmem 0
+set_all min-order 0
+set_all task-filter 0
+set_all space 0
+set_all interval 1
+set_all stacktrace-depth 32
+quiet
+watch
+at_exit configure
+at_exit '[ -e $bind/$VDEV ] || echo $VDEV >$bind/bind'
+at_exit quiet
+mark_log
+
+bound() { [ -e "$bind/$VDEV" ]; }
+# inject N COMMAND…: its N-th allocation fails; $hit says whether there was one. The command runs in place of the shell that
+# asks for the failure, since that belongs to a process.
+inject() {
+	local n=$1 before rc
+	shift
+	before=$(times)
+	# shellcheck disable=SC2016
+	bash -c 'echo "$0" >/proc/self/fail-nth; exec "$@"' "$n" "$@" 2>"$WORK/err"
+	rc=$?
+	hit=
+	[ "$(times)" = "$before" ] || hit=1
+	return $rc
+}
+works() { configure && reach || bad "$1: nothing gets through"; }
+
+# The commands, each with what precedes and what must hold after a refusal.
+max=$(max_pairs)
+name=() before=() command=() refused=()
+operation() { name+=("$1"); before+=("$2"); command+=("$3"); refused+=("$4"); }
+operation "open" 'ip link set $NETIF down' 'ip link set $NETIF up' ''
+operation "-L up" 'set_pairs 1' 'ethtool -L $NETIF combined $max' '[ "$(pairs)" = 1 ]'
+operation "-L down" 'set_pairs $max' 'ethtool -L $NETIF combined 1' '[ "$(pairs)" = $max ]'
+operation "-G" 'ethtool -G $NETIF rx 64 tx 64' 'ethtool -G $NETIF rx 32 tx 32' ''
+operation "-G with the interface down" 'ethtool -G $NETIF rx 64; ip link set $NETIF down' 'ethtool -G $NETIF rx 32' ''
+operation "address" '' 'ip link set $NETIF address 02:00:00:00:51:01' '[ "$(mac)" = $mac0 ]'
+operation "VLAN" 'modprobe 8021q' 'ip link add link $NETIF name fail.7 type vlan id 7' '[ ! -e /sys/class/net/fail.7 ]'
+operation "group" '' 'ip maddr add 01:00:5e:11:22:33 dev $NETIF' ''
+operation "promisc" '' 'ip link set $NETIF promisc on' ''
+operation "MTU" '' 'ip link set $NETIF mtu 1400' ''
+operation "-K rx-gro-hw" '' 'ethtool -K $NETIF rx-gro-hw off' ''
+operation "-S" '' 'ethtool -S $NETIF' ''
+operation "-C" '' 'ethtool -C $NETIF rx-usecs 10' ''
+operation "close" 'configure' 'ip link set $NETIF down' ''
+undo() {
+	ip link del fail.7
+	ip link set "$NETIF" address "$mac0"
+	ip maddr del 01:00:5e:11:22:33 dev "$NETIF"
+	ip link set "$NETIF" promisc off mtu "$mtu0"
+	ethtool -K "$NETIF" rx-gro-hw on
+	ip link set "$NETIF" up
+} >/dev/null 2>&1
+mac0=$(mac) mtu0=$(mtu)
+plan $((${#name[@]} + 6))
+
+# --- probe ------------------------------------------------------------------------------------------------------------
+
+begin
+failed=0 survived=0
+echo "$VDEV" >"$bind/unbind" || bad "unbind failed"
+for ((n = 1; n <= LIMIT; n++)); do
+	# shellcheck disable=SC2016
+	before=$(times)
+	bash -c 'echo "$0" >/proc/self/fail-nth; echo "$1" >"$2"' "$n" "$VDEV" "$bind/bind" 2>/dev/null
+	[ "$(times)" != "$before" ] || break
+	if bound; then
+		survived=$((survived + 1))
+		wait_for 10 find_netif || bad "allocation $n: bound, but there is no interface"
+		works "allocation $n"
+		echo "$VDEV" >"$bind/unbind" || bad "allocation $n: unbind failed"
+	else
+		failed=$((failed + 1))
+		grep -q "$VDEV-" /proc/interrupts && bad "allocation $n: interrupts are left"
+		[ -e "/sys/bus/virtio/devices/$VDEV/net" ] && bad "allocation $n: an interface is left"
+	fi
+	((n % 50)) || note "$n allocations so far"
+	[ ${#_bad[@]} -lt 10 ] || break
+done
+note "$((n - 1)) allocations of probe: $failed make it fail, $survived don't"
+((n <= LIMIT)) || bad "no end after $LIMIT allocations"
+((failed >= 10)) || bad "only $failed failures: is the injection at work?"
+bound || echo "$VDEV" >"$bind/bind" || bad "bind failed"
+works "in the end"
+verdict "probe undoes what it did, whatever allocation fails"
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+# Small rings, so that there are fewer allocations to go through; at the end they are as they were.
+rings0=$(ethtool -g "$NETIF" | awk '/^RX:/ { rx = $2 } /^TX:/ { tx = $2 } END { print "rx", rx, "tx", tx }')
+at_exit 'ethtool -G $NETIF $rings0'
+ethtool -G "$NETIF" rx 64 tx 64 2>/dev/null || note "the rings' sizes can't be changed"
+for o in "${!name[@]}"; do
+	begin
+	failed=0
+	for ((n = 1; n <= LIMIT; n++)); do
+		eval "${before[o]}" >/dev/null 2>&1
+		# shellcheck disable=SC2046,SC2086  # words
+		eval "inject $n ${command[o]}" >/dev/null
+		rc=$?
+		[ "$hit" ] || break
+		if [ $rc != 0 ]; then
+			failed=$((failed + 1))
+			[ -z "${refused[o]}" ] || eval "${refused[o]}" || bad "allocation $n: refused ($(head -1 "$WORK/err")), but not: ${refused[o]}"
+		fi
+		undo
+		works "allocation $n, status $rc"
+		[ ${#_bad[@]} -lt 10 ] || break
+	done
+	note "$((n - 1)) allocations of ${name[o]}: $failed make it fail"
+	((n <= LIMIT)) || bad "no end after $LIMIT allocations"
+	undo
+	works "in the end"
+	verdict "${name[o]} fails cleanly, whatever allocation fails"
+done
+
+# --- what isn't a process's --------------------------------------------------------------------------------------------
+
+# Receiving allocates in softirqs and in a worker. By chance: traffic goes on, slower.
+for f in "${faults[@]}"; do
+	begin
+	echo 20 >"$debug/$f/probability"
+	seen=$(times)
+	for ((i = 0; i < 5; i++)); do
+		timeout 5 ping -q -i 0.01 -c 100 -s 1400 "$PEER" >/dev/null 2>&1
+		timeout 10 iperf3 -c "$PEER" -p 5202 -R -t 2 -i 0 --connect-timeout 3000 >/dev/null 2>&1
+		timeout 10 iperf3 -c "$PEER" -p 5203 -u -b 20M -t 1 -i 0 -R --connect-timeout 3000 >/dev/null 2>&1
+	done
+	left=$(times)
+	quiet
+	note "$((seen - left)) failures of $f"
+	[ $((seen - left)) -gt 0 ] || bad "nothing failed: is the injection at work?"
+	works "afterwards"
+	verdict "receiving goes on after one in five of its allocations failed ($f)"
+done
+
+# All of them, for long enough that the rings run dry.
+begin
+set_all probability 100
+seen=$(times)
+for ((i = 0; i < 3; i++)); do
+	timeout 5 ping -q -f -w 3 -s 1400 "$PEER" >/dev/null 2>&1
+	timeout 5 iperf3 -c "$PEER" -p 5204 -u -b 20M -t 2 -i 0 -R --connect-timeout 1000 >/dev/null 2>&1
+done
+left=$(times)
+quiet
+note "$((seen - left)) failures"
+[ $((seen - left)) -gt 0 ] || bad "nothing failed: is the injection at work?"
+works "afterwards"
+for c in $(online_cpus); do
+	wait_for 20 taskset -c "$c" ping -q -c 3 -i 0.05 -W 2 "$PEER" >/dev/null || bad "CPU $c: no answer to ping"
+done
+verdict "receiving comes back after all allocations failed for a while"
+
+begin
+set_all probability 100
+ip link set "$NETIF" down
+ip link set "$NETIF" up 2>/dev/null
+quiet
+works "afterwards"
+verdict "open works after all of its allocations failed"
+
+begin
+while IFS= read -r l; do bad "$l"; done < <(log_problems)
+verdict "the kernel's log is clean"
+finish

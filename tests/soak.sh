@@ -1,0 +1,312 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Whatever can be done to an interface, by a repeatable chance, under traffic: SEED chooses the sequence, STEPS its length,
+# ACTIONS (names) what it is made of. After each step packets get through; the first step that goes wrong ends it. In the
+# end, with the module unloaded, as much memory is free as in the beginning, no page pool waits for pages, no interface,
+# interrupt or thread is left. `make soak` runs this and shows how far it is.
+. "$(dirname "$0")/lib.sh"
+
+ours || skip_all "the driver is $DRV, not virtio_net_mq"
+[ "${KO:-}" ] || skip_all "KO is not set: the module can't be unloaded"
+SEED=${SEED:-1} STEPS=${STEPS:-500}
+bind=/sys/bus/virtio/drivers/$DRV
+hwaddr=$(mac)
+plan 4
+
+# --- traffic ----------------------------------------------------------------------------------------------------------
+
+# Each comes again when a connection breaks, and waits while there is no interface. In sessions of their own, to be ended
+# with all that they started. At rates that leave the CPUs time for the steps.
+keep_going='while :; do timeout 30 "$@"; sleep 0.5; done >/dev/null 2>&1'
+streams=()
+traffic() {
+	local cmd
+	for cmd in "iperf3 -c $PEER -p 5201 -P 2 -b 20M -t 20 -i 0 --connect-timeout 2000" \
+		"iperf3 -c $PEER -p 5202 -R -b 20M -t 20 -i 0 --connect-timeout 2000" \
+		"iperf3 -c $PEER -p 5203 -u -b 2M -l 300 -t 20 -i 0 --connect-timeout 2000" \
+		"ping -q -i 0.02 -w 20 $PEER"; do
+		# shellcheck disable=SC2086  # several words
+		setsid bash -c "$keep_going" sh $cmd &
+		streams+=($!)
+	done
+}
+no_traffic() {
+	local s
+	for s in "${streams[@]}"; do pkill -KILL -s "$s"; done
+	wait "${streams[@]}" 2>/dev/null
+	streams=()
+	# Connections that can't say goodbye any more keep what they have received for minutes.
+	ss -K dst "$PEER" >/dev/null 2>&1
+}
+at_exit no_traffic
+
+# --- what can be done -------------------------------------------------------------------------------------------------
+
+# Each takes two numbers by chance and says in $did what it does. Things that a device may refuse are tried and may fail;
+# all else is bad.
+
+features=(tx sg tso gro gso rx-gro-hw tx-udp-segmentation rx ntuple)
+qdiscs=(mq fq_codel fq "netem delay 1ms limit 500" pfifo_fast)
+states=$(cat /sys/power/state 2>/dev/null)
+
+find_by_mac() {
+	local d
+	for d in /sys/class/net/*; do
+		[ -e "$d/device" ] && [ "$(cat "$d/address")" = "$hwaddr" ] || continue
+		NETIF=${d##*/}
+		VDEV=$(basename "$(readlink -f "$d/device")")
+		return 0
+	done
+	return 1
+}
+back() { wait_for 20 find_by_mac || bad "the interface doesn't come back"; configure || bad "$NETIF doesn't come up"; }
+run() { "$@" 2>"$WORK/err" || bad "$*: $(head -c 300 "$WORK/err")"; }
+random_pairs() { echo $(($1 % $(max_pairs) + 1)); }
+
+do_channels() { did="combined $(random_pairs "$1")"; run set_pairs "$(random_pairs "$1")"; }
+do_rings() {
+	did="rings $((32 << $1 % 4))/$((32 << $2 % 4))"
+	# The driver wants 19 at least, a device has its most.
+	ethtool -G "$NETIF" rx $((32 << $1 % 4)) tx $((32 << $2 % 4)) 2>"$WORK/err" ||
+		grep -qE 'not supported|no change|parameters not changed' "$WORK/err" || bad "-G: $(cat "$WORK/err")"
+}
+do_features() {
+	local f=${features[$1 % ${#features[@]}]} on
+	on=$( (($2 % 2)) && echo on || echo off)
+	did="$f $on"
+	ethtool -K "$NETIF" "$f" "$on" >/dev/null 2>&1
+}
+do_mtu() { did="MTU $((1280 + $1 % 221))"; run ip link set "$NETIF" mtu $((1280 + $1 % 221)); }
+do_updown() {
+	did="down, up"
+	run ip link set "$NETIF" down
+	if (($1 % 3 == 0)); then did+=", combined between"; run set_pairs "$(random_pairs "$2")"; fi
+	if (($1 % 3 == 1)); then did+=", rings between"; ethtool -G "$NETIF" rx $((64 << $2 % 3)) 2>/dev/null; fi
+	run ip link set "$NETIF" up
+}
+do_xps() {
+	local q=$(($1 % $(pairs))) mask=$(($2 % 15 + 1))
+	have_xps || return
+	did="XPS of $q: $(printf %x $mask)"
+	printf %x $mask >"/sys/class/net/$NETIF/queues/tx-$q/xps_cpus" || bad "$did: refused"
+}
+do_cpu() {
+	local cpus=($(removable_cpus)) c
+	[ ${#cpus[@]} -gt 0 ] || return
+	c=${cpus[$1 % ${#cpus[@]}]}
+	did="CPU $c $((1 - $(cat "/sys/devices/system/cpu/cpu$c/online")))"
+	run cpu_online "$c" "${did##* }"
+}
+do_link() {
+	local i
+	have_hostctl || return
+	did="link down and up, $(($1 % 3 + 1)) times"
+	for ((i = 0; i <= $1 % 3; i++)); do
+		hostctl qmp set_link name=nic0 up=false >/dev/null || bad "the host can't switch the link off"
+		(($2 % 2)) && sleep 0.2
+		hostctl qmp set_link name=nic0 up=true >/dev/null || bad "the host can't switch the link on"
+	done
+}
+do_rebind() {
+	did="unbind, bind"
+	echo "$VDEV" >"$bind/unbind" || bad "unbind failed"
+	[ -e "$bind/$VDEV" ] && bad "still bound"
+	echo "$VDEV" >"$bind/bind" || bad "bind failed"
+	back
+}
+do_reload() {
+	did="rmmod, insmod"
+	wait_for 20 rmmod virtio_net_mq 2>/dev/null || bad "$(rmmod virtio_net_mq 2>&1)"
+	# shellcheck disable=SC2086
+	run insmod "$KO" ${PARAMS:-}
+	back
+}
+do_plug() {
+	have_hostctl || return
+	did="unplugged, plugged in"
+	hostctl -t 40 unplug id=nic0 >"$WORK/err" 2>&1 || bad "unplug: $(cat "$WORK/err")"
+	hostctl -t 40 plug id=nic0 >"$WORK/err" 2>&1 || bad "plug: $(cat "$WORK/err")"
+	back
+}
+do_suspend() {
+	[ "$states" ] || return
+	if [ "${S3:-}" = yes ] && (($1 % 2)) && grep -q mem <<<"$states"; then
+		did="suspend to memory"
+		grep -q deep /sys/power/mem_sleep && echo deep >/sys/power/mem_sleep
+		hostctl wake after=2 >/dev/null || bad "the host doesn't wake us"
+		echo mem >/sys/power/state 2>"$WORK/err" || bad "$did: $(cat "$WORK/err")"
+	else
+		did="suspend of the devices"
+		echo 0 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
+		echo devices >/sys/power/pm_test 2>/dev/null || return
+		echo freeze >/sys/power/state 2>"$WORK/err" || bad "$did: $(cat "$WORK/err")"
+		echo none >/sys/power/pm_test
+	fi
+}
+do_filter() {
+	local n=$(($1 % 200))
+	case $(($2 % 4)) in
+	0) did="promisc"; run ip link set "$NETIF" promisc on; (($1 % 2)) && run ip link set "$NETIF" promisc off ;;
+	1) did="allmulticast"; run ip link set "$NETIF" allmulticast on; run ip link set "$NETIF" allmulticast off ;;
+	2) did="group $n"; run ip maddr add "01:00:5e:11:22:$(printf %02x $n)" dev "$NETIF"
+		run ip maddr del "01:00:5e:11:22:$(printf %02x $n)" dev "$NETIF" ;;
+	3) did="address and back"
+		run ip link set "$NETIF" address "02:00:00:00:51:$(printf %02x $n)"
+		run ip link set "$NETIF" address "$hwaddr" ;;
+	esac
+}
+do_vlan() {
+	modprobe 8021q 2>/dev/null || [ -d /proc/net/vlan ] || return
+	did="VLAN $(($1 % 4000 + 1))"
+	run ip link add link "$NETIF" name soak.v type vlan id $(($1 % 4000 + 1))
+	run ip link set soak.v up
+	run ip link del soak.v
+}
+do_napi() {
+	local t=$(($1 % 2))
+	did="threaded $t, deferred $(($2 % 3))"
+	timeout 30 bash -c "echo $t >/sys/class/net/$NETIF/threaded" || bad "threaded: failed or without end"
+	echo $(($2 % 3)) >"/sys/class/net/$NETIF/napi_defer_hard_irqs"
+	echo $(($2 % 3 * 20000)) >"/sys/class/net/$NETIF/gro_flush_timeout"
+}
+do_qdisc() {
+	did="qdisc ${qdiscs[$1 % ${#qdiscs[@]}]}"
+	# shellcheck disable=SC2086
+	tc qdisc replace dev "$NETIF" root ${qdiscs[$1 % ${#qdiscs[@]}]} 2>/dev/null
+}
+do_netns() {
+	did="to another namespace and back"
+	run ip netns add soak
+	run ip link set "$NETIF" netns soak
+	run ip -n soak link set "$NETIF" up
+	run ip -n soak link set "$NETIF" netns 1
+	run ip netns del soak
+	back
+}
+do_reads() {
+	did="everything read"
+	ethtool -S "$NETIF" >/dev/null || bad "ethtool -S"
+	ethtool -g "$NETIF" >/dev/null
+	ethtool -k "$NETIF" >/dev/null || bad "ethtool -k"
+	ethtool -c "$NETIF" >/dev/null 2>&1
+	ethtool -d "$NETIF" >/dev/null 2>&1
+	ip -s -s link show dev "$NETIF" >/dev/null || bad "ip -s link"
+	pools >/dev/null || bad "page pools can't be listed"
+}
+
+# How often each comes: that many tickets of all.
+declare -A tickets=([channels]=6 [rings]=5 [features]=4 [mtu]=3 [updown]=4 [xps]=2 [cpu]=3 [link]=2 [rebind]=4 [reload]=1
+	[plug]=1 [suspend]=2 [filter]=3 [vlan]=1 [napi]=2 [qdisc]=2 [netns]=1 [reads]=2)
+names=(channels rings features mtu updown xps cpu link rebind reload plug suspend filter vlan napi qdisc netns reads)
+lot=()
+for a in "${names[@]}"; do
+	[ -z "${ACTIONS:-}" ] || grep -qw "$a" <<<"$ACTIONS" || continue
+	for ((i = 0; i < tickets[$a]; i++)); do lot+=("$a"); done
+done
+[ ${#lot[@]} -gt 0 ] || skip_all "ACTIONS has none of: ${names[*]}"
+
+# --- what is left behind ----------------------------------------------------------------------------------------------
+
+# Without traffic, module and caches: what the system has then is its own.
+settle() {
+	no_traffic
+	all_cpus_online
+	rmmod virtio_net_mq 2>"$WORK/err" || wait_for 20 rmmod virtio_net_mq 2>"$WORK/err" ||
+		bad "the module can't be unloaded: $(cat "$WORK/err")"
+	drop_caches
+}
+# --- go ---------------------------------------------------------------------------------------------------------------
+
+cleanup() {
+	all_cpus_online
+	echo none >/sys/power/pm_test
+	[ -e "$bind" ] || insmod "$KO" $PARAMS
+	ip netns del soak
+	back
+}
+at_exit cleanup
+
+alive() {
+	local n tx rx
+	find_netif || { bad "there is no interface"; return; }
+	wait_for 20 carrier || bad "no carrier"
+	wait_for 20 ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1 || bad "no answer to ping"
+	n=$(pairs)
+	tx=("/sys/class/net/$NETIF/queues/tx-"*) rx=("/sys/class/net/$NETIF/queues/rx-"*)
+	[ ${#tx[@]}/${#rx[@]} = "$n/$n" ] || bad "$n pairs, but ${#tx[@]}/${#rx[@]} queues"
+}
+contents() {
+	local out
+	out=$(upload "$WORK/blob" "$sum") || bad "$out"
+	out=$(download 300000 "$1") || bad "$out"
+}
+
+note "SEED=$SEED STEPS=$STEPS${ACTIONS:+ ACTIONS=$ACTIONS}"
+mark_log
+begin
+reach || bad "no answer to ping"
+sum=$(blob "$WORK/blob" 300000)
+have_peer_service && service=yes
+# What the first time of each brings along stays: modules, caches, files.
+traffic
+sleep 1
+for a in "${names[@]}"; do
+	note "warming up: $a"
+	did=
+	"do_$a" 1 1
+done
+alive
+contents 1
+settle
+take_stock >"$WORK/before"
+run insmod "$KO" ${PARAMS:-}
+back
+alive
+RANDOM=$SEED
+traffic
+[ ${#_bad[@]} = 0 ] || STEPS=0
+for ((step = 1; step <= STEPS; step++)); do
+	a=${lot[RANDOM % ${#lot[@]}]} x=$RANDOM y=$RANDOM
+	did=
+	echo "soak: step $step: $a $x $y" >/dev/kmsg
+	note "step $step: $a $x $y"
+	"do_$a" "$x" "$y"
+	alive
+	[ -z "$service" ] || ((step % 20)) || contents "$step"
+	((step % 10)) || [ -z "$(log_problems)" ] || bad "the kernel complains: $(log_problems | head -3)"
+	if [ ${#_bad[@]} -gt 0 ]; then
+		bad "that was step $step: $a${did:+ ($did)}; again with: make soak SEED=$SEED STEPS=$step${ACTIONS:+ ACTIONS='$ACTIONS'}"
+		break
+	fi
+done
+verdict "all steps were taken"
+
+begin
+alive
+all_cpus_online
+tc qdisc del dev "$NETIF" root 2>/dev/null
+max=$(max_pairs)
+for ((n = 1; n <= max; n++)); do
+	run set_pairs $n
+	for c in $(online_cpus); do
+		wait_for 10 taskset -c "$c" ping -q -c 3 -i 0.02 -W 2 "$PEER" >/dev/null || bad "$n pairs, CPU $c: no answer to ping"
+	done
+done
+reach6 || bad "no answer to ping over IPv6"
+[ -z "$service" ] || contents 7
+[ "$(stat_sum 'tx[0-9]+_timeouts')" = 0 ] || bad "a transmit queue was stuck"
+verdict "everything works afterwards"
+
+begin
+settle
+take_stock >"$WORK/after"
+while IFS= read -r l; do bad "$l"; done < <(left_behind "$WORK/before" "$WORK/after")
+note "memory in KiB before: $(awk '$1 == "memory" { printf "%s %s  ", $2, $3 }' "$WORK/before")"
+note "memory in KiB after:  $(awk '$1 == "memory" { printf "%s %s  ", $2, $3 }' "$WORK/after")"
+verdict "nothing is left behind"
+
+begin
+while IFS= read -r l; do bad "$l"; done < <(log_problems | grep -v 'PM: suspend debug')
+verdict "the kernel's log is clean"
+finish
