@@ -3,7 +3,7 @@
 
 Usage: initramfs.py [--flavour base|python] [--force]
 
-The result, CACHE/initramfs-FLAVOUR.cpio, holds the tools the tests use, the modules they load and our /init. It is made
+The result, CACHE/initramfs-FLAVOUR-KERNEL.cpio, holds the tools the tests use, the modules they load and our /init. It is made
 anew only if this program, /init's files or the tree changed. What differs from run to run (the driver, the tests, the
 job) is a second, small archive made by job_archive() and appended to it: the kernel unpacks one after the other.
 
@@ -11,6 +11,7 @@ The archive isn't compressed: copying 60 MB is cheaper for an emulated CPU than 
 """
 
 import argparse
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -305,14 +306,17 @@ def stamp(flavour, kernel):
 def ensure(flavour="base", force=False):
     """The path of an up-to-date archive."""
     kernel = kernel_version()
-    path = CACHE / f"initramfs-{flavour}.cpio"
-    mark = CACHE / f"initramfs-{flavour}.stamp"
+    path = CACHE / f"initramfs-{flavour}-{kernel}.cpio"
+    mark = path.with_suffix(".stamp")
     want = stamp(flavour, kernel)
-    if not force and path.exists() and mark.exists() and mark.read_text() == want:
-        return path
-    say(f"making the guest's file system ({flavour})")
-    build(path, flavour, kernel)
-    mark.write_text(want)
+    # Guests start side by side; one of them makes it, the others wait.
+    with open(CACHE / "initramfs.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not force and path.exists() and mark.exists() and mark.read_text() == want:
+            return path
+        say(f"making the guest's file system ({flavour})")
+        build(path, flavour, kernel)
+        mark.write_text(want)
     return path
 
 

@@ -63,7 +63,7 @@ same() {
 	[ ${#_bad[@]} = 0 ]
 }
 # A packet may come in between.
-wait_for 20 same
+wait_for 60 same
 verdict "they are what the device has counted"
 
 begin
