@@ -51,6 +51,8 @@ pub struct Net {
     pub features: u64,
     /// What the device was started with, to come back to.
     pub options: Options,
+    /// What was offered when the device was plugged in.
+    offered: u64,
     pub acked: u64,
     pub config: Config,
     pub rules: Violations,
@@ -98,6 +100,7 @@ impl Net {
             new_kicks: vec![false; n],
             back: None,
             features: options.features,
+            offered: options.features,
             acked: 0,
             config: options.config.clone(),
             rules: Violations::default(),
@@ -119,8 +122,11 @@ impl Net {
         self.acked & bits != 0
     }
 
-    pub fn offered(&self) -> u64 {
-        self.features
+    /// What is offered to a driver from now on. QEMU asks when the device is plugged in, and never again: what is set later
+    /// is for the next time.
+    pub fn offer(&mut self) -> u64 {
+        self.offered = self.features;
+        self.offered
     }
 
     pub fn hdr_len(&self) -> usize {
@@ -187,7 +193,7 @@ impl Net {
     pub fn set_features(&mut self, features: u64) {
         self.acked = features & !f::PROTOCOL_FEATURES;
         self.rules.muted = self.evil.is_some();
-        if self.acked & !self.features != 0 {
+        if self.acked & !self.offered != 0 {
             self.bad("2.2.1: a feature that was not offered".into());
         }
         if self.options.netdev {

@@ -118,7 +118,7 @@ impl Conn {
         let index = (msg.u32(0) & 0xff) as usize;
         match msg.request {
             // GET_FEATURES; for SET_FEATURES see below.
-            1 => return self.reply(&msg, &(net.offered() | f::PROTOCOL_FEATURES).to_le_bytes()),
+            1 => return self.reply(&msg, &(net.offer() | f::PROTOCOL_FEATURES).to_le_bytes()),
             2 => net.set_features(msg.u64(0)),
             // SET_OWNER, RESET_OWNER
             3 | 4 => {}
