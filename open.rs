@@ -14,6 +14,7 @@ use crate::{
         Rtnl, //
     },
     refill,
+    rss,
     tx,
     virtio::VirtqueueSet, //
 };
@@ -67,7 +68,22 @@ pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Re
             return Err(e);
         }
     }
+    if rss::steers(info) {
+        notify_all(&set, info.pairs().max(to));
+    }
     Ok(())
+}
+
+/// Tells the device once more that the first `pairs` receive queues have buffers, now that all do.
+///
+/// A device that steers by hash after it read a packet (QEMU's without vhost) keeps a packet for a
+/// queue without buffers, stops reading from where it came, which is another queue's source, and goes
+/// on when that other queue is notified. What came before the last ring was filled would wait there,
+/// and all that follows it, until that other queue happens to be refilled.
+fn notify_all(set: &VirtqueueSet, pairs: u16) {
+    for i in 0..pairs {
+        set.notify(rx_vq(i));
+    }
 }
 
 fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> Result {

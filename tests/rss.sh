@@ -291,6 +291,7 @@ verdict "what there is at first"
 if [ ! $report ]; then
 	for t in "hashes in packets" "rxhash off and on" "hashes in packets after ethtool -L"; do skip "$t" "no hash reports"; done
 else
+	# Of a packet that came while rings were still empty QEMU's device may keep the flow, and others with it, until notified.
 	begin
 	hashes_seen "at first"
 	verdict "hashes in packets: those of addresses, and of ports"

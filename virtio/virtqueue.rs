@@ -220,6 +220,15 @@ impl VirtqueueSet {
         }
     }
 
+    /// Notifies the device of queue `index`, whether it wants to know or not. Any context.
+    pub(crate) fn notify(&self, index: u32) {
+        if let Some(vq) = self.raw(index) {
+            // SAFETY: The queue is valid. Notifying needs no lock against other users of the queue
+            // (virtio_ring: `virtqueue_notify`). False is a broken queue, which its owner notices.
+            unsafe { bindings::virtqueue_notify(vq) };
+        }
+    }
+
     fn raw(&self, index: u32) -> Option<*mut bindings::virtqueue> {
         let slot = self.vqs.get(usize::try_from(index).ok()?)?;
         (!slot.vq.is_null()).then_some(slot.vq)
