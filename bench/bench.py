@@ -471,7 +471,7 @@ def main():
     path.parent.mkdir(parents=True, exist_ok=True)
     if args.add and path.exists():
         data = added(json.loads(path.read_text()), data)
-    path.write_text(json.dumps(data, indent=1) + "\n")
+    path.write_text(json.dumps(data, separators=(",", ":")) + "\n")
     if args.functions:
         functions(data)
     say(report.table(data))
