@@ -363,8 +363,12 @@ def md_grid(s, plots):
     out = ["## Grid", "", *embed("grid.svg", plots),
            "Change of N queues against 1, in percent: *thu* is throughput, *norm* is work per instruction. Throughput is "
            "from wall-clock time of an emulated guest and only indicative. *ours/C* compares the cost with that many "
-           "queues.", ""]
+           "queues. Each point is one run of each driver: single ones differ by as much as two runs of one driver do; the "
+           "means say more.", ""]
     tests = list(dict.fromkeys(p["test"] for p in s["grid"]))
+    means = {t: [p["ratio"] for p in s["grid"] if t in ("all", p["test"]) and p["ratio"]] for t in [*tests, "all"]}
+    out += ["Geometric means of ours/C: " + ", ".join(
+        f"{t} {ratio(geomean(v))} ({len(v)} points)" for t, v in means.items() if v) + ".", ""]
     many = sorted({p["queues"] for p in s["grid"]} - {1})
     at = {(p["test"], p["size"], p["sessions"], p["queues"]): p for p in s["grid"]}
     for test in tests:
