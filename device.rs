@@ -307,6 +307,10 @@ impl net::Driver for VirtnetInfo {
         power::reset_work(dev);
     }
 
+    fn notify_work(dev: &Net) {
+        open::notify_work(dev);
+    }
+
     fn moderate(dev: &Net, index: u16, to: Moderation) {
         coalesce::moderate(dev, index, to);
     }

@@ -905,9 +905,14 @@ void vnm_helper_INIT_WORK(struct work_struct *work, work_func_t func)
 	INIT_WORK(work, func);
 }
 
-bool vnm_helper_schedule_work(struct work_struct *work)
+void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func)
 {
-	return schedule_work(work);
+	INIT_DELAYED_WORK(work, func);
+}
+
+bool vnm_helper_schedule_delayed_work(struct delayed_work *work, unsigned int ms)
+{
+	return schedule_delayed_work(work, msecs_to_jiffies(ms));
 }
 
 /* --- interrupt moderation --- */

@@ -11,8 +11,10 @@ use crate::{
     },
     net::{
         queue::QueuePair,
+        rtnl::RtnlGuard,
         Rtnl, //
     },
+    pure::features::bit,
     refill,
     rss,
     tx,
@@ -78,11 +80,35 @@ pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Re
 ///
 /// A device that steers by hash after it read a packet (QEMU's without vhost) keeps a packet for a
 /// queue without buffers, stops reading from where it came, which is another queue's source, and goes
-/// on when that other queue is notified. What came before the last ring was filled would wait there,
-/// and all that follows it, until that other queue happens to be refilled.
+/// on when that other queue is notified. What came before the last ring was filled, or for a ring that
+/// ran dry, would wait there, and all that follows it, until that other queue happens to be refilled.
 fn notify_all(set: &VirtqueueSet, pairs: u16) {
     for i in 0..pairs {
         set.notify(rx_vq(i));
+    }
+}
+
+/// Milliseconds from a sign that a ring may have run dry to the notification of all.
+const NOTIFY_AFTER: u32 = 50;
+
+/// The ring of a receive queue ran dry, or may have. Softirq.
+#[inline]
+pub(crate) fn maybe_dry(dev: &Net) {
+    if dev.data().f.has(bit::RSS) {
+        dev.schedule_notify_work(NOTIFY_AFTER);
+    }
+}
+
+/// Runs a while after [`maybe_dry`]. Process context, RTNL not held.
+pub(crate) fn notify_work(dev: &Net) {
+    // No ring is reset meanwhile, and none is without buffers for long.
+    let _rtnl = RtnlGuard::new();
+    let info = dev.data();
+    if !dev.is_running() || !rss::steers(info) {
+        return;
+    }
+    if let Some(set) = info.set() {
+        notify_all(&set, info.pairs());
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
         DropReason,
         SkBuff, //
     },
+    open,
     pure::{
         hdr::{
             parse_rx,
@@ -167,6 +168,11 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     }
     if work > 0 {
         stats.bytes.add(bytes);
+    }
+    // All that it had was used; or there is more, and what was given back lately may hide that.
+    let dry = rq.vq.as_ref().is_some_and(|vq| vq.num_free() >= vq.size());
+    if dry || work >= budget {
+        open::maybe_dry(dev);
     }
     let starved = refill::refill(info, rq, stats, false);
     if work >= budget || starved {

@@ -150,6 +150,8 @@ pub(super) struct Private<T: Driver> {
     #[pin]
     reset_work: Work<NetDevice<T>>,
     #[pin]
+    notify_work: Work<NetDevice<T>>,
+    #[pin]
     hotplug: HotplugNode<NetDevice<T>>,
     #[pin]
     data: T,
@@ -349,6 +351,11 @@ impl<T: Driver> NetDevice<T> {
         self.private().reset_work.schedule();
     }
 
+    /// Runs [`Driver::notify_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
+    pub(crate) fn schedule_notify_work(&self, ms: u32) {
+        self.private().notify_work.schedule_after(ms);
+    }
+
     /// Keeps the config work from running and waits for it. Not under RTNL, which it takes.
     pub(crate) fn disable_config_work(&self) {
         self.private().config_work.disable_sync();
@@ -401,12 +408,17 @@ impl<T: Driver> NetDevice<T> {
         T::reset_work(self);
     }
 
+    fn notify_work_fn(&self) {
+        T::notify_work(self);
+    }
+
     /// Stops everything that calls into the driver on its own: works and hotplug callbacks.
     pub(crate) fn quiesce(&self) {
         // First the reset work: it removes and adds the hotplug node itself.
         self.private().reset_work.disable_sync();
         self.hotplug_remove();
         self.private().config_work.disable_sync();
+        self.private().notify_work.disable_sync();
     }
 }
 
@@ -486,6 +498,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         let init = try_pin_init!(Private {
             config_work <- Work::new(NetDevice::<T>::config_work_fn),
             reset_work <- Work::new(NetDevice::<T>::reset_work_fn),
+            notify_work <- Work::new(NetDevice::<T>::notify_work_fn),
             hotplug <- HotplugNode::new(),
             data <- data,
             pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,
@@ -500,6 +513,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         unsafe {
             net.private().config_work.bind(net);
             net.private().reset_work.bind(net);
+            net.private().notify_work.bind(net);
         }
         if setup.moderation {
             // SAFETY: The device is valid and nobody else sees it; its drop frees them.

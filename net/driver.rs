@@ -109,6 +109,9 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// The reset work runs: the device is to be reset and set up again. Process context.
     fn reset_work(dev: &NetDevice<Self>);
 
+    /// The notify work runs: queues are to be notified once more. Process context.
+    fn notify_work(dev: &NetDevice<Self>);
+
     /// The traffic of RX queue `index` asks for other interrupts. Process context, no lock held; it
     /// must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
     fn moderate(dev: &NetDevice<Self>, index: u16, to: Moderation);

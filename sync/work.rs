@@ -27,7 +27,8 @@ use kernel::{
 /// work has returned or the work was dropped.
 pub(crate) unsafe trait WorkTarget: Sync {}
 
-/// A work item that calls `func(target)` in process context on the system workqueue.
+/// A work item that calls `func(target)` in process context on the system workqueue, soon or after a
+/// time.
 ///
 /// # Invariants
 ///
@@ -38,7 +39,7 @@ pub(crate) unsafe trait WorkTarget: Sync {}
 #[pin_data(PinnedDrop)]
 pub(crate) struct Work<T: WorkTarget> {
     #[pin]
-    work: Opaque<bindings::work_struct>,
+    work: Opaque<bindings::delayed_work>,
     target: core::cell::Cell<*const T>,
     func: fn(&T),
     /// The task that runs the function now.
@@ -58,7 +59,7 @@ impl<T: WorkTarget> Work<T> {
         pin_init!(Self {
             work <- Opaque::ffi_init(|p| {
                 // SAFETY: `p` is valid for writes and pinned from now on.
-                unsafe { bindings::INIT_WORK(p, Some(Self::run)) }
+                unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run)) }
             }),
             target: core::cell::Cell::new(core::ptr::null()),
             func,
@@ -78,9 +79,14 @@ impl<T: WorkTarget> Work<T> {
 
     /// Queues the work if it isn't queued yet. Any context.
     pub(crate) fn schedule(&self) {
+        self.schedule_after(0);
+    }
+
+    /// Queues the work in `ms` milliseconds if it isn't queued or waiting yet. Any context.
+    pub(crate) fn schedule_after(&self, ms: u32) {
         if !self.target.get().is_null() {
             // SAFETY: The item is initialised and pinned by the type invariant.
-            unsafe { bindings::schedule_work(self.work.get()) };
+            unsafe { bindings::schedule_delayed_work(self.work.get(), ms) };
         }
     }
 
@@ -88,7 +94,7 @@ impl<T: WorkTarget> Work<T> {
     /// context, and not while holding a lock that the function takes.
     pub(crate) fn disable_sync(&self) {
         // SAFETY: The item is initialised and pinned by the type invariant.
-        unsafe { bindings::disable_work_sync(self.work.get()) };
+        unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
     }
 
     /// Whether the caller is called by this work's function.
@@ -100,15 +106,16 @@ impl<T: WorkTarget> Work<T> {
     /// Undoes one [`Work::disable_sync`].
     pub(crate) fn enable(&self) {
         // SAFETY: The item is initialised and pinned by the type invariant.
-        unsafe { bindings::enable_work(self.work.get()) };
+        unsafe { bindings::enable_delayed_work(self.work.get()) };
     }
 
     /// # Safety
     ///
     /// Called by the workqueue with an item that was scheduled as part of a `Work`.
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
-        // CAST: `work` is the first field's `Opaque`, which has the layout of what it holds.
-        let this = work.cast::<Opaque<bindings::work_struct>>();
+        const { assert!(core::mem::offset_of!(bindings::delayed_work, work) == 0) };
+        // CAST: The first field's; and `Opaque` has the layout of what it holds.
+        let this = work.cast::<Opaque<bindings::delayed_work>>();
         // SAFETY: The workqueue hands us the item that was queued, which is embedded in `Self`
         // and pinned; `Drop` waits for this function, so it is alive.
         let this = unsafe { &*kernel::container_of!(this, Self, work) };
