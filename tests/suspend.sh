@@ -4,13 +4,15 @@
 # Suspend and resume keep every setting: number of pairs, address, MTU, VLAN, promiscuous mode, groups, receive offload,
 # interrupt affinity. The kernel's test mode (Documentation/power/basic-pm-debugging.rst) suspends devices without
 # suspending the machine, to each depth in turn; with S3=yes the machine is suspended to memory for real, too.
+# So does a reset of the PCI function (sysfs), and the driver's own after a transmit timeout: for that the device is stopped
+# behind the driver's back, by its status register, which takes iomem=relaxed.
 . "$(dirname "$0")/lib.sh"
 
 [ -w /sys/power/pm_test ] || skip_all "the kernel has no /sys/power/pm_test"
 levels=$(tr -d '[]' </sys/power/pm_test | tr ' ' '\n' | grep -v none | tac)
 states=$(tr ' ' '\n' </sys/power/state | grep -xE 'mem|freeze')
 first=$(pairs) old_mac=$(mac) old_mtu=$(mtu) old_gro=$(feature rx-gro-hw)
-plan $(($(wc -w <<<"$levels") + 6))
+plan $(($(wc -w <<<"$levels") + 8))
 at_exit configure
 at_exit 'echo none >/sys/power/pm_test; ip link del $NETIF.100; ip link set $NETIF promisc off mtu $old_mtu address $old_mac
 	ip link set $NETIF up; ip maddr del $group dev $NETIF; set_pairs $first; ethtool -K $NETIF rx-gro-hw ${old_gro%% *}'
@@ -137,7 +139,58 @@ else
 	verdict "suspended to memory"
 fi
 
+# --- resets -----------------------------------------------------------------------------------------------------------
+
+pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")
+
 begin
-while IFS= read -r l; do bad "$l"; done < <(log_problems | grep -v 'PM: suspend debug')
+if ! ours; then
+	skip "reset of the PCI function" "the driver $DRV has no callbacks for it"
+elif [ ! -e "$pci/reset" ]; then
+	skip "reset of the PCI function" "the function can't be reset"
+else
+	iperf_start -P 2 --bidir -t 4
+	sleep 1
+	echo 1 >"$pci/reset" || bad "reset failed"
+	iperf_ok || bad "iperf3: $(iperf_last)"
+	check
+	ip link set "$NETIF" down
+	echo 1 >"$pci/reset" || bad "reset failed while down"
+	ip link set "$NETIF" up
+	configure
+	check
+	verdict "reset of the PCI function"
+fi
+
+begin
+# The common configuration is at the start of bar 4, the status 20 bytes on (specification 4.1.4.3); 4: DRIVER_OK.
+devmem() { busybox devmem "$@"; }
+register=$(($(sed -n 5p "$pci/resource" 2>/dev/null | cut -d' ' -f1) + 20))
+if ! ours; then
+	skip "transmit timeout" "the driver $DRV only counts it"
+elif ! grep -q iomem=relaxed /proc/cmdline || [ "$(devmem $register 8 2>/dev/null)" != 0x0F ]; then
+	skip "transmit timeout" "the device's status can't be read (iomem=relaxed)"
+else
+	devmem $register 8 11
+	# More than a ring holds, on one queue: only one that is full is noticed.
+	flood() {
+		local i pids=()
+		for ((i = 0; i < 4; i++)); do
+			head -c 20000 /dev/zero | timeout 3 taskset -c 0 socat -u -b 64 - UDP4:"$PEER":9 2>/dev/null &
+			pids+=($!)
+		done
+		wait "${pids[@]}"
+		log_since | grep -q "stuck; resetting the device"
+	}
+	wait_for 40 flood ||
+		bad "the driver doesn't notice: $(log_since | tail -2)"
+	wait_for 20 reach || bad "no answer to ping afterwards"
+	[ "$(devmem $register 8)" = 0x0F ] || bad "the device's status is $(devmem $register 8)"
+	check
+	verdict "transmit timeout"
+fi
+
+begin
+while IFS= read -r l; do bad "$l"; done < <(log_problems | grep -vE 'PM: suspend debug|NETDEV WATCHDOG')
 verdict "the kernel's log is clean"
 finish
