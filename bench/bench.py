@@ -4,8 +4,9 @@
 Usage: bench.py [--quick] [--repeats N] [--list] [--results FILE [--add]] [NAME…]
 
 Without names: all cells of cells.toml on each variant of the device, cost against queues, memory, truesize. A name (shell
-patterns may be used) picks variants, cells, VARIANT/CELL, or one of: scaling, memory, truesize, grid. The grid of the
-2012 multiqueue series takes hours and runs only when named. --quick: the cells marked so, on the default device.
+patterns may be used) picks variants, cells, VARIANT/CELL, or one of: scaling, memory, truesize, times, grid. The grid of the
+2012 multiqueue series takes hours and runs only when named; times, which are throughput and latency by the clock, when named
+or where KVM works. --quick: the cells marked so, on the default device.
 
 Each guest gives its NICs to C, ours and C again, round by round, after a round that doesn't count. Two guests run at a
 time, each on one core. Results go to bench/results/ (JSON, report.md, plots); runs inside the toolchain tree, in a network
@@ -32,6 +33,7 @@ sys.path.insert(0, str(HERE))
 import guest_run                    # noqa: E402
 import report                       # noqa: E402
 import symbols                      # noqa: E402
+import times                        # noqa: E402
 from guest_run import CACHE, TOOLS  # noqa: E402
 
 REPO = HERE.parent
@@ -73,6 +75,8 @@ def pick(conf, args):
         jobs.append({"name": "memory", "kind": "memory", "cells": []})
     if wanted("truesize") and not args.quick:
         jobs.append({"name": "truesize", "kind": "truesize", "cells": [c for c in conf["cell"] if c.get("rx")]})
+    if wanted("times") and (args.names or not args.quick and times.on_kvm()):
+        jobs.append({"name": "times", "kind": "times", "cells": [], "loads": conf["times"]})
     if args.names and wanted("grid", "grid-small"):
         grid = conf["grid"] | ({} if wanted("grid") else conf["grid"]["small"])
         jobs += [{"name": f"grid-{t['name'].replace(' ', '-')}-{q}", "kind": "grid", "test": t, "queues": q, "cells": [],
@@ -85,6 +89,8 @@ def pick(conf, args):
 
 def cells_file(job, conf):
     """The shell lines that a guest runs in each round."""
+    if job["kind"] == "times":
+        return times.cells(job["loads"])
     out = []
     for c in job["cells"]:
         if job["kind"] == "scaling":
@@ -116,6 +122,8 @@ def settings(job, args, pinned):
         env.update(ROUNDS=("c r " * max(args.repeats + 1, 4)).strip(), MEMORY=f"1 {MEMORY_PAIRS} 1")
     elif job["kind"] == "truesize":
         env.update(ROUNDS="", TRUESIZE="*")
+    elif job["kind"] == "times":
+        env.update(ROUNDS=("c r " * (args.repeats + 1)).strip(), PAIRS=times.PAIRS)
     elif job["kind"] == "grid":
         kw.update(nics=("tap",), pairs=4, vcpus=4)
         env.update(ROUNDS="c r", PAIRS=job["queues"])
@@ -240,6 +248,10 @@ def work(job_path):
     def progress(text):
         print(text, flush=True)
 
+    if job["kind"] == "times":
+        data = times.work(spec, CACHE / "bench/out" / job["name"], progress)
+        pathlib.Path(spec["result"]).write_text(json.dumps(data))
+        return
     worker = Worker(job, progress)
     worker.rounds = len(spec["kw"]["env"]["ROUNDS"].split())
     out_dir = CACHE / "bench/out" / job["name"]
@@ -376,6 +388,8 @@ def collect(conf, jobs, results, args, pinned):
                 d, name, *v = line.split()
                 if len(v) == 3 and int(v[2]):
                     truesize.setdefault(name, {}).setdefault(d, []).append(int(v[1]) / int(v[2]))
+        elif job["kind"] == "times":
+            out["times"] = res
         elif job["kind"] == "grid":
             for label, data in res["data"].items():
                 size, sessions = label.split(":")
@@ -438,7 +452,7 @@ def main():
             print(f"{c['name']:<16}{c['what']}")
         for name, v in conf["variant"].items():
             print(f"{name:<16}device: {v['what']}")
-        print("scaling, memory, truesize, grid")
+        print("scaling, memory, truesize, times, grid, grid-small")
         return 0
     if args.add and not args.results:
         ap.error("--add: to which --results?")
@@ -459,8 +473,13 @@ def main():
         at_once = 1
     say(f"bench: {len(jobs)} guests, {at_once} at a time, {args.repeats} repeats")
     board = Board(len(jobs))
+    # What is measured by the clock has the machine for itself.
+    alone = [j for j in jobs if j["kind"] == "times"]
+    jobs = [j for j in jobs if j not in alone]
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         results = list(pool.map(lambda j: run_job(j, conf, args, cores, board), jobs))
+    results += [run_job(j, conf, args, None, board) for j in alone]
+    jobs += alone
     if sys.stdout.isatty():
         print()
     if all(r is None for r in results):

@@ -11,6 +11,8 @@ import pathlib
 import statistics
 import sys
 
+import times
+
 # Events rarer than this for each unit are taken as none.
 RARE = 0.005
 # A cell that costs more than this, in terms of the in-tree driver, is named in the report.
@@ -275,6 +277,8 @@ def table(results):
                                     for n, t in s["truesize"]["cells"].items()]
     if rows:
         out += ["", *columns(["", "C", "ours", "ratio"], [("", rows)])]
+    if rows := times.summary(results):
+        out += ["", *columns(times.HEAD, [(times.note(results).replace("*", ""), rows)])]
     if s["grid"]:
         out += ["", *columns(["grid", "queues", "size", "sessions", "cost ours/C"], [("", [
             [p["test"], str(p["queues"]), str(p["size"]), str(p["sessions"]), ratio(p["ratio"])] for p in s["grid"]])])]
@@ -417,6 +421,8 @@ def markdown(results, plots=()):
     out += md_cells(s) + embed("parts.svg", plots) if s["cells"] else []
     out += md_scaling(s, plots) if s["scaling"] else []
     out += md_size(results, s)
+    if rows := times.summary(results):
+        out += ["## Throughput and latency", "", times.note(results), "", *md_table(times.HEAD, rows, 3)]
     out += md_grid(s, plots) if s["grid"] else []
     return "\n".join(out).rstrip() + "\n"
 
