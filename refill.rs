@@ -24,6 +24,7 @@ use crate::{
     pure::rx::{
         mergeable_shape,
         min_buf_len,
+        refill_above,
         BufShape, //
     },
     rx::{
@@ -44,6 +45,9 @@ pub(crate) const GOOD_PACKET_LEN: u32 = 1518;
 
 /// The largest packet: 64 KiB and an Ethernet header, in bytes.
 const MAX_PACKET: u32 = 65550;
+
+/// Bytes of a VLAN tag.
+const VLAN_HLEN: u32 = 4;
 
 /// Pages of a big buffer for packets of up to `packet` bytes.
 pub(crate) fn big_pages(packet: u32, hdr_len: u32) -> u32 {
@@ -88,6 +92,15 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
     };
     crate::sync::fail::point()?;
     rq.min_len = min_len(info, size);
+    rq.refill_above = match info.mode {
+        Mode::Mergeable => {
+            let (hdr_len, min) = (info.f.hdr_len, rq.min_len);
+            let least = mergeable_shape(0, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
+            let max = MAX_PACKET.saturating_add(VLAN_HLEN).saturating_add(hdr_len);
+            refill_above(size, least.map_or(0, BufShape::posted), max)
+        }
+        Mode::Small | Mode::Big { .. } => size / 2,
+    };
     if rq.pool.is_none() {
         // Lists of pages are mapped by the virtio core, a page at a time.
         let dma = rq.vq.as_ref().and_then(|vq| vq.dma_dev());
@@ -102,8 +115,8 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
     Ok(())
 }
 
-/// Posts buffers and tells the device once. From NAPI only when half of the ring is free;
-/// `all`: whatever is free (queue at rest, process context).
+/// Posts buffers and tells the device once. From NAPI only when half of the ring is free, or what is
+/// left might not hold the next packet; `all`: whatever is free (queue at rest, process context).
 ///
 /// Returns whether memory is so short that the ring may run empty.
 #[inline]
@@ -116,7 +129,7 @@ pub(crate) fn refill(
     let Some((free, size)) = rq.vq.as_ref().map(|vq| (vq.num_free(), vq.size())) else {
         return false;
     };
-    if !all && free <= size / 2 {
+    if !all && free <= rq.refill_above {
         return false;
     }
     let context = if all {

@@ -86,6 +86,8 @@ pub(crate) struct ReceiveQueue {
     pub(crate) avg: Ewma,
     /// Smallest payload of a mergeable buffer.
     pub(crate) min_len: u32,
+    /// With more free entries than this the ring is refilled.
+    pub(crate) refill_above: u32,
 }
 
 impl ReceiveQueue {
@@ -97,6 +99,7 @@ impl ReceiveQueue {
             pool: None,
             avg: Ewma::new(refill::GOOD_PACKET_LEN),
             min_len: refill::GOOD_PACKET_LEN,
+            refill_above: 0,
         }
     }
 }

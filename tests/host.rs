@@ -787,8 +787,8 @@ mod config {
 
 mod rx {
     use super::pure::rx::{
-        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, BufShape, Ewma, LenError,
-        MAX_MERGED,
+        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, refill_above, BufShape,
+        Ewma, LenError, MAX_MERGED,
     };
     use super::{Random, EDGES};
 
@@ -1042,6 +1042,42 @@ mod rx {
                 expected,
                 "{ring_size} {max_packet}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_left_before_a_refill_holds_the_largest_packet() {
+        // Ring, buffer, packet, expected.
+        let table = [
+            (256, 1600, 65574, 128),
+            (128, 1600, 65574, 64),
+            // 41 buffers are needed, 17 of a page.
+            (64, 1600, 65574, 23),
+            (32, 4096, 65574, 15),
+            (19, 4096, 65574, 2),
+            (17, 4096, 65574, 0),
+            (16, 4096, 65574, 0),
+            (64, 0, 65574, 0),
+            (0, 0, 0, 0),
+        ];
+        for (ring, len, max, expected) in table {
+            assert_eq!(refill_above(ring, len, max), expected, "{ring} {len}");
+        }
+        for ring in 1..=1024 {
+            for len in [1, 128, 1600, 4096, 65574] {
+                let free = refill_above(ring, len, 65574);
+                assert!(free <= ring / 2);
+                if ring * len >= 65574 {
+                    assert!((ring - free) * len >= 65574, "{ring} {len}");
+                }
+            }
+        }
+        for ring in EDGES {
+            for len in EDGES {
+                for max in EDGES {
+                    assert!(refill_above(ring, len, max) <= ring / 2);
+                }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ ring() { ethtool -g "$NETIF" | awk -v n="$2" -v k="$1:" '$1 == k && ++i == n { p
 rings() { echo "$(ring RX 2)/$(ring TX 2)"; }
 rx0=$(ring RX 2) tx0=$(ring TX 2) rxmax=$(ring RX 1) txmax=$(ring TX 1)
 ethtool -G "$NETIF" rx "$((rx0 / 2))" 2>/dev/null || skip_all "the device can't reset single queues, or the ring is too small"
-plan 6
+plan 7
 at_exit configure
 at_exit 'ethtool -G $NETIF rx $rx0 tx $tx0'
 mark_log
@@ -59,6 +59,24 @@ set_pairs 1 && set_pairs "$(max_pairs)" && reach || bad "no answer to ping after
 set_pairs "$n"
 [ "$(rings)" = 128/128 ] || bad "after -L: $(rings)"
 verdict "sizes outlive a change of the number of queues"
+
+# With half of a small ring used by small packets a large one doesn't fit into the rest; the device waits for more buffers then.
+begin
+n=$(pairs)
+set_pairs 1
+for size in 64 32; do
+	ethtool -G "$NETIF" rx $size 2>/dev/null || continue
+	for ((i = 5; i <= 30; i += 5)); do
+		reach || bad "$size entries, $i: no answer to ping"
+		timeout 20 ping -q -c $i -i 0.01 -W 1 "$PEER" >/dev/null || bad "$size entries, $i: no answer to ping"
+		timeout 20 iperf3 -c "$PEER" -p 5204 -R -P 2 -n 4M -i 0 --connect-timeout 5000 >"$WORK/iperf" 2>&1 ||
+			bad "$size entries, after $i small packets: iperf3 -R: $(tail -1 "$WORK/iperf")"
+		[ ${#_bad[@]} -lt 3 ] || break 2
+	done
+done
+ethtool -G "$NETIF" rx 128
+set_pairs "$n"
+verdict "large packets into small rings"
 
 begin
 [ -z "$(log_problems)" ] || bad "$(log_problems | head -3)"

@@ -124,15 +124,20 @@ do_reload() {
 }
 do_plug() {
 	have_hostctl || return
+	# The guest isn't told of an unplugging any more (ACPI; whatever the driver).
+	[ ! "$deep" ] || { did="nothing: QEMU's hotplug doesn't outlive a suspend to memory"; return; }
 	did="unplugged, plugged in"
 	hostctl -t 40 unplug id=nic0 >"$WORK/err" 2>&1 || bad "unplug: $(cat "$WORK/err")"
 	hostctl -t 40 plug id=nic0 >"$WORK/err" 2>&1 || bad "plug: $(cat "$WORK/err")"
 	back
 }
+# To memory only in the last quarter, because of do_plug.
+deep= step=0
 do_suspend() {
 	[ "$states" ] || return
-	if [ "${S3:-}" = yes ] && (($1 % 2)) && grep -q mem <<<"$states"; then
+	if [ "${S3:-}" = yes ] && ((step * 4 > STEPS * 3 && $1 % 2)) && grep -q mem <<<"$states"; then
 		did="suspend to memory"
+		deep=yes
 		grep -q deep /sys/power/mem_sleep && echo deep >/sys/power/mem_sleep
 		hostctl wake after=2 >/dev/null || bad "the host doesn't wake us"
 		echo mem >/sys/power/state 2>"$WORK/err" || bad "$did: $(cat "$WORK/err")"
@@ -242,6 +247,20 @@ contents() {
 	out=$(download 300000 "$1") || bad "$out"
 }
 
+# What may explain a step that went wrong.
+state_of_things() {
+	ethtool -l "$NETIF" | tail -1
+	ethtool -S "$NETIF" | grep -E ' (rx|tx)[0-9]+_(packets|kicks|callbacks|drops|alloc_fail|stop|wake|timeouts): [1-9]' | tr -s ' \n' ' '
+	echo
+	ethtool -S "$NETIF" | grep -E ' (rx|tx)[0-9]+_(packets|callbacks): ' | tr -s ' \n' ' ' | sed 's/^/later: /'
+	echo
+	grep -E "${VDEV}-" /proc/interrupts
+	tc -s qdisc show dev "$NETIF"
+	ip -s neigh show dev "$NETIF"
+	ip -d -s link show dev "$NETIF"
+	grep . "/sys/class/net/$NETIF/"{threaded,napi_defer_hard_irqs,gro_flush_timeout} "/sys/class/net/$NETIF/queues/"tx-*/byte_queue_limits/{limit,inflight}
+	ps -e -o stat,wchan:32,comm | grep -E 'napi/|^D'
+}
 note "SEED=$SEED STEPS=$STEPS${ACTIONS:+ ACTIONS=$ACTIONS}"
 mark_log
 begin
@@ -276,6 +295,7 @@ for ((step = 1; step <= STEPS; step++)); do
 	[ -z "$service" ] || ((step % 20)) || contents "$step"
 	((step % 10)) || [ -z "$(log_problems)" ] || bad "the kernel complains: $(log_problems | head -3)"
 	if [ ${#_bad[@]} -gt 0 ]; then
+		while IFS= read -r l; do note "$l"; done < <(state_of_things)
 		bad "that was step $step: $a${did:+ ($did)}; again with: make soak SEED=$SEED STEPS=$step${ACTIONS:+ ACTIONS='$ACTIONS'}"
 		break
 	fi
