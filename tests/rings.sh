@@ -66,10 +66,11 @@ n=$(pairs)
 set_pairs 1
 for size in 64 32; do
 	ethtool -G "$NETIF" rx $size 2>/dev/null || continue
-	for ((i = 5; i <= 30; i += 5)); do
+	for ((i = 301; i <= 331; i += 6)); do
 		reach || bad "$size entries, $i: no answer to ping"
-		timeout 20 ping -q -c $i -i 0.01 -W 1 "$PEER" >/dev/null || bad "$size entries, $i: no answer to ping"
-		timeout 20 iperf3 -c "$PEER" -p 5204 -R -P 2 -n 4M -i 0 --connect-timeout 5000 >"$WORK/iperf" 2>&1 ||
+		# Buffers are as small as the packets were of late.
+		timeout 30 ping -q -f -c $i -w 20 "$PEER" >/dev/null || bad "$size entries, $i: no answer to ping"
+		timeout 30 iperf3 -c "$PEER" -p 5204 -R -P 2 -t 1 -i 0 --connect-timeout 5000 >"$WORK/iperf" 2>&1 ||
 			bad "$size entries, after $i small packets: iperf3 -R: $(tail -1 "$WORK/iperf")"
 		[ ${#_bad[@]} -lt 3 ] || break 2
 	done
