@@ -387,15 +387,24 @@ class Guest:
             self.on_event(kind, data)
         elif line.startswith("Q "):
             _, rid, text = line.split(" ", 2)
+            pause = 0
             try:
-                ok, reply = self._request(json.loads(text))
+                req = json.loads(text)
+                if req.get("cmd") == "echo":
+                    pause = float(req.get("pause", 0))
+                ok, reply = self._request(req)
             except (ValueError, KeyError, OSError, subprocess.SubprocessError, TimeoutError) as e:
                 ok, reply = False, f"{type(e).__name__}: {e}"
             # One line back; line ends inside travel escaped.
             reply = reply if isinstance(reply, str) else json.dumps(reply)
             reply = reply.replace("\\", "\\\\").replace("\n", "\\n")
             try:
-                self.ctl.sendall(f"{rid} {'ok' if ok else 'error'} {reply}\n".encode())
+                answer = f"{rid} {'ok' if ok else 'error'} {reply}\n".encode()
+                if pause:
+                    self.ctl.sendall(answer[:-2])
+                    time.sleep(pause)
+                    answer = answer[-2:]
+                self.ctl.sendall(answer)
             except OSError:
                 pass  # It ended meanwhile.
 
@@ -437,6 +446,8 @@ class Guest:
                 return True, migrate.move(self, req["how"])
             except migrate.Failed as e:
                 return False, str(e)
+        if cmd == "echo":
+            return True, req["text"]
         if cmd == "wake":
             threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
             return True, ""

@@ -25,7 +25,7 @@ at_exit 'ip link del $NETIF.$VLAN; ip maddr del $GROUP dev $NETIF; bridge fdb de
 	ethtool -K $NETIF tx-tcp6-segmentation on rx-gro-hw on
 	[ "$rss" ] && { ethtool -X $NETIF hkey $KEY; ethtool -X $NETIF default; ethtool -N $NETIF rx-flow-hash udp6 sdfn; }
 	set_pairs $first'
-plan $((2 + 6 * $(wc -w <<<"$ROUNDS")))
+plan $((3 + 6 * $(wc -w <<<"$ROUNDS")))
 
 # --- what is looked at ------------------------------------------------------------------------------------------------
 
@@ -189,6 +189,11 @@ all_announced() { # TIMES
 }
 
 # ----------------------------------------------------------------------------------------------------------------------
+
+# Across a migration it may: the guest's clock jumps, and what waits for the answer with it.
+begin
+[ "$(hostctl echo text="one, two" pause=2.5)" = "one, two" ] || bad "lost"
+verdict "an answer of the host that comes in pieces"
 
 begin
 modprobe 8021q
