@@ -19,7 +19,7 @@ negotiated 60 && rss=yes || rss=
 host() { hostctl host run="$1"; }
 try() { "$@" >"$WORK/try" 2>&1 || bad "$*: $(cat "$WORK/try")"; }
 
-at_exit 'configure; host "rm -f $SEEN*"'
+at_exit 'configure; host "rm -f $SEEN $SEEN.err $SEEN.pid"'
 at_exit 'ip link del $NETIF.$VLAN; ip maddr del $GROUP dev $NETIF; bridge fdb del $UNICAST dev $NETIF self
 	ip link set $NETIF mtu $old_mtu; ip link set $NETIF address $old_mac; ip link set $NETIF allmulticast off
 	ethtool -K $NETIF tx-tcp6-segmentation on rx-gro-hw on
