@@ -12,15 +12,15 @@ at_exit 'set_pairs $first'
 at_exit all_cpus_online
 plan 9
 
-# The CPUs of pair $1 of $2, given the online ones as further arguments.
-# (Without a subshell wherever possible: there are many comparisons, and a process is dear on an emulated CPU.)
-expected() {
-	local i=$1 p=$2 n out= r
+# The CPUs of pair $1 of $2, given the online ones as further arguments: in $MASK, a mask like those of the kernel's files.
+# (No subshell: there are many comparisons, and a process is dear on an emulated CPU.)
+expected_mask() {
+	local i=$1 p=$2 n r
 	shift 2
 	local cpus=("$@")
-	n=${#cpus[@]}
+	n=${#cpus[@]} MASK=0
 	if ((p >= n)); then
-		echo "${cpus[i % n]}"
+		MASK=$((1 << cpus[i % n]))
 		return
 	fi
 	# CPU by CPU: which slice does rank r fall into, when each pair takes its share in turn?
@@ -28,18 +28,11 @@ expected() {
 	for ((r = 0; r < n; r++)); do
 		share=$((n / p + (pair < n % p ? 1 : 0)))
 		if ((taken == share)); then pair=$((pair + 1)) taken=0; fi
-		((pair == i)) && out+=" ${cpus[r]}"
+		if ((pair == i)); then MASK=$((MASK | 1 << cpus[r])); fi
 		taken=$((taken + 1))
 	done
-	echo $out
 }
 
-# As masks, like the kernel's files, in $MASK.
-expected_mask() {
-	local c m=0
-	for c in $(expected "$@"); do m=$((m | 1 << c)); done
-	MASK=$m
-}
 # Value of a file with a mask in it, in $MASK.
 read_mask() {
 	MASK=0
@@ -47,16 +40,29 @@ read_mask() {
 	MASK=$((16#${MASK//,/}))
 }
 
+# The CPUs that are online, in the order of their places, in $ONLINE.
+PLACED=$(placed_cpus)
+online_now() {
+	local list part c
+	ONLINE=()
+	read -r list </sys/devices/system/cpu/online
+	for c in $PLACED; do
+		for part in ${list//,/ }; do
+			((c < ${part%-*} || c > ${part#*-})) || ONLINE+=("$c")
+		done
+	done
+}
+
 check_xps() {
-	local i p=$1 want online
+	local i p=$1 want
 	# One queue and no more: all CPUs use it.
 	[ "$XPS" ] || return
-	online=$(placed_cpus)
+	online_now
 	for ((i = 0; i < p; i++)); do
-		expected_mask $i "$p" $online
+		expected_mask $i "$p" "${ONLINE[@]}"
 		want=$MASK
 		read_mask "/sys/class/net/$NETIF/queues/tx-$i/xps_cpus"
-		[ $want = $MASK ] || bad "$p pairs, CPUs $online: tx-$i has xps_cpus $MASK, not $want (masks in decimal)"
+		[ $want = $MASK ] || bad "$p pairs, CPUs ${ONLINE[*]}: tx-$i has xps_cpus $MASK, not $want (masks in decimal)"
 	done
 }
 declare -A IRQ
@@ -66,37 +72,41 @@ find_irqs() {
 		sub(":", "", $1); print $1, substr($NF, length(v) + 1) }' /proc/interrupts)
 }
 check_irq() {
-	local i p=$1 d f want online
-	online=$(placed_cpus)
+	local i p=$1 d f want
+	online_now
 	for ((i = 0; i < max; i++)); do
-		if ((i < p)); then expected_mask $i "$p" $online; else MASK=0; fi
+		if ((i < p)); then expected_mask $i "$p" "${ONLINE[@]}"; else MASK=0; fi
 		want=$MASK
 		for d in input.$i output.$i; do
 			for f in affinity_hint smp_affinity; do
 				# Where an inactive queue's interrupt would go doesn't matter.
 				[ $i -ge "$p" ] && [ $f = smp_affinity ] && continue
 				read_mask "/proc/irq/${IRQ[$d]}/$f"
-				[ $MASK = $want ] || bad "$p pairs, CPUs $online: $d has $f $MASK, not $want (masks in decimal)"
+				[ $MASK = $want ] || bad "$p pairs, CPUs ${ONLINE[*]}: $d has $f $MASK, not $want (masks in decimal)"
 			done
 		done
 	done
 }
 find_irqs
-XPS=
+XPS= PER_QUEUE=
 have_xps && XPS=yes
+irq_per_queue && PER_QUEUE=yes
 
 # The own table first: it covers each CPU, and slices differ by one at most.
 begin
-for n in 1 3 4 7; do
+cpus=()
+for n in 1 2 3 4 5 6 7; do
+	cpus+=($((n - 1)))
 	for p in 1 2 3 4 5; do
-		all= sizes=
+		all=0 least=$n most=0
 		for ((i = 0; i < p; i++)); do
-			e=$(expected $i $p $(seq 0 $((n - 1))))
-			all+=" $e" sizes+=" $(wc -w <<<"$e")"
+			expected_mask $i $p "${cpus[@]}"
+			all=$((all | MASK)) size=0
+			for c in "${cpus[@]}"; do size=$((size + (MASK >> c & 1))); done
+			least=$((size < least ? size : least)) most=$((size > most ? size : most))
 		done
-		[ "$(tr ' ' '\n' <<<"$all" | grep . | sort -nu | wc -l)" = $n ] || bad "$p pairs on $n CPUs: covered are $all"
-		[ "$(tr ' ' '\n' <<<"$sizes" | grep . | sort -n | sed -n '1p;$p' | paste -sd' ' | awk '{ print $2 - $1 }')" -le 1 ] ||
-			bad "$p pairs on $n CPUs: sizes are $sizes"
+		[ $all = $(((1 << n) - 1)) ] || bad "$p pairs on $n CPUs: covered are $all (a mask in decimal)"
+		[ $((most - least)) -le 1 ] || bad "$p pairs on $n CPUs: the smallest has $least, the largest $most"
 	done
 done
 verdict "the table covers all CPUs evenly"
@@ -108,7 +118,7 @@ run() {
 	for p in $(seq "$max") 1 "$max"; do
 		set_pairs "$p" 2>"$WORK/err" || bad "combined $p: $(cat "$WORK/err")"
 		check_xps "$p"
-		if irq_per_queue; then
+		if [ $PER_QUEUE ]; then
 			local keep=("${_bad[@]}")
 			begin
 			check_irq "$p"
@@ -117,7 +127,7 @@ run() {
 		fi
 	done
 	if [ "$XPS" ]; then verdict "XPS maps: $what"; else skip "XPS maps: $what" "one transmit queue, so no maps"; fi
-	if irq_per_queue; then
+	if [ $PER_QUEUE ]; then
 		_bad=("${irq_bad[@]}")
 		verdict "interrupts: $what"
 	else
@@ -147,12 +157,12 @@ begin
 for c in $gone; do
 	cpu_online "$c" 1
 	check_xps "$max"
-	irq_per_queue && check_irq "$max"
+	[ ! $PER_QUEUE ] || check_irq "$max"
 done
 for c in $gone; do
 	cpu_online "$c" 0
 	check_xps "$max"
-	irq_per_queue && check_irq "$max"
+	[ ! $PER_QUEUE ] || check_irq "$max"
 	cpu_online "$c" 1
 done
 verdict "the maps follow each CPU"
@@ -166,7 +176,7 @@ set_pairs 1 2>"$WORK/err" || bad "combined 1: $(cat "$WORK/err")"
 for c in $(removable_cpus); do cpu_online "$c" 0; done
 all_cpus_online
 set_pairs "$max" 2>"$WORK/err" || bad "combined $max: $(cat "$WORK/err")"
-if irq_per_queue && [ "$max" -gt 1 ]; then
+if [ $PER_QUEUE ] && [ "$max" -gt 1 ]; then
 	check_irq "$max"
 	verdict "interrupts: CPUs gone and back while queues are not in use"
 else

@@ -16,9 +16,10 @@ negotiated 57 && report=yes || report=
 
 indir() { ethtool -x "$NETIF" | awk '/^ +[0-9]+: / { for (i = 2; i <= NF; i++) printf "%s ", $i }'; }
 key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | grep -E '^([0-9a-f]{2}:)+'; }
-even() { local i; for ((i = 0; i < $(wc -w <<<"$(indir)"); i++)); do printf '%d ' $((i % $1)); done; }
-fields() { ethtool -n "$NETIF" rx-flow-hash "$1" 2>&1 | sed -nE 's/^(IP SA|IP DA|L4 bytes 0 & 1.*|L4 bytes 2 & 3.*|.*None.*)$/\1/p' |
-	sed -E 's/IP SA/s/; s/IP DA/d/; s/L4 bytes 0.*/f/; s/L4 bytes 2.*/n/; s/.*None.*/-/' | tr -d '\n'; }
+# The table spread evenly over so many queues.
+even() { local i n; n=$(wc -w <<<"$(indir)"); for ((i = 0; i < n; i++)); do printf '%d ' $((i % $1)); done; }
+fields() { ethtool -n "$NETIF" rx-flow-hash "$1" 2>&1 | awk '/^IP SA/ { o = o "s" } /^IP DA/ { o = o "d" } /^L4 bytes 0 & 1/ { o = o "f" }
+	/^L4 bytes 2 & 3/ { o = o "n" } /None/ { o = o "-" } END { printf "%s", o }'; }
 all_fields() { local f; for f in tcp4 udp4 sctp4 tcp6 udp6 sctp6; do printf '%s=%s ' $f "$(fields $f)"; done; }
 state() { echo "$(pairs)|$(indir)|$(key)|$(all_fields)|$(feature receive-hashing)"; }
 
