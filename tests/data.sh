@@ -42,7 +42,7 @@ fi
 begin
 for args in "-P 2" "-R -P 2"; do
 	# shellcheck disable=SC2086
-	iperf_start $args -t 2
+	iperf_start $args -t 1
 	iperf_ok || bad "iperf3 $args: $(iperf_last)"
 done
 verdict "TCP both ways"
