@@ -390,8 +390,7 @@ class Guest:
             pause = 0
             try:
                 req = json.loads(text)
-                if req.get("cmd") == "echo":
-                    pause = float(req.get("pause", 0))
+                pause = float(req.get("pause", 0))
                 ok, reply = self._request(req)
             except (ValueError, KeyError, OSError, subprocess.SubprocessError, TimeoutError) as e:
                 ok, reply = False, f"{type(e).__name__}: {e}"
@@ -446,8 +445,6 @@ class Guest:
                 return True, migrate.move(self, req["how"])
             except migrate.Failed as e:
                 return False, str(e)
-        if cmd == "echo":
-            return True, req["text"]
         if cmd == "wake":
             threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
             return True, ""

@@ -192,7 +192,7 @@ all_announced() { # TIMES
 
 # Across a migration it may: the guest's clock jumps, and what waits for the answer with it.
 begin
-[ "$(hostctl echo text="one, two" pause=2.5)" = "one, two" ] || bad "lost"
+[ "$(hostctl host run="echo one, two" pause=2.5)" = "one, two" ] || bad "lost"
 verdict "an answer of the host that comes in pieces"
 
 begin
