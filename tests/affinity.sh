@@ -40,24 +40,13 @@ read_mask() {
 	MASK=$((16#${MASK//,/}))
 }
 
-# The CPUs that are online, in the order of their places, in $ONLINE.
-PLACED=$(placed_cpus)
-online_now() {
-	local list part c
-	ONLINE=()
-	read -r list </sys/devices/system/cpu/online
-	for c in $PLACED; do
-		for part in ${list//,/ }; do
-			((c < ${part%-*} || c > ${part#*-})) || ONLINE+=("$c")
-		done
-	done
-}
+# The CPUs that are online, in the order of their places, in $ONLINE; to be called after they changed, before what checks.
+look() { read -ra ONLINE <<<"$(placed_cpus)"; }
 
 check_xps() {
 	local i p=$1 want
 	# One queue and no more: all CPUs use it.
 	[ "$XPS" ] || return
-	online_now
 	for ((i = 0; i < p; i++)); do
 		expected_mask $i "$p" "${ONLINE[@]}"
 		want=$MASK
@@ -73,7 +62,6 @@ find_irqs() {
 }
 check_irq() {
 	local i p=$1 d f want
-	online_now
 	for ((i = 0; i < max; i++)); do
 		if ((i < p)); then expected_mask $i "$p" "${ONLINE[@]}"; else MASK=0; fi
 		want=$MASK
@@ -86,6 +74,11 @@ check_irq() {
 			done
 		done
 	done
+}
+check() {
+	look
+	check_xps "$max"
+	[ ! $PER_QUEUE ] || check_irq "$max"
 }
 find_irqs
 XPS= PER_QUEUE=
@@ -115,6 +108,7 @@ run() {
 	local p what=$1
 	shift
 	local irq_bad=()
+	look
 	for p in $(seq "$max") 1 "$max"; do
 		set_pairs "$p" 2>"$WORK/err" || bad "combined $p: $(cat "$WORK/err")"
 		check_xps "$p"
@@ -156,13 +150,11 @@ run "CPUs $(echo $gone) offline"
 begin
 for c in $gone; do
 	cpu_online "$c" 1
-	check_xps "$max"
-	[ ! $PER_QUEUE ] || check_irq "$max"
+	check
 done
 for c in $gone; do
 	cpu_online "$c" 0
-	check_xps "$max"
-	[ ! $PER_QUEUE ] || check_irq "$max"
+	check
 	cpu_online "$c" 1
 done
 verdict "the maps follow each CPU"
@@ -177,6 +169,7 @@ for c in $(removable_cpus); do cpu_online "$c" 0; done
 all_cpus_online
 set_pairs "$max" 2>"$WORK/err" || bad "combined $max: $(cat "$WORK/err")"
 if [ $PER_QUEUE ] && [ "$max" -gt 1 ]; then
+	look
 	check_irq "$max"
 	verdict "interrupts: CPUs gone and back while queues are not in use"
 else
