@@ -11,7 +11,7 @@ have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "no process
 [ "$TESTDEV" ] && [ "$(hostctl device "run=stat rx0.enabled")" = 1 ] || skip_all "no process of the host's serves the queues"
 max=$(max_pairs)
 cpus=$(online_cpus)
-plan $((5 + ROUNDS))
+plan $((7 + ROUNDS))
 mark_log
 at_exit 'hostctl testdev run=start'
 
@@ -81,6 +81,42 @@ for ((round = 1; round <= ROUNDS; round++)); do
 	set_pairs "$max" || bad "$max pairs were refused"
 	verdict "the process ends and another one comes ($round)"
 done
+
+# Buffers used of which the driver is never told. With the link, it looks by itself.
+pongs() { awk '/^Icmp:/ && !n++ { for (i = 1; i <= NF; i++) if ($i == "InEchoReps") col = i } /^Icmp:/ { v = $col } END { print v }' /proc/net/snmp; }
+# unheard: pings from all CPUs, of whose answers nothing is heard.
+unheard() {
+	local cpu
+	hostctl device run="case irq-none" >/dev/null || bad "the process knows no case irq-none"
+	for cpu in $cpus; do
+		taskset -c "$cpu" ping -q -i 0.01 -c 40 -w 1 "$PEER" >/dev/null
+	done
+}
+begin
+unheard
+had=$(pongs)
+sleep 1
+[ "$(pongs)" = "$had" ] || bad "the process interrupts after all"
+hostctl qmp set_link name=nic0 up=false >/dev/null || bad "the host can't switch the link off"
+wait_for 10 no_carrier || bad "there still is a carrier"
+hostctl qmp set_link name=nic0 up=true >/dev/null || bad "the host can't switch the link on"
+wait_for 10 carrier || bad "no carrier"
+more() { [ "$(pongs)" -gt "$had" ]; }
+wait_for 10 more || bad "answers that had come aren't found"
+hostctl device run=honest >/dev/null
+reach || bad "no answer to ping"
+verdict "queues whose interrupts were lost are looked at with the link"
+
+# The same and the process ends: who comes next has to make up for it.
+begin
+unheard
+hostctl testdev run=kill || bad "the process doesn't end"
+wait_for 10 no_carrier || bad "there still is a carrier without the process"
+serve || bad "no carrier with the new process"
+for cpu in $cpus; do
+	taskset -c "$cpu" ping -q -c 3 -i 0.2 -w 10 "$PEER" >/dev/null || bad "no answer to CPU $cpu"
+done
+verdict "interrupts that the process owed"
 
 begin
 [ "$(mtu)" = 1400 ] || bad "the MTU is $(mtu)"

@@ -134,6 +134,21 @@ impl Vq {
         self.signalled = self.next_used;
         self.waiting = 0;
         self.due = None;
+        self.catch_up();
+    }
+
+    /// How the driver is interrupted from now on.
+    pub fn set_call(&mut self, call: Option<EventFd>) {
+        self.call = call;
+        self.catch_up();
+    }
+
+    /// Who served this ring before may have ended between using a buffer and saying so; the index that the driver wants to
+    /// be interrupted at may lie behind us then, and would never be reached.
+    fn catch_up(&mut self) {
+        if self.started {
+            self.interrupt();
+        }
     }
 
     pub fn avail_idx(&self, mem: &Mem) -> Result<u16, NoMem> {
@@ -311,5 +326,24 @@ impl Vq {
         if self.wants_interrupt(mem) {
             self.interrupt();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_interrupts_once() {
+        let call = EventFd::new(libc::EFD_NONBLOCK).unwrap();
+        let mut vq = Vq::default();
+        vq.set_call(Some(call.try_clone().unwrap()));
+        assert!(call.read().is_err(), "before it is started");
+        vq.start();
+        assert_eq!(call.read().unwrap(), 1);
+        let moved = EventFd::new(libc::EFD_NONBLOCK).unwrap();
+        vq.set_call(Some(moved.try_clone().unwrap()));
+        assert_eq!(moved.read().unwrap(), 1);
+        assert!(call.read().is_err(), "nobody listens there any more");
     }
 }

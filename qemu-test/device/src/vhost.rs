@@ -166,7 +166,7 @@ impl Conn {
                 });
                 match msg.request {
                     12 => net.set_kick(index, fd),
-                    13 => net.with_vq(index, |vq| vq.call = fd),
+                    13 => net.with_vq(index, |vq| vq.set_call(fd)),
                     _ => {}
                 }
             }
