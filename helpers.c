@@ -821,6 +821,11 @@ ssize_t vnm_helper_sysfs_emit_u32(char *buf, u32 v)
 	return sysfs_emit(buf, "%u\n", v);
 }
 
+bool vnm_helper_netif_carrier_ok(const struct net_device *dev)
+{
+	return netif_carrier_ok(dev);
+}
+
 bool vnm_helper_netif_running(const struct net_device *dev)
 {
 	return netif_running(dev);

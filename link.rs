@@ -14,6 +14,7 @@ use crate::{
         ethtool::Link,
         ratelimit, //
     },
+    open,
     power,
     pure::{
         config::link_settings,
@@ -70,7 +71,11 @@ pub(crate) fn config_work(dev: &Net) {
         power::needs_reset(dev);
         return;
     }
+    let had_carrier = dev.has_carrier();
     let status = update(dev);
+    if !had_carrier && dev.has_carrier() {
+        open::catch_up(dev);
+    }
     // Only a device that negotiated it may ask for it, whatever its status says.
     if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) {
         dev.notify_peers();

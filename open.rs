@@ -112,6 +112,26 @@ pub(crate) fn notify_work(dev: &Net) {
     }
 }
 
+/// Looks at all rings and notifies the device of them. Process context, RTNL not held.
+///
+/// With the link, somebody else may have come to serve the rings (vhost-user), who doesn't know what the
+/// one before owed: an interrupt for buffers it used, or a look at buffers it was notified of. Who comes
+/// should make up for both; a queue where it doesn't would never be looked at again by either side.
+pub(crate) fn catch_up(dev: &Net) {
+    let rtnl = RtnlGuard::new();
+    let info = dev.data();
+    let Some(set) = info.set().filter(|_| dev.is_running()) else {
+        return;
+    };
+    for i in 0..info.pairs() {
+        set.notify(rx_vq(i));
+        set.notify(tx_vq(i));
+        if let Some(pair) = dev.pair(i) {
+            pair.napi_kick(&rtnl);
+        }
+    }
+}
+
 fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let pair = dev.pair(i).ok_or(EINVAL)?;

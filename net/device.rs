@@ -264,6 +264,12 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
+    /// Whether there is a link.
+    pub(crate) fn has_carrier(&self) -> bool {
+        // SAFETY: The device is valid.
+        unsafe { bindings::netif_carrier_ok(self.as_raw()) }
+    }
+
     /// Tells the neighbours where this interface is (gratuitous ARP and the like). Takes RTNL
     /// itself: not while it is held.
     pub(crate) fn notify_peers(&self) {

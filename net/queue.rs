@@ -126,7 +126,7 @@ impl<T: Driver> QueuePair<T> {
     /// Lets NAPI run on both queues, tells the stack which instance serves which queue and on which
     /// interrupt, and polls once, for what came before. Process context. Nothing if it is on, or if
     /// [`super::device::NetDevice::napi_settle`] wasn't called since it was disabled.
-    pub(crate) fn napi_enable(&self, irqs: (Option<i32>, Option<i32>), _rtnl: &mut Rtnl) {
+    pub(crate) fn napi_enable(&self, irqs: (Option<i32>, Option<i32>), rtnl: &mut Rtnl) {
         let (rx, tx) = (&self.rx.napi, &self.tx.napi);
         if rx.run.get() != Run::Off || tx.run.get() != Run::Off {
             return;
@@ -155,10 +155,17 @@ impl<T: Driver> QueuePair<T> {
         // INVARIANT: On the list.
         rx.run.set(Run::On);
         tx.run.set(Run::On);
-        // SAFETY: Added and enabled.
-        unsafe {
-            bindings::napi_kick(rx.napi.get());
-            bindings::napi_kick(tx.napi.get());
+        self.napi_kick(rtnl);
+    }
+
+    /// Polls both queues once, if NAPI runs on them. Process context.
+    pub(crate) fn napi_kick(&self, _rtnl: &Rtnl) {
+        if self.napi_is_on() {
+            // SAFETY: Added and enabled, which RTNL keeps.
+            unsafe {
+                bindings::napi_kick(self.rx.napi.napi.get());
+                bindings::napi_kick(self.tx.napi.napi.get());
+            }
         }
     }
 
