@@ -15,8 +15,7 @@ first=$(pairs)
 reach
 
 # Whether the device filters as told: it has CTRL_RX (bit 18), and QEMU tells.
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-see_filter() { have_hostctl && [ "${bits:18:1}" = 1 ] && rx_filter main-mac >/dev/null 2>&1; }
+see_filter() { have_hostctl && negotiated 18 && rx_filter main-mac >/dev/null 2>&1; }
 expect_filter() { # FIELD VALUE WHEN
 	local got
 	see_filter || return 0
@@ -176,18 +175,17 @@ fi
 
 begin
 set_pairs "$(max_pairs)"
-quiet() {
-	local a b=x
-	for _ in 1 2 3 4 5 6 7 8; do
-		a=$b b="$(if_stat tx_packets) $(if_stat rx_packets)"
-		[ "$a" = "$b" ] && return
+interface() { echo "$(if_stat rx_packets) $(if_stat rx_bytes) $(if_stat tx_packets) $(if_stat tx_bytes)"; }
+queues() { echo "$(stat_sum 'rx[0-9]+_packets') $(stat_sum 'rx[0-9]+_bytes') $(stat_sum 'tx[0-9]+_packets') $(stat_sum 'tx[0-9]+_bytes')"; }
+# Both, of a moment when nothing was counted in between.
+all() {
+	local before now sums
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		before=$(interface) sums=$(queues) now=$(interface)
+		[ "$before" = "$now" ] && break
 		sleep 0.3
 	done
-}
-all() {
-	quiet
-	echo "$(if_stat rx_packets) $(if_stat rx_bytes) $(if_stat tx_packets) $(if_stat tx_bytes)" \
-		"$(stat_sum 'rx[0-9]+_packets') $(stat_sum 'rx[0-9]+_bytes') $(stat_sum 'tx[0-9]+_packets') $(stat_sum 'tx[0-9]+_bytes')"
+	echo "$now $sums"
 }
 read -ra a <<<"$(all)"
 ping -q -c 50 -i 0.005 -W 5 -s 1000 "$PEER" >/dev/null
