@@ -7,8 +7,6 @@
 . "$(dirname "$0")/lib.sh"
 
 dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-negotiated() { [ "${bits:$1:1}" = 1 ]; }
 negotiated 53 && all=yes
 negotiated 52 && single=yes
 max=$(max_pairs) first=$(pairs)

@@ -6,12 +6,23 @@
 . "$(dirname "$0")/lib.sh"
 
 MB=${MB:-10}
-plan 10
+plan 11
 reach
 
 # "4 of 4 queue pairs, mergeable mode", of the last binding
 mode=$(dmesg | grep "$DRV $VDEV: .* mode" | tail -1 | sed 's/.*, //')
 note "receive mode: ${mode:-unknown}; MTU $(mtu)"
+
+# What the guest's device has been told to have or not, and the rings are different for.
+begin
+for option in indirect_desc:28 event_idx:29 iommu_platform:33 packed:34 in_order:35; do
+	name=${option%:*} bit=${option#*:}
+	case ,${FEATURES:-}, in
+	*,$name=on,*) negotiated "$bit" || bad "$name isn't negotiated" ;;
+	*,$name=off,*) negotiated "$bit" && bad "$name is negotiated" ;;
+	esac
+done
+verdict "the rings are what the device offers"
 
 if have_peer_service; then
 	sum=$(blob "$WORK/blob" $((MB << 20)))
@@ -85,10 +96,9 @@ else
 fi
 
 # What a mergeable buffer offers to the device, as the in-tree driver shows it: one value for each receive queue.
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
 files=("/sys/class/net/$NETIF/queues/"rx-*/virtio_net/mergeable_rx_buffer_size)
 begin
-if [ "${bits:15:1}" = 1 ]; then
+if negotiated 15; then
 	[ "${#files[@]}" = "$(pairs)" ] || bad "${#files[@]} files for $(pairs) queues"
 	for f in "${files[@]}"; do
 		n=$(cat "$f")

@@ -5,8 +5,7 @@
 # itself, they follow the traffic and the number of pairs, and nothing is wrong with a reply.
 . "$(dirname "$0")/lib.sh"
 
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-[ "${bits:50:1}" = 1 ] || skip_all "the device keeps no statistics"
+negotiated 50 || skip_all "the device keeps no statistics"
 dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
 have_hostctl && dev acked >/dev/null 2>&1 || skip_all "not on the test device"
 max=$(max_pairs) first=$(pairs)

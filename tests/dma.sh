@@ -7,7 +7,7 @@
 
 events=/sys/kernel/tracing/events/dma
 mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
-[ "$(cut -c 34 "/sys/bus/virtio/devices/$VDEV/features")" = 1 ] || skip_all "the device takes physical addresses (no ACCESS_PLATFORM)"
+negotiated 33 || skip_all "the device takes physical addresses (no ACCESS_PLATFORM)"
 [ -e $events/dma_map_phys/trigger ] || skip_all "the kernel doesn't trace DMA mappings"
 have_hostctl || skip_all "no hostctl: nobody to send bursts from"
 reach

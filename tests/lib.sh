@@ -94,6 +94,9 @@ have() { command -v "$1" >/dev/null; }
 have_hostctl() { have hostctl; }
 ours() { [ "$DRV" = virtio_net_mq ]; }
 
+# Whether feature bit N of the virtio device was negotiated; bit 0 is the first character.
+negotiated() { [ "$(cut -c $(($1 + 1)) "/sys/bus/virtio/devices/$VDEV/features")" = 1 ]; }
+
 # --- the interface ----------------------------------------------------------------------------------------------------
 
 carrier() { [ "$(cat "/sys/class/net/$NETIF/carrier" 2>/dev/null)" = 1 ]; }

@@ -49,8 +49,7 @@ done
 iperf_ok || bad "iperf3: $(iperf_last)"
 verdict "TCP survives a link that goes and comes"
 
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-if [ "${bits:21:1}" != 1 ]; then
+if ! negotiated 21; then
 	skip "announces when asked, each time" "the device has no GUEST_ANNOUNCE"
 	skip "acknowledges" "the device has no GUEST_ANNOUNCE"
 elif [ -z "$PEER_NS" ]; then

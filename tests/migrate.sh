@@ -13,8 +13,6 @@ ROUNDS=${ROUNDS:-live}
 GROUP=01:00:5e:11:22:33 OTHER=01:00:5e:44:55:66 MAC=02:00:00:00:be:ef UNICAST=02:00:00:00:00:99
 VLAN=100 VLAN_IP=198.51.100.2
 max=$(max_pairs) first=$(pairs) old_mac=$(mac) old_mtu=$(mtu)
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-negotiated() { [ "${bits:$1:1}" = 1 ]; }
 negotiated 60 && rss=yes || rss=
 host() { hostctl host run="$1"; }
 try() { "$@" >"$WORK/try" 2>&1 || bad "$*: $(cat "$WORK/try")"; }

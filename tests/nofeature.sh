@@ -5,9 +5,6 @@
 # lack is refused without harm. What this guest's device lacks is read from the device's own feature bits.
 . "$(dirname "$0")/lib.sh"
 
-# Feature bit N, as negotiated: a string of zeroes and ones, bit 0 first.
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-has() { [ "${bits:$1:1}" = 1 ]; }
 MQ=22 CTRL_VQ=17 CTRL_MAC=23
 max=$(max_pairs)
 at_exit 'set_pairs $first_pairs'
@@ -16,8 +13,8 @@ plan 7
 reach
 
 lacking=
-has $CTRL_VQ || lacking+=" CTRL_VQ"
-has $MQ || lacking+=" MQ"
+negotiated $CTRL_VQ || lacking+=" CTRL_VQ"
+negotiated $MQ || lacking+=" MQ"
 irq_per_queue || lacking+=" vectors"
 # Each queue has a vector of its own, if that takes fewer pairs; with fewer than three vectors all queues share.
 want=${QUEUES:-$max} vectors=
@@ -28,8 +25,8 @@ fi
 note "lacking:${lacking:- nothing}"
 
 begin
-if has $MQ && has $CTRL_VQ; then
-	[ "$max" = "$want" ] || bad "at most $max pairs, not $want: the device has ${QUEUES:-?} pairs and ${vectors:-?} vectors"
+if negotiated $MQ && negotiated $CTRL_VQ; then
+	[ "$max" = "$want" ] || bad "at most $max pairs, not $want: the device negotiated ${QUEUES:-?} pairs and ${vectors:-?} vectors"
 	if [ "$vectors" ] && ours; then
 		own=no
 		irq_per_queue && own=yes
@@ -47,7 +44,7 @@ begin
 ethtool -L "$NETIF" combined $((max + 1)) 2>/dev/null && bad "combined $((max + 1)) was taken"
 for ((n = 1; n <= max; n++)); do
 	set_pairs $n 2>"$WORK/err" || bad "combined $n: $(cat "$WORK/err")"
-	[ "$(queue_dirs tx)" = $n ] || bad "$n pairs: sysfs has $(queue_dirs tx)"
+	[ "$(queue_dirs tx)" = $n ] || bad "$n pairs: sysfs negotiated $(queue_dirs tx)"
 	reach || bad "$n pairs: no answer to ping"
 done
 verdict "numbers of pairs: 1 to $max, $((max + 1)) is refused"
@@ -92,7 +89,7 @@ fi
 # What needs the control queue: refused or done without, and no harm.
 begin
 old=$(mac)
-if has $CTRL_VQ && has $CTRL_MAC; then
+if negotiated $CTRL_VQ && negotiated $CTRL_MAC; then
 	ip link set "$NETIF" address 02:00:00:00:00:77 || bad "the address can't be set"
 	[ "$(mac)" = 02:00:00:00:00:77 ] || bad "the address is $(mac)"
 	ip link set "$NETIF" address "$old" || bad "the address can't be set back"

@@ -8,7 +8,6 @@
 
 # Loads are small, but for the last: under RSS QEMU's tap loses what comes while another receive queue is full.
 max=$(max_pairs) first=$(pairs)
-negotiated() { [ "$(cut -c $(($1 + 1)) "/sys/bus/virtio/devices/$VDEV/features")" = 1 ]; }
 negotiated 60 && rss=yes || rss=
 negotiated 57 && report=yes || report=
 

@@ -5,8 +5,7 @@
 # address while there is one and over this one else. The primary comes once the driver knows of it, and can be unplugged.
 . "$(dirname "$0")/lib.sh"
 
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-[ "${bits:62:1}" = 1 ] || skip_all "the device is no standby"
+negotiated 62 || skip_all "the device is no standby"
 have_hostctl || skip_all "hostctl is missing"
 
 # Interfaces of our virtio device: the standby and the one on top.

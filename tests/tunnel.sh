@@ -10,11 +10,8 @@
 have socat || skip_all "socat is missing"
 modprobe vxlan 2>/dev/null || [ -d /sys/module/vxlan ] || skip_all "there is no VXLAN"
 
-# Feature bit N, as negotiated.
-bits=$(cat "/sys/bus/virtio/devices/$VDEV/features")
-has() { [ "${bits:$1:1}" = 1 ]; }
 GUEST=65 GUEST_CSUM=66 HOST=67 HOST_CSUM=68
-has $HOST || has $GUEST || skip_all "the device doesn't offer tunnels"
+negotiated $HOST || negotiated $GUEST || skip_all "the device doesn't offer tunnels"
 MB=${MB:-1}
 in_ns() { ip netns exec "$PEER_NS" "$@"; }
 peer_if=$(in_ns ip -4 -o addr show | awk -v a="$PEER_NS_IP" '$4 ~ "^" a "/" { print $2; exit }')
@@ -26,13 +23,13 @@ at_exit 'ethtool -K "$NETIF" tx-udp_tnl-segmentation on tx-udp_tnl-csum-segmenta
 plan 11
 reach "$PEER_NS_IP"
 
-note "bits 65 to 68 (guest, guest csum, host, host csum): ${bits:65:4}"
+note "bits 65 to 68 (guest, guest csum, host, host csum): $(cut -c 66-69 "/sys/bus/virtio/devices/$VDEV/features")"
 begin
 want=off
-has $HOST && want=on
+negotiated $HOST && want=on
 [ "$(feature tx-udp_tnl-segmentation)" = $want ] || bad "tx-udp_tnl-segmentation is $(feature tx-udp_tnl-segmentation)"
 want=off
-has $HOST_CSUM && want=on
+negotiated $HOST_CSUM && want=on
 [ "$(feature tx-udp_tnl-csum-segmentation)" = $want ] || bad "tx-udp_tnl-csum-segmentation is $(feature tx-udp_tnl-csum-segmentation)"
 verdict "flags follow the device's features"
 
@@ -105,7 +102,7 @@ for outer in 4 6; do
 		for via in 198.18.0.2 '[fd00::2]'; do
 			per_packet tx send "$via"
 			seen+=" $PER_PACKET"
-			if has $bit; then large || bad "$via: $PER_PACKET bytes per packet sent"; fi
+			if negotiated $bit; then large || bad "$via: $PER_PACKET bytes per packet sent"; fi
 			ethtool -K "$NETIF" $flag off 2>/dev/null
 			per_packet tx send "$via"
 			seen+=" $PER_PACKET"
@@ -119,14 +116,14 @@ for outer in 4 6; do
 		for via in 198.18.0.1 '[fd00::1]'; do
 			per_packet rx get "$via"
 			seen+=" $PER_PACKET"
-			if has $rx; then large || bad "$via: $PER_PACKET bytes per packet received"; fi
+			if negotiated $rx; then large || bad "$via: $PER_PACKET bytes per packet received"; fi
 		done
 		note "bytes per packet received, inner IPv4 and IPv6:$seen"
 		verdict "receiving, outer IPv$outer, $csum"
 	done
 done
 
-if ! has 2 || ! has $GUEST; then
+if ! negotiated 2 || ! negotiated $GUEST; then
 	skip "rx-gro-hw off: received in small packets" "the device's receive offloads can't be changed"
 else
 	begin
