@@ -143,12 +143,13 @@ else
 	verdict "rx-gro-hw: large packets are received"
 fi
 
-# USO: one write of 20 datagrams. socat can set the socket option (SOL_UDP 17, UDP_SEGMENT 103).
+# USO: one write of 20 datagrams, from a file, which is read at once. socat can set the socket option (SOL_UDP 17,
+# UDP_SEGMENT 103).
 uso() { # ADDRESS: what the peer counted, and packets sent
 	local a
 	peer_request UDPRESET >/dev/null
 	a=$(if_stat tx_packets)
-	head -c 20000 /dev/urandom | socat -u -b 20000 - "UDP:$(addr4or6 "$1"):7100,setsockopt-int=17:103:1000,shut-none" 2>"$WORK/err"
+	socat -u -b 20000 "OPEN:$WORK/uso,rdonly" "UDP:$(addr4or6 "$1"):7100,setsockopt-int=17:103:1000,shut-none" 2>"$WORK/err"
 	# The requests are TCP: count before them.
 	sleep 0.3
 	echo "$(peer_request UDPCOUNT 7100) in $(($(if_stat tx_packets) - a))"
@@ -157,6 +158,7 @@ if [[ ${start[tx-udp-segmentation]} != on ]]; then
 	skip "tx-udp-segmentation: the device segments" "it is ${start[tx-udp-segmentation]:-unknown}"
 else
 	begin
+	head -c 20000 /dev/urandom >"$WORK/uso"
 	for via in "$PEER" "$PEER6"; do
 		on=$(uso "$via")
 		set_to tx-udp-segmentation off
