@@ -26,7 +26,7 @@ note "lacking:${lacking:- nothing}"
 
 begin
 if negotiated $MQ && negotiated $CTRL_VQ; then
-	[ "$max" = "$want" ] || bad "at most $max pairs, not $want: the device negotiated ${QUEUES:-?} pairs and ${vectors:-?} vectors"
+	[ "$max" = "$want" ] || bad "at most $max pairs, not $want: the device has ${QUEUES:-?} pairs and ${vectors:-?} vectors"
 	if [ "$vectors" ] && ours; then
 		own=no
 		irq_per_queue && own=yes
@@ -44,7 +44,7 @@ begin
 ethtool -L "$NETIF" combined $((max + 1)) 2>/dev/null && bad "combined $((max + 1)) was taken"
 for ((n = 1; n <= max; n++)); do
 	set_pairs $n 2>"$WORK/err" || bad "combined $n: $(cat "$WORK/err")"
-	[ "$(queue_dirs tx)" = $n ] || bad "$n pairs: sysfs negotiated $(queue_dirs tx)"
+	[ "$(queue_dirs tx)" = $n ] || bad "$n pairs: sysfs has $(queue_dirs tx)"
 	reach || bad "$n pairs: no answer to ping"
 done
 verdict "numbers of pairs: 1 to $max, $((max + 1)) is refused"
