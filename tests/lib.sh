@@ -100,6 +100,10 @@ negotiated() { [ "$(cut -c $(($1 + 1)) "/sys/bus/virtio/devices/$VDEV/features")
 # --- the interface ----------------------------------------------------------------------------------------------------
 
 carrier() { [ "$(cat "/sys/class/net/$NETIF/carrier" 2>/dev/null)" = 1 ]; }
+no_carrier() { ! carrier; }
+# RSS's table, its entries with a space after each, and its key.
+indir() { ethtool -x "$NETIF" | awk '/^ +[0-9]+: / { for (i = 2; i <= NF; i++) printf "%s ", $i }'; }
+key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | grep -E '^([0-9a-f]{2}:)+'; }
 
 # Its name, which a new binding may change.
 find_netif() {

@@ -11,7 +11,6 @@ plan 5
 at_exit 'hostctl qmp set_link name=nic0 up=true'
 reach
 
-no_carrier() { ! carrier; }
 begin
 for turn in 1 2 3; do
 	hostctl qmp set_link name=nic0 up=false >/dev/null || bad "turn $turn: the host can't switch the link off"

@@ -16,7 +16,6 @@ mark_log
 at_exit 'hostctl testdev run=start'
 
 dev() { hostctl device "run=stat $1"; }
-no_carrier() { ! carrier; }
 # enabled N: that pairs 0 to N - 1 are in use and the others aren't.
 enabled() {
 	local i want

@@ -17,8 +17,6 @@ bind() {
 	configure || bad "the interface doesn't come up with $*"
 }
 at_exit 'bind 40 128 0x3f'
-indir() { ethtool -x "$NETIF" | awk '/^ +[0-9]+: / { for (i = 2; i <= NF; i++) printf "%s ", $i }'; }
-key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | grep -E '^([0-9a-f]{2}:)+'; }
 # What TCP over IPv4 is hashed over: the number of fields, or nothing.
 tcp4() { ethtool -n "$NETIF" rx-flow-hash tcp4 2>/dev/null | grep -cE '^(IP|L4)'; }
 

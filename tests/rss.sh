@@ -13,8 +13,6 @@ negotiated 57 && report=yes || report=
 
 # --- what is set ------------------------------------------------------------------------------------------------------
 
-indir() { ethtool -x "$NETIF" | awk '/^ +[0-9]+: / { for (i = 2; i <= NF; i++) printf "%s ", $i }'; }
-key() { ethtool -x "$NETIF" | grep -A1 '^RSS hash key:' | grep -E '^([0-9a-f]{2}:)+'; }
 # The table spread evenly over so many queues.
 even() { local i n; n=$(wc -w <<<"$(indir)"); for ((i = 0; i < n; i++)); do printf '%d ' $((i % $1)); done; }
 fields() { ethtool -n "$NETIF" rx-flow-hash "$1" 2>&1 | awk '/^IP SA/ { o = o "s" } /^IP DA/ { o = o "d" } /^L4 bytes 0 & 1/ { o = o "f" }

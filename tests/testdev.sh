@@ -49,7 +49,6 @@ set_pairs "$max"
 verdict "-L under traffic keeps to the rules"
 
 begin
-no_carrier() { ! carrier; }
 for turn in 1 2; do
 	dev link down || bad "link down"
 	wait_for 10 no_carrier || bad "the carrier is there with the link down"
