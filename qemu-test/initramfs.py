@@ -309,10 +309,17 @@ def ensure(flavour="base", force=False):
     path = CACHE / f"initramfs-{flavour}-{kernel}.cpio"
     mark = path.with_suffix(".stamp")
     want = stamp(flavour, kernel)
+
+    def current():
+        return not force and path.exists() and mark.exists() and mark.read_text() == want
+
+    # Without the lock first: in a guest (see kvm) the cache can't be written to.
+    if current():
+        return path
     # Guests start side by side; one of them makes it, the others wait.
     with open(CACHE / "initramfs.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not force and path.exists() and mark.exists() and mark.read_text() == want:
+        if current():
             return path
         say(f"making the guest's file system ({flavour})")
         build(path, flavour, kernel)
