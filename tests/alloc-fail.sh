@@ -10,11 +10,12 @@
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
 debug=/sys/kernel/debug
 bind=/sys/bus/virtio/drivers/$DRV
-LIMIT=${LIMIT:-1000}
+LIMIT=${LIMIT:-2000}
 # 2: the kernel's log shows where each failure was injected (and that counts as a complaint).
 VERBOSE=${VERBOSE:-0}
 faults=(failslab fail_page_alloc)
-[ -e /proc/self/fail-nth ] && [ -e $debug/failslab/require-start ] && [ -e $debug/fail_page_alloc/require-start ] ||
+slab=/sys/kernel/slab
+[ -e /proc/self/fail-nth ] && [ -e $debug/failslab/require-start ] && [ -e $debug/fail_page_alloc/require-start ] && [ -e $slab/kmalloc-8/failslab ] ||
 	skip_all "this kernel has no fault injection with a filter by stack (make check KERNEL=debug does)"
 
 set_all() { local f; for f in "${faults[@]}"; do [ ! -e "$debug/$f/$1" ] || echo "$2" >"$debug/$f/$1"; done; }
@@ -32,11 +33,24 @@ watch() {
 	text=($(awk '$NF == "[virtio_net_mq]" && tolower($2) == "t" { print $1 }' /proc/kallsyms | sort))
 	set_all require-start "0x${text[0]}"
 	set_all require-end "0x$(printf %x $(((0x${text[-1]} | 0xfff) + 1)))"
-	# An interrupt's directory in /proc: the kernel does without, and complains when it removes what it failed to make.
-	text=($(sort /proc/kallsyms | awk 'tolower($2) == "t" && $3 != "register_irq_proc" && found { print $1; exit }
-		$3 == "register_irq_proc" { found = 1; print $1 }'))
+	# Not an interrupt's descriptor, whose files in sysfs the kernel does without, one after the other: MSI-X allocates more
+	# beside it, which fails the same way for the driver.
+	text=($(sort /proc/kallsyms | awk 'tolower($2) == "t" && $3 != "__irq_alloc_descs" && found { print $1; exit }
+		$3 == "__irq_alloc_descs" { found = 1; print $1 }'))
 	set_all reject-start "0x${text[0]}"
 	set_all reject-end "0x${text[1]}"
+}
+# Of all caches but those of kmemleak and of debugging objects, which allocate with each allocation of others and have a
+# reserve; and that of /proc, since the kernel does without an interrupt's directory, and complains when it removes it.
+caches() {
+	local c
+	for c in $slab/*; do
+		case ${c##*/} in
+		kmemleak_* | debug_objects_cache | proc_dir_entry) ;;
+		*) [ -L "$c" ] || { echo 1 >"$c/failslab"; } 2>/dev/null || note "${c##*/} can't be told to fail" ;;
+		esac
+	done
+	echo 1 >$debug/failslab/cache-filter
 }
 quiet() {
 	set_all probability 0
@@ -52,9 +66,11 @@ set_all interval 1
 set_all stacktrace-depth 32
 quiet
 watch
+caches
 at_exit configure
 at_exit '[ -e $bind/$VDEV ] || echo $VDEV >$bind/bind'
 at_exit quiet
+at_exit 'echo 0 >$debug/failslab/cache-filter'
 mark_log
 
 bound() { [ -e "$bind/$VDEV" ]; }

@@ -5,7 +5,7 @@
 # packets of every kind of length pass; a device's MTU is taken over.
 . "$(dirname "$0")/lib.sh"
 
-MB=${MB:-10}
+MB=${MB:-$((10 / SLOW))}
 plan 11
 reach
 

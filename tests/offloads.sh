@@ -5,8 +5,8 @@
 # seen by the length of the packets that the device is given, or gives: none above the MTU, or some.
 . "$(dirname "$0")/lib.sh"
 
-# Megabytes each way and address family: with everything on, and in each other state.
-BULK=${BULK:-40} EACH=${EACH:-1}
+# Each way and address family: megabytes with everything on, kilobytes in each other state.
+BULK=$((${BULK:-40} / SLOW)) EACH=$((1024 / SLOW))
 have_peer_service || skip_all "qemu-test/peer.py doesn't run on the peer, or socat is missing"
 [ "$PEER6" ] || skip_all "PEER6 is not set"
 
@@ -27,7 +27,7 @@ reach
 reach6
 
 big=$(blob "$WORK/big" $((BULK << 20)))
-small=$(blob "$WORK/small" $((EACH << 20)))
+small=$(blob "$WORK/small" $((EACH << 10)))
 total=0
 # Both ways, both families.
 contents() {
@@ -127,7 +127,7 @@ else
 	rx_gso() { # ADDRESS
 		local a
 		a=$(stat_sum 'rx[0-9]+_gso_packets')
-		download $((EACH << 20)) 1 "$1" >/dev/null
+		download $((EACH << 10)) 1 "$1" >/dev/null
 		echo $(($(stat_sum 'rx[0-9]+_gso_packets') - a))
 	}
 	on="$(rx_gso "$PEER") $(rx_gso "$PEER6")"
