@@ -14,7 +14,10 @@ use crate::{
         rtnl::RtnlGuard,
         Rtnl, //
     },
-    pure::features::bit,
+    pure::{
+        features::bit,
+        rx::short_above_single, //
+    },
     refill,
     rss,
     tx,
@@ -145,7 +148,10 @@ fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> R
 fn fill(info: &VirtnetInfo, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     let (rq, napi) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
     refill::prepare(info, rq, &napi)?;
-    if refill::refill(info, rq, pair.rx.shared(), true) {
+    // What is missing comes from NAPI, which is polled once when it is enabled.
+    let short = refill::refill(info, rq, pair.rx.shared(), true);
+    let vq = rq.vq.as_ref().filter(|_| short);
+    if vq.is_some_and(|vq| vq.num_free() > short_above_single(vq.size())) {
         return Err(ENOMEM);
     }
     Ok(())

@@ -24,7 +24,8 @@ use crate::{
     pure::rx::{
         mergeable_shape,
         min_buf_len,
-        refill_above,
+        short_above,
+        short_above_single,
         BufShape, //
     },
     rx::{
@@ -92,14 +93,14 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
     };
     crate::sync::fail::point()?;
     rq.min_len = min_len(info, size);
-    rq.refill_above = match info.mode {
+    rq.short_above = match info.mode {
         Mode::Mergeable => {
             let (hdr_len, min) = (info.f.hdr_len, rq.min_len);
             let least = mergeable_shape(0, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
             let max = MAX_PACKET.saturating_add(VLAN_HLEN).saturating_add(hdr_len);
-            refill_above(size, least.map_or(0, BufShape::posted), max)
+            short_above(size, least.map_or(0, BufShape::posted), max)
         }
-        Mode::Small | Mode::Big { .. } => size / 2,
+        Mode::Small | Mode::Big { .. } => short_above_single(size),
     };
     if rq.pool.is_none() {
         // Lists of pages are mapped by the virtio core, a page at a time.
@@ -118,7 +119,7 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
 /// Posts buffers and tells the device once. From NAPI only when half of the ring is free, or what is
 /// left might not hold the next packet; `all`: whatever is free (queue at rest, process context).
 ///
-/// Returns whether memory is so short that the ring may run empty.
+/// Returns whether memory is so short that the device may wait for buffers, with no interrupt to come.
 #[inline]
 pub(crate) fn refill(
     info: &VirtnetInfo,
@@ -129,7 +130,7 @@ pub(crate) fn refill(
     let Some((free, size)) = rq.vq.as_ref().map(|vq| (vq.num_free(), vq.size())) else {
         return false;
     };
-    if !all && free <= rq.refill_above {
+    if !all && free <= rq.short_above.min(size / 2) {
         return false;
     }
     let context = if all {
@@ -163,7 +164,7 @@ pub(crate) fn refill(
             }
         }
     }
-    starved && posted == 0 && free.saturating_add(size / 16) >= size
+    starved && rq.is_short()
 }
 
 /// Posts up to `free` fragments of one shape. The number posted, and whether memory was short.

@@ -86,8 +86,9 @@ pub(crate) struct ReceiveQueue {
     pub(crate) avg: Ewma,
     /// Smallest payload of a mergeable buffer.
     pub(crate) min_len: u32,
-    /// With more free entries than this the ring is refilled.
-    pub(crate) refill_above: u32,
+    /// With more free entries than this the device may wait for buffers: what is left might not hold
+    /// the next packet.
+    pub(crate) short_above: u32,
 }
 
 impl ReceiveQueue {
@@ -99,8 +100,15 @@ impl ReceiveQueue {
             pool: None,
             avg: Ewma::new(refill::GOOD_PACKET_LEN),
             min_len: refill::GOOD_PACKET_LEN,
-            refill_above: 0,
+            short_above: 0,
         }
+    }
+
+    /// Whether the device may wait for buffers.
+    pub(crate) fn is_short(&self) -> bool {
+        self.vq
+            .as_ref()
+            .is_some_and(|vq| vq.num_free() > self.short_above)
     }
 }
 
@@ -179,7 +187,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     }
     let starved = refill::refill(info, rq, stats, false);
     if work >= budget || starved {
-        // Without memory the ring may run empty, and then no interrupt comes: poll again.
+        // A device that waits for buffers doesn't interrupt: poll again.
         return poll.again();
     }
     if work > 0 && q.is_adaptive() {

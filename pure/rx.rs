@@ -207,18 +207,19 @@ pub(crate) fn min_buf_len(ring_size: u32, max_packet: u32, hdr_len: u32) -> u32 
         .max(128)
 }
 
-/// Returns how many entries of a receive ring may be free before it is to be refilled: half of them at
-/// most, and so few that the buffers that are left, of at least `len` bytes each, hold a packet of
-/// `max` bytes with its header (if a full ring does). A `len` of 0 counts as 1.
+/// Returns how many entries of a receive ring may be free with the ring still of use: what is left, of
+/// at least `len` bytes each, holds a packet of `max` bytes with its header. 0 if only a full ring does,
+/// or not even that. A `len` of 0 counts as 1.
 ///
 /// A device that lacks room for the next packet waits until it is notified of more buffers
 /// (5.1.6.3.1), and nothing would make the driver post any: it does that after it has received.
-pub(crate) const fn refill_above(ring_size: u32, len: u32, max: u32) -> u32 {
+pub(crate) const fn short_above(ring_size: u32, len: u32, max: u32) -> u32 {
     let needed = max.div_ceil(if len == 0 { 1 } else { len });
-    let spare = ring_size.saturating_sub(needed);
-    if spare < ring_size / 2 {
-        spare
-    } else {
-        ring_size / 2
-    }
+    ring_size.saturating_sub(needed)
+}
+
+/// The same for a ring where a packet takes one entry: a sixteenth of them should be left, at least one.
+pub(crate) const fn short_above_single(ring_size: u32) -> u32 {
+    let needed = ring_size / 16;
+    ring_size.saturating_sub(if needed == 0 { 1 } else { needed })
 }

@@ -787,8 +787,8 @@ mod config {
 
 mod rx {
     use super::pure::rx::{
-        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, refill_above, BufShape,
-        Ewma, LenError, MAX_MERGED,
+        cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, short_above,
+        short_above_single, BufShape, Ewma, LenError, MAX_MERGED,
     };
     use super::{Random, EDGES};
 
@@ -1046,11 +1046,11 @@ mod rx {
     }
 
     #[test]
-    fn what_is_left_before_a_refill_holds_the_largest_packet() {
+    fn what_is_left_of_a_ring_that_is_not_short_holds_the_largest_packet() {
         // Ring, buffer, packet, expected.
         let table = [
-            (256, 1600, 65574, 128),
-            (128, 1600, 65574, 64),
+            (256, 1600, 65574, 215),
+            (128, 1600, 65574, 87),
             // 41 buffers are needed, 17 of a page.
             (64, 1600, 65574, 23),
             (32, 4096, 65574, 15),
@@ -1061,23 +1061,43 @@ mod rx {
             (0, 0, 0, 0),
         ];
         for (ring, len, max, expected) in table {
-            assert_eq!(refill_above(ring, len, max), expected, "{ring} {len}");
+            assert_eq!(short_above(ring, len, max), expected, "{ring} {len}");
         }
         for ring in 1..=1024 {
             for len in [1, 128, 1600, 4096, 65574] {
-                let free = refill_above(ring, len, 65574);
-                assert!(free <= ring / 2);
+                let free = short_above(ring, len, 65574);
                 if ring * len >= 65574 {
                     assert!((ring - free) * len >= 65574, "{ring} {len}");
+                    // And no more than that.
+                    assert!((ring - free - 1) * len < 65574, "{ring} {len}");
                 }
             }
         }
         for ring in EDGES {
             for len in EDGES {
                 for max in EDGES {
-                    assert!(refill_above(ring, len, max) <= ring / 2);
+                    assert!(short_above(ring, len, max) <= ring);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_ring_of_single_buffers_is_short_with_a_sixteenth_left() {
+        let table = [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (15, 14),
+            (16, 15),
+            (32, 30),
+            (256, 240),
+        ];
+        for (ring, expected) in table {
+            assert_eq!(short_above_single(ring), expected, "{ring}");
+        }
+        for ring in EDGES {
+            assert!(short_above_single(ring) <= ring);
         }
     }
 
