@@ -14,6 +14,7 @@ use core::{
 };
 use kernel::{
     error::from_err_ptr,
+    page::Page,
     prelude::*, //
 };
 
@@ -49,9 +50,15 @@ pub(crate) enum Context {
 }
 
 impl Context {
+    /// What a page pool is asked with: never to reclaim memory itself. One that maps its pages stores
+    /// them in an array whose lock keeps softirqs out, and the kernel (7.2) allocates for that array with
+    /// the flags given here and the lock half let go: it would sleep with softirqs off.
     fn gfp(self) -> bindings::gfp_t {
         match self {
-            Self::Process => bindings::GFP_KERNEL,
+            Self::Process => {
+                bindings::GFP_KERNEL & !(1 << bindings::___GFP_DIRECT_RECLAIM_BIT)
+                    | (1 << bindings::___GFP_NOWARN_BIT)
+            }
             Self::Softirq => bindings::GFP_ATOMIC,
         }
     }
@@ -145,10 +152,27 @@ impl PagePool {
         Ok(Self(NonNull::new(p).ok_or(ENOMEM)?))
     }
 
-    /// A fragment of the size asked for.
+    /// A fragment of the size asked for. In process context memory is reclaimed for it if need be.
     #[inline(always)]
     pub(crate) fn alloc(&mut self, size: FragSize, context: Context) -> Option<Frag> {
-        let (pool, gfp) = (self.0.as_ptr(), context.gfp());
+        let frag = self.take(size, context.gfp());
+        match context {
+            Context::Process if frag.is_none() => self.reclaim_and_take(size),
+            _ => frag,
+        }
+    }
+
+    /// Another try in process context, with a page that was reclaimed: the pool may not do that itself.
+    #[cold]
+    fn reclaim_and_take(&mut self, size: FragSize) -> Option<Frag> {
+        drop(Page::alloc_page(GFP_KERNEL).ok()?);
+        self.take(size, Context::Process.gfp())
+    }
+
+    /// A fragment, or none if the pool has none and gets none with `gfp`.
+    #[inline(always)]
+    fn take(&mut self, size: FragSize, gfp: bindings::gfp_t) -> Option<Frag> {
+        let pool = self.0.as_ptr();
         // SAFETY: The pool is valid and ours.
         let va = unsafe {
             match size {
