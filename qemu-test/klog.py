@@ -16,13 +16,25 @@ def is_bad(line, allowed=()):
     return bool(BAD.search(line)) and not any(re.search(a, line) for a in allowed) and "Command line" not in line
 
 
-def bad_lines(log, allowed=()):
-    """Lines of a console that shouldn't be there, each with the test that ran then (None: before or after all)."""
+def bad_lines(log, allowed=(), reports=()):
+    """Lines of a console that shouldn't be there, each with the test that ran then (None: before or after all). `reports` are
+    whole reports that may be there: expressions for the lines from the first to the end of the stack."""
     test, out = None, []
-    for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    allowed_until = 0
+    for n, line in enumerate(lines):
         m = re.search(r"vnm: test (\S+) (begins|ends)", line)
         if m:
             test = m[1] if m[2] == "begins" else None
-        elif is_bad(line, allowed):
-            out.append((test, line.strip()))
+        elif is_bad(line, allowed) and n >= allowed_until:
+            end = report_end(lines, n)
+            if any(re.search(r, "\n".join(lines[n:end]), re.DOTALL) for r in reports):
+                allowed_until = end
+            else:
+                out.append((test, line.strip()))
     return out
+
+
+def report_end(lines, n):
+    """One past the last line of the report that begins at line `n`: that of its stack, or itself."""
+    return next((i + 1 for i in range(n, min(n + 80, len(lines))) if "</TASK>" in lines[i]), n + 1)

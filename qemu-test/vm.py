@@ -36,7 +36,7 @@ DEFAULTS = {
     "timeout": 600, "test_timeout": 240,
     # KASAN keeps what is freed for a while, and needs an eighth for itself.
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
-    "files": {}, "allow_log": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
+    "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
     "testdev": None, "primary": False, "env": {}, "migrate": False,
     "vhost": False,
 }
