@@ -37,4 +37,4 @@ def bad_lines(log, allowed=(), reports=()):
 
 def report_end(lines, n):
     """One past the last line of the report that begins at line `n`: that of its stack, or itself."""
-    return next((i + 1 for i in range(n, min(n + 80, len(lines))) if "</TASK>" in lines[i]), n + 1)
+    return next((i + 1 for i in range(n, min(n + 250, len(lines))) if "</TASK>" in lines[i]), n + 1)
