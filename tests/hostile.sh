@@ -17,6 +17,8 @@ dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
 # Too long for the line to the host.
 cp "${TESTDEV_CASES:-/job/testdev-cases}" "$WORK/cases" || skip_all "no catalogue (testdev --cases prints it)"
 chosen=()
+# Not files called like that.
+set -f
 while IFS=';' read -r name stage stimulus expect quick what; do
 	want=
 	if [ "$CASES" ]; then
@@ -27,6 +29,7 @@ while IFS=';' read -r name stage stimulus expect quick what; do
 	fi
 	[ "$want" ] && chosen+=("$name;$stage;$stimulus;$expect;$what")
 done <"$WORK/cases"
+set +f
 [ ${#chosen[@]} -gt 0 ] || skip_all "no case is called $CASES"
 plan ${#chosen[@]}
 
