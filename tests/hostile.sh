@@ -13,7 +13,7 @@ SEED=${SEED:-1}
 LIMIT=$((15 * SLOW))
 LINES_MAX=40
 
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+dev() { hostctl device "run=$*"; }
 # Too long for the line to the host.
 cp "${TESTDEV_CASES:-/job/testdev-cases}" "$WORK/cases" || skip_all "no catalogue (testdev --cases prints it)"
 chosen=()
@@ -48,7 +48,7 @@ bounded() {
 			hung=1
 			return 124
 		fi
-		sleep 0.03
+		nap 0.03
 	done
 	wait $pid
 }
@@ -56,9 +56,9 @@ bounded() {
 # --- finding, binding, plugging ------------------------------------------------------------------------------------
 
 find_device() {
-	local d
+	local d id
 	for d in /sys/bus/virtio/devices/*; do
-		[ "$(cat "$d/device" 2>/dev/null)" = 0x0001 ] && { VDEV=${d##*/}; return 0; }
+		read -r id 2>/dev/null <"$d/device" && [ "$id" = 0x0001 ] && { VDEV=${d##*/}; return 0; }
 	done
 	return 1
 }
@@ -75,8 +75,7 @@ plug() { hostctl plug id=nic0 >/dev/null || bad "the device can't be plugged in"
 address() {
 	find_netif || return 1
 	echo 0 >"/proc/sys/net/ipv6/conf/$NETIF/accept_dad" 2>/dev/null
-	ip addr replace "$DUT_IP/24" dev "$NETIF"
-	ip neigh flush dev "$NETIF" 2>/dev/null
+	printf '%s\n' "addr replace $DUT_IP/24 dev $NETIF" "neigh flush dev $NETIF" | ip -force -batch - 2>/dev/null
 }
 up() { bounded ip link set "$NETIF" up; }
 pings() { wait_for "$1" ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1; }
@@ -192,7 +191,7 @@ recover() {
 }
 
 run_case() {
-	local lines n
+	local lines=() n
 	begin
 	note "case $name"
 	mark_log
@@ -221,9 +220,8 @@ run_case() {
 		recover
 	fi
 	# Plugging in has its own lines. A watchdog that finds a queue stuck which the device doesn't serve is right.
-	log_since | grep -vE 'vnm|pci|ACPI|NETDEV WATCHDOG' >"$WORK/log"
-	lines=$(wc -l <"$WORK/log")
-	[ "$lines" -le $LINES_MAX ] || bad "$lines lines in the log, such as $(sed -n '5p;30p' "$WORK/log" | tr '\n' ' ')"
+	mapfile -t lines < <(log_since | grep -vE 'vnm|pci|ACPI|NETDEV WATCHDOG')
+	[ ${#lines[@]} -le $LINES_MAX ] || bad "${#lines[@]} lines in the log, such as ${lines[4]} ${lines[29]}"
 	log_problems | grep -v 'NETDEV WATCHDOG' >"$WORK/splat"
 	[ ! -s "$WORK/splat" ] || bad "the kernel complains: $(head -3 "$WORK/splat")"
 	if ours && [ "${expect%%:*}" = log ]; then

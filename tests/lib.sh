@@ -86,9 +86,12 @@ wait_for() {
 	shift
 	while ! "$@"; do
 		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
+		nap 0.1
 	done
 }
+# nap SECONDS: without a process, which takes a slow CPU longer than what is waited for.
+exec {_nap}<> <(:)
+nap() { read -rt "$1" -u "$_nap"; return 0; }
 
 have() { command -v "$1" >/dev/null; }
 have_hostctl() { have hostctl; }
@@ -247,7 +250,7 @@ blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
 
 # Problems in the kernel's log since mark_log, as lines.
 mark_log() { LOG_MARK="vnm-mark-$$-$RANDOM"; echo "$LOG_MARK" >/dev/kmsg; }
-log_since() { dmesg | sed -n "/$LOG_MARK/,\$p" | sed 1d; }
+log_since() { dmesg | sed "1,/$LOG_MARK/d"; }
 log_problems() {
 	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:'
 }
