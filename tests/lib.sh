@@ -251,8 +251,9 @@ blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
 # Problems in the kernel's log since mark_log, as lines.
 mark_log() { LOG_MARK="vnm-mark-$$-$RANDOM"; echo "$LOG_MARK" >/dev/kmsg; }
 log_since() { dmesg | sed "1,/$LOG_MARK/d"; }
-log_problems() {
-	log_since | grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:'
+log_problems() { log_since | log_bad; }
+log_bad() {
+	grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:'
 }
 # dump FILE [-n NAMESPACE] TCPDUMP-ARGUMENTS: starts listening, its process id in $DUMP; returns once it listens. Packets
 # go to FILE, one line each. dump_end waits a moment for what is under way.
