@@ -35,7 +35,9 @@ use kernel::{
     sync::Mutex,
     time::{
         delay::fsleep,
-        Delta, //
+        Delta,
+        Instant,
+        Monotonic, //
     }, //
 };
 
@@ -224,7 +226,12 @@ impl CtrlVq {
                 return Err(EIO);
             }
             match waits.next() {
-                Some(us) => fsleep(Delta::from_micros(i64::from(us))),
+                Some(us) => {
+                    let start = Instant::<Monotonic>::now();
+                    fsleep(Delta::from_micros(i64::from(us)));
+                    let took = start.elapsed().as_micros_ceil();
+                    waits.took(us, u64::try_from(took).unwrap_or(0));
+                }
                 None => {
                     state.late = 1;
                     dev_err!(

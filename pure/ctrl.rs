@@ -129,7 +129,8 @@ pub(crate) fn rx_steps(
 /// How long to sleep between looks at the control virtqueue: 20 µs at first, doubling up to
 /// 1000 µs, until a deadline.
 ///
-/// An iterator over the sleeps in µs. Their sum is exactly the deadline: the last one is cut short.
+/// An iterator over the sleeps in µs. Their sum is exactly the deadline, the last one is cut short; less
+/// if they took longer ([`took`](Self::took)).
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     /// What is left until the deadline, in µs.
@@ -144,12 +145,21 @@ impl Backoff {
     /// The longest sleep in µs.
     const LONGEST: u32 = 1000;
 
+    /// The most that a sleep counts, in µs. A guest that was paused in one is not the device's fault.
+    const COUNTED: u64 = 16_000;
+
     /// Makes a sequence of sleeps of `deadline_us` µs in total.
     pub(crate) fn new(deadline_us: u64) -> Self {
         Self {
             left: deadline_us,
             step: Self::FIRST,
         }
+    }
+
+    /// Counts what a sleep of `asked` µs took, `us` µs by the clock.
+    pub(crate) fn took(&mut self, asked: u32, us: u64) {
+        let more = us.min(Self::COUNTED).saturating_sub(u64::from(asked));
+        self.left = self.left.saturating_sub(more);
     }
 }
 

@@ -1907,6 +1907,35 @@ mod ctrl {
     }
 
     #[test]
+    fn sleeps_that_take_longer_count_as_that() {
+        // µs that each takes more than was asked for; how many there are in 100 ms (105 as asked).
+        let table = [
+            (0, 105),
+            (500, 70),
+            (1000, 53),
+            (9000, 11),
+            (16_000, 7),
+            (u64::MAX / 2, 7),
+        ];
+        for (more, expected) in table {
+            let mut backoff = Backoff::new(100_000);
+            let mut n = 0;
+            while let Some(asked) = backoff.next() {
+                backoff.took(asked, u64::from(asked) + more);
+                n += 1;
+            }
+            assert_eq!(n, expected, "{more}");
+        }
+        // Whatever a clock says, there is an end and nothing wraps.
+        for us in [0, 1, u64::MAX] {
+            let mut backoff = Backoff::new(3);
+            assert_eq!(backoff.next(), Some(3));
+            backoff.took(3, us);
+            assert_eq!(backoff.next(), None);
+        }
+    }
+
+    #[test]
     fn sleeps_add_up_to_the_deadline() {
         let mut random = Random::new();
         let drawn = (0..200).map(|_| u64::from(random.u16()) * 31);
