@@ -226,12 +226,7 @@ impl CtrlVq {
                 return Err(EIO);
             }
             match waits.next() {
-                Some(us) => {
-                    let start = Instant::<Monotonic>::now();
-                    fsleep(Delta::from_micros(i64::from(us)));
-                    let took = start.elapsed().as_micros_ceil();
-                    waits.took(us, u64::try_from(took).unwrap_or(0));
-                }
+                Some(us) => waits.took(us, sleep(us)),
                 None => {
                     state.late = 1;
                     dev_err!(
@@ -273,4 +268,14 @@ impl CtrlVq {
             }
         }
     }
+}
+
+/// Sleeps for `us` µs at least. Returns how many it was. Process context.
+///
+/// One for all commands, since the kernel's difference of times has a check that can't fail.
+#[inline(never)]
+fn sleep(us: u32) -> u64 {
+    let start = Instant::<Monotonic>::now();
+    fsleep(Delta::from_micros(i64::from(us)));
+    u64::try_from(start.elapsed().as_micros_ceil()).unwrap_or(0)
 }
