@@ -240,7 +240,12 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     let device_pairs = max_queue_pairs(f.all, config_pairs);
     let vectors = dev.vectors(u32::from(device_pairs).saturating_mul(2).saturating_add(1));
     let max_pairs = pairs_with_vectors(device_pairs, vectors);
-    if max_pairs < device_pairs {
+    if max_pairs < device_pairs && vectors < 3 {
+        dev_warn!(
+            dev.dev(),
+            "only {max_pairs} of {device_pairs} queue pairs are used\n"
+        );
+    } else if max_pairs < device_pairs {
         dev_warn!(
             dev.dev(),
             "{vectors} interrupt vectors are enough for {max_pairs} of {device_pairs} queue pairs\n"

@@ -679,6 +679,16 @@ mod config {
                 "{max} {vectors}"
             );
         }
+        // What shares interrupts has a limit: 32768 pairs are legal, and a device may claim them.
+        for (max, expected) in [(1022, 1022), (1023, 1023), (1024, 1023), (0x8000, 1023)] {
+            for vectors in 0..3 {
+                assert_eq!(
+                    pairs_with_vectors(max, vectors),
+                    expected,
+                    "{max} {vectors}"
+                );
+            }
+        }
         for max in 1..100 {
             for vectors in 0..300 {
                 let n = pairs_with_vectors(max, vectors);
