@@ -81,6 +81,13 @@ address() {
 }
 up() { bounded ip link set "$NETIF" up; }
 pings() { wait_for "$1" ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1; }
+# From each CPU, since each has a queue of its own: one that is broken takes no part in what the others send.
+pings_everywhere() {
+	local cpu
+	for cpu in $(online_cpus); do
+		wait_for "$1" taskset -c "$cpu" ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1 || return 1
+	done
+}
 
 # --- stimuli -------------------------------------------------------------------------------------------------------
 
@@ -177,7 +184,7 @@ recover() {
 			odd=
 		fi
 	fi
-	if [ "$stage" = Run ] && find_netif && address && up && pings 2; then
+	if [ "$stage" = Run ] && find_netif && address && up && pings_everywhere 2; then
 		return
 	fi
 	[ "$hung" ] && return
