@@ -704,6 +704,7 @@ pub const CASES: &[Case] = &[
     // --- the configuration ------------------------------------------------------------------------------------------
     config("cfg-pairs-0", "0 queue pairs", Expect::Nothing, |c, _, _| c.max_pairs = 0),
     config("cfg-pairs-more", "more queue pairs than there are queues", Expect::Nothing, |c, _, _| c.max_pairs = 100),
+    config("cfg-pairs-32768", "32768 queue pairs, the most that are legal", Expect::Nothing, |c, _, _| c.max_pairs = 32768),
     config("cfg-pairs-32769", "32769 queue pairs", Expect::Nothing, |c, _, _| c.max_pairs = 32769),
     config("cfg-pairs-65535", "65535 queue pairs", Expect::Nothing, |c, _, _| c.max_pairs = 65535),
     config("cfg-pairs-fewer", "fewer queue pairs than there are queues: the control queue isn't where it should be", Expect::Nothing,
