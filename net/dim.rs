@@ -4,7 +4,7 @@
 //! arrives and picks one of five profiles.
 //!
 //! `net_dim` runs inside of the queue's poll and schedules a work when it wants another profile; the
-//! work tells the driver ([`Driver::moderate`](super::Driver::moderate)). The profiles are the
+//! work tells the driver ([`Driver::moderate`]). The profiles are the
 //! device's (`dev->irq_moder`), where ethtool shows and changes them.
 
 use super::{

@@ -16,7 +16,7 @@ pub(crate) const MAX_TYPES: usize = 4;
 /// Bytes in front of the counters of a reply: u8 type, u8, le16 vq_index, le16, le16 size.
 const HEADER: usize = 8;
 
-/// Bytes for one queue in a request: le16 vq_index, le16 reserved[3], le64 types.
+/// Bytes for one queue in a request: le16 vq_index, le16 reserved\[3\], le64 types.
 pub(crate) const REQUEST: usize = 16;
 
 /// A type of statistics.
