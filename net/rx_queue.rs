@@ -29,7 +29,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by NAPI, or under RTNL while NAPI is disabled.
+/// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by NAPI, or under RTNL while
+/// NAPI is disabled.
 #[pin_data]
 pub(crate) struct RxQueue<T: Driver> {
     #[pin]
