@@ -249,7 +249,8 @@ upload() {
 blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
 
 # Problems in the kernel's log since mark_log, as lines.
-mark_log() { LOG_MARK="vnm-mark-$$-$RANDOM"; echo "$LOG_MARK" >/dev/kmsg; }
+# No mark may be the beginning of another one.
+mark_log() { LOG_MARK="vnm-mark-$$-$EPOCHREALTIME."; echo "$LOG_MARK" >/dev/kmsg; }
 # Without the report of a lock that the kernel's net_failover has and doesn't initialise (7.2).
 log_since() {
 	dmesg | awk -v mark="$LOG_MARK" '
