@@ -158,13 +158,15 @@ struct State {
     vq: Option<Virtqueue<KBox<ctrl_ring::Command>>>,
     /// Commands that missed the deadline and are still in the ring.
     late: u32,
+    /// The buffer of the command before, for the next one.
+    spare: Option<KBox<ctrl_ring::Command>>,
 }
 
 impl CtrlVq {
     /// Without a queue: each command fails with `EOPNOTSUPP`.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            state <- kernel::new_mutex!(State { vq: None, late: 0 }, "virtio_net_mq::ctrl"),
+            state <- kernel::new_mutex!(State { vq: None, late: 0, spare: None }, "virtio_net_mq::ctrl"),
         })
     }
 
@@ -200,21 +202,22 @@ impl CtrlVq {
         let mut out = KVec::with_capacity(16, GFP_KERNEL)?;
         out.extend_from_slice(&[C::CLASS, C::CMD], GFP_KERNEL)?;
         cmd.payload(&mut out)?;
-        let buf = ctrl_ring::Command::new(out, reply_len)?;
 
         let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let vq = state
-            .vq
-            .as_mut()
-            .ok_or_else(crate::sync::errno::eopnotsupp)?;
-        while state.late > 0 && vq.get_buf().is_some() {
-            state.late = state.late.saturating_sub(1);
+        let State { vq, late, spare } = &mut *guard;
+        let vq = vq.as_mut().ok_or_else(crate::sync::errno::eopnotsupp)?;
+        while *late > 0 {
+            *spare = Some(vq.get_buf().ok_or(EIO)?.token);
+            *late = late.saturating_sub(1);
         }
-        if state.late > 0 {
-            return Err(EIO);
+        let cmd = match spare.take_if(|cmd| cmd.room() >= reply_len) {
+            Some(cmd) => cmd,
+            None => ctrl_ring::Command::replace(spare, reply_len)?,
+        };
+        if let Err((e, cmd)) = vq.submit(cmd, out, reply_len) {
+            *spare = Some(cmd);
+            return Err(e);
         }
-        vq.submit(buf)?;
 
         let ms = params::ctrl_timeout_ms();
         let mut waits = Backoff::new(u64::from(ms).saturating_mul(1000));
@@ -228,7 +231,7 @@ impl CtrlVq {
             match waits.next() {
                 Some(us) => waits.took(us, sleep(us)),
                 None => {
-                    state.late = 1;
+                    *late = 1;
                     dev_err!(
                         dev.dev(),
                         "control command {}/{} not answered within {} ms; \
@@ -241,7 +244,8 @@ impl CtrlVq {
                 }
             }
         };
-        let (ack, result) = match used.token.reply().split_first() {
+        let cmd = spare.insert(used.token);
+        let (ack, result) = match cmd.reply().split_first() {
             Some((ack, result)) => (*ack, result),
             None => (ctrl::ACK_ERR, &[][..]),
         };

@@ -17,18 +17,53 @@ use kernel::prelude::*;
 ///
 /// The ring owns it while the device has it. A device that answers late, after the driver has
 /// stopped waiting, still writes into this memory and no other.
+///
+/// A device may also write after it has said that it is done: one that says so twice for a command
+/// seems to have answered the next one, which it is only about to. So buffers are used again and
+/// again rather than freed, and go when the device is reset or gone.
+///
+/// # Invariants
+///
+/// `reply` is never enlarged, so it stays where it is; it has one byte at least.
 pub(crate) struct Command {
     out: KVec<u8>,
     reply: KVec<u8>,
+    /// The smaller one that was used before.
+    older: Option<KBox<Command>>,
 }
 
 impl Command {
-    /// A command of the bytes `out`, with room for a reply of `reply_len` bytes (the ack
-    /// included).
-    pub(crate) fn new(out: KVec<u8>, reply_len: usize) -> Result<KBox<Self>> {
-        let mut reply = KVec::with_capacity(reply_len, GFP_KERNEL)?;
-        reply.resize(reply_len, 0xff, GFP_KERNEL)?;
-        Ok(KBox::new(Self { out, reply }, GFP_KERNEL)?)
+    /// An empty command that can take replies of `room` bytes, the ack included, or more. Takes the
+    /// place of `older`, which is kept if this fails.
+    pub(crate) fn replace(older: &mut Option<KBox<Self>>, room: usize) -> Result<KBox<Self>> {
+        let room = room.max(64).checked_next_power_of_two().ok_or(EINVAL)?;
+        let mut new = KBox::new(
+            Self {
+                out: KVec::new(),
+                // INVARIANT: `load` keeps within this.
+                reply: KVec::with_capacity(room, GFP_KERNEL)?,
+                older: None,
+            },
+            GFP_KERNEL,
+        )?;
+        new.older = older.take();
+        Ok(new)
+    }
+
+    /// Bytes of the largest reply, the ack included.
+    pub(crate) fn room(&self) -> usize {
+        self.reply.capacity()
+    }
+
+    /// Makes it a command of the bytes `out`, with room for a reply of `reply_len` bytes.
+    fn load(&mut self, out: KVec<u8>, reply_len: usize) -> Result {
+        if reply_len == 0 || reply_len > self.room() {
+            return Err(EINVAL);
+        }
+        self.out = out;
+        self.reply.clear();
+        // INVARIANT: Within the capacity, so nothing moves.
+        Ok(self.reply.resize(reply_len, 0xff, GFP_KERNEL)?)
     }
 
     /// The reply's bytes, whatever the device made of them.
@@ -51,15 +86,27 @@ unsafe impl Token for KBox<Command> {
 }
 
 impl Virtqueue<KBox<Command>> {
-    /// Gives a command to the device and kicks. Process context.
+    /// Gives a command of the bytes `out` to the device, with room for a reply of `reply_len` bytes
+    /// (the ack included), and kicks. A queue that is found broken then is so for good. Process
+    /// context.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if the ring is full, `EIO` if it is broken.
-    pub(crate) fn submit(&mut self, mut cmd: KBox<Command>) -> Result {
+    /// With the command: `EINVAL` for a reply larger than [`Command::room`] or none, `ENOSPC` if the
+    /// ring is full, `EIO` if it is broken, `ENOMEM`.
+    pub(crate) fn submit(
+        &mut self,
+        mut cmd: KBox<Command>,
+        out: KVec<u8>,
+        reply_len: usize,
+    ) -> Result<(), (Error, KBox<Command>)> {
+        if let Err(e) = cmd.load(out, reply_len) {
+            return Err((e, cmd));
+        }
         let len = |v: &KVec<u8>| u32::try_from(v.len());
-        let out_len = len(&cmd.out)?;
-        let reply_len = len(&cmd.reply)?;
+        let (Ok(out_len), Ok(reply_len)) = (len(&cmd.out), len(&cmd.reply)) else {
+            return Err((EINVAL, cmd));
+        };
         // The answer's byte in a descriptor of its own, as in the specification's legacy framing,
         // then the result if there is one.
         let (ack_len, result_len) = (reply_len.min(1), reply_len.saturating_sub(1));
@@ -94,13 +141,11 @@ impl Virtqueue<KBox<Command>> {
         };
         if err != 0 {
             // SAFETY: Refused: the token is still ours.
-            drop(unsafe { KBox::<Command>::from_raw(token.as_ptr().cast()) });
-            return Err(Error::from_errno(err));
+            let cmd = unsafe { KBox::<Command>::from_raw(token.as_ptr().cast()) };
+            return Err((Error::from_errno(err), cmd));
         }
-        // SAFETY: The queue is valid and ours.
-        if !unsafe { bindings::virtqueue_kick(self.as_raw()) } {
-            return Err(EIO);
-        }
+        // SAFETY: The queue is valid and ours. False is a broken queue, which `is_broken` tells.
+        unsafe { bindings::virtqueue_kick(self.as_raw()) };
         Ok(())
     }
 }
