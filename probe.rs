@@ -30,6 +30,7 @@ use crate::{
         config::{
             check_mtu,
             default_pairs,
+            is_shared,
             mac_usable,
             max_queue_pairs,
             pairs_with_vectors, //
@@ -240,7 +241,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     let device_pairs = max_queue_pairs(f.all, config_pairs);
     let vectors = dev.vectors(u32::from(device_pairs).saturating_mul(2).saturating_add(1));
     let max_pairs = pairs_with_vectors(device_pairs, vectors);
-    if max_pairs < device_pairs && vectors < 3 {
+    if max_pairs < device_pairs && is_shared(vectors) {
         dev_warn!(
             dev.dev(),
             "only {max_pairs} of {device_pairs} queue pairs are used\n"

@@ -28,18 +28,24 @@ pub(crate) fn max_queue_pairs(f: Features, config: u16) -> u16 {
 /// The most queue pairs that are used on shared interrupts: 2048 vectors of MSI-X would be for as many.
 const MOST_SHARING: u16 = 1023;
 
+/// Whether all queues share one of `vectors` MSI-X vectors, or the interrupt line: a pair has no two of
+/// its own besides the one for the configuration.
+pub(crate) const fn is_shared(vectors: u32) -> bool {
+    vectors < 3
+}
+
 /// Returns how many of `max` queue pairs can be used on a device with `vectors` MSI-X vectors.
 ///
 /// The first vector is for the configuration, and the two queues of a pair have one each: as many
-/// pairs as get theirs. With fewer than three vectors all queues share one, or the interrupt line; then
-/// it is `max`, or as many as a PCI function could have vectors for, if that is less: for each queue
-/// that has an interrupt the virtio core allocates 256 bytes in one piece, and the kernel complains of
-/// one too large.
+/// pairs as get theirs. Where all queues share one ([`is_shared`]) it is `max`, or as many as
+/// a PCI function could have vectors for, if that is less: for each queue that has an interrupt the
+/// virtio core allocates 256 bytes in one piece, and the kernel complains of one too large.
 pub(crate) fn pairs_with_vectors(max: u16, vectors: u32) -> u16 {
-    match vectors.saturating_sub(1) / 2 {
-        0 => max.min(MOST_SHARING),
-        n => u16::try_from(n).unwrap_or(u16::MAX).min(max),
+    if is_shared(vectors) {
+        return max.min(MOST_SHARING);
     }
+    let own = vectors.saturating_sub(1) / 2;
+    u16::try_from(own).unwrap_or(u16::MAX).min(max)
 }
 
 /// Returns the number of queue pairs to use at first, at least 1.
