@@ -166,7 +166,14 @@ impl CtrlVq {
     /// Without a queue: each command fails with `EOPNOTSUPP`.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            state <- kernel::new_mutex!(State { vq: None, late: 0, spare: None }, "virtio_net_mq::ctrl"),
+            state <- kernel::new_mutex!(
+                State {
+                    vq: None,
+                    late: 0,
+                    spare: None,
+                },
+                "virtio_net_mq::ctrl",
+            ),
         })
     }
 

@@ -24,7 +24,7 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// `reply` is never enlarged, so it stays where it is; it has one byte at least.
+/// `reply` is never longer than its first capacity, so it stays where it is.
 pub(crate) struct Command {
     out: KVec<u8>,
     reply: KVec<u8>,
