@@ -252,18 +252,10 @@ impl CtrlVq {
             }
         };
         let cmd = spare.insert(used.token);
-        let (ack, result) = match cmd.reply().split_first() {
-            Some((ack, result)) => (*ack, result),
-            None => (ctrl::ACK_ERR, &[][..]),
-        };
+        let ack = cmd.ack().unwrap_or(ctrl::ACK_ERR);
         match ctrl::ack(ack, used.len, u32::try_from(room)?) {
-            Ack::Ok => {
-                // Its own memory: the device could go on writing into the other.
-                let written = usize::try_from(used.len)?.saturating_sub(1);
-                let mut copy = KVec::new();
-                copy.extend_from_slice(result.get(..written).ok_or(EIO)?, GFP_KERNEL)?;
-                Ok(copy)
-            }
+            // Its own memory: the device could go on writing into the other.
+            Ack::Ok => cmd.result(usize::try_from(used.len)?.saturating_sub(1)),
             Ack::Refused => Err(EINVAL),
             Ack::Malformed => {
                 if ratelimit() {

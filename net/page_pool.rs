@@ -211,8 +211,9 @@ impl Drop for PagePool {
 /// # Invariants
 ///
 /// `va..va + truesize` is memory of a page-pool page that this value owns a fragment reference
-/// to, with nobody else using that range (the device does while it is posted). `truesize` is 0
-/// when it isn't known (then it can only be freed).
+/// to, with nobody else using that range (the device does while it is posted, and one that breaks the
+/// rules after that: so there are no references to these bytes). `truesize` is 0 when it isn't known
+/// (then it can only be freed).
 pub(crate) struct Frag {
     va: NonNull<u8>,
     truesize: u32,
@@ -253,9 +254,9 @@ impl Frag {
     /// Makes what the device wrote to `at..at + len` readable, for a fragment of a pool that maps.
     #[inline(always)]
     pub(crate) fn sync_for_cpu(&self, at: u32, len: u32) {
-        if let Some(bytes) = self.bytes(at, len) {
+        if let Some(va) = self.range(at, len) {
             // SAFETY: Inside of the fragment, whose page has a pool.
-            unsafe { bindings::page_pool_sync_for_cpu(bytes.as_ptr().cast(), len) };
+            unsafe { bindings::page_pool_sync_for_cpu(va.as_ptr().cast(), len) };
         }
     }
 
@@ -263,23 +264,22 @@ impl Frag {
     #[inline(always)]
     pub(crate) fn copy<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
         // CAST: `N` is a small constant.
-        self.bytes(at, N as u32)?.try_into().ok()
+        let va = self.range(at, N as u32)?;
+        // SAFETY: Inside of the fragment; bytes need no alignment. Volatile since a device may write
+        // there though the buffer came back: this is what was there once, and isn't read again.
+        Some(unsafe { va.cast::<[u8; N]>().read_volatile() })
     }
 
-    /// The bytes `at..at + len`, or none if that is not all inside.
+    /// Where the bytes `at..at + len` are, or none if that is not all inside. A pointer, for a
+    /// reference would promise that nobody writes there, and a device may.
     #[inline(always)]
-    fn bytes(&self, at: u32, len: u32) -> Option<&[u8]> {
+    fn range(&self, at: u32, len: u32) -> Option<NonNull<u8>> {
         let end = at.checked_add(len)?;
         if end > self.truesize {
             return None;
         }
-        // SAFETY: Inside of the fragment, which nobody else writes to after it came back.
-        Some(unsafe {
-            core::slice::from_raw_parts(
-                self.va.as_ptr().add(usize::try_from(at).ok()?),
-                usize::try_from(len).ok()?,
-            )
-        })
+        // SAFETY: Inside of the fragment.
+        Some(unsafe { self.va.add(usize::try_from(at).ok()?) })
     }
 
     /// Builds an skb around the fragment: `len` bytes of data, `headroom` bytes before them.
@@ -322,7 +322,9 @@ impl Frag {
     #[inline]
     pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
         let mut skb = napi.alloc_skb(len.max(COPYBREAK))?;
-        if !self.bytes(at, len).is_some_and(|b| skb.put_data(b)) {
+        // SAFETY: `len` bytes from there on are inside of the fragment.
+        let put = |va| unsafe { skb.put_data(va, len) };
+        if !self.range(at, len).is_some_and(put) {
             skb.drop_with(super::DropReason::DevHdr);
             return None;
         }
@@ -338,7 +340,7 @@ impl Frag {
     pub(crate) fn head_skb(self, napi: &NapiRef<'_>, at: u32, len: u32) -> Result<SkBuff, Self> {
         let rest = len.saturating_sub(ETH_HLEN);
         let from = at.saturating_add(ETH_HLEN);
-        if rest == 0 || self.bytes(at, len).is_none() {
+        if rest == 0 || self.range(at, len).is_none() {
             return Err(self);
         }
         let Some(mut skb) = self.copy_skb(napi, at, ETH_HLEN) else {
@@ -376,14 +378,13 @@ impl SkBuff {
         if self.nr_frags() >= MAX_SKB_FRAGS {
             return Err(frag);
         }
-        let Some(bytes) = frag.bytes(at, len) else {
+        let Some(va) = frag.range(at, len) else {
             return Err(frag);
         };
-        let va = bytes.as_ptr().cast_mut().cast();
         let (_, truesize) = frag.into_raw();
         // SAFETY: The skb is ours and has a slot; the range is inside of the fragment, whose
         // reference goes to the slot.
-        unsafe { bindings::skb_add_rx_frag_va(self.as_raw(), va, len, truesize) };
+        unsafe { bindings::skb_add_rx_frag_va(self.as_raw(), va.as_ptr().cast(), len, truesize) };
         Ok(())
     }
 }
@@ -421,10 +422,9 @@ impl SkbChain {
         at: u32,
         len: u32,
     ) -> Result<(), Frag> {
-        let Some(bytes) = frag.bytes(at, len) else {
+        let Some(va) = frag.range(at, len) else {
             return Err(frag);
         };
-        let va = bytes.as_ptr().cast_mut().cast();
         let head = self.head.as_raw();
         let mut cur = if self.last.is_null() { head } else { self.last };
         // SAFETY: `cur` is the head or on its list, all ours.
@@ -453,7 +453,7 @@ impl SkbChain {
         // SAFETY: `cur` has a free slot, the range is inside of the fragment, whose reference
         // goes to the slot. The head accounts for what is on its list.
         unsafe {
-            bindings::skb_add_rx_frag_va(cur, va, len, truesize);
+            bindings::skb_add_rx_frag_va(cur, va.as_ptr().cast(), len, truesize);
             if cur != head {
                 (*head).len = (*head).len.wrapping_add(len);
                 (*head).data_len = (*head).data_len.wrapping_add(len);

@@ -150,16 +150,18 @@ impl SkBuff {
         unsafe { bindings::dev_kfree_skb_any_reason(self.into_ptr().as_ptr(), reason.as_raw()) };
     }
 
-    /// Appends `data` to the linear part. False, and nothing done, if there is no room.
-    pub(crate) fn put_data(&mut self, data: &[u8]) -> bool {
-        let Ok(len) = u32::try_from(data.len()) else {
-            return false;
-        };
+    /// Appends a copy of the `len` bytes at `data` to the linear part. False, and nothing done, if
+    /// there is no room.
+    ///
+    /// # Safety
+    ///
+    /// They can be read. They may change meanwhile.
+    pub(super) unsafe fn put_data(&mut self, data: NonNull<u8>, len: u32) -> bool {
         if len > self.tailroom() {
             return false;
         }
         // SAFETY: The skb is valid, ours, and has room; fresh from `napi_alloc_skb` it is linear
-        // up to here (`tailroom` is 0 for others).
+        // up to here (`tailroom` is 0 for others). The data are readable by this function's contract.
         unsafe { bindings::skb_put_data(self.as_raw(), data.as_ptr().cast(), len) };
         true
     }

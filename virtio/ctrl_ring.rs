@@ -22,12 +22,16 @@ use kernel::prelude::*;
 /// seems to have answered the next one, which it is only about to. So buffers are used again and
 /// again rather than freed, and go when the device is reset or gone.
 ///
+/// For the same reason nothing refers to the reply's bytes: they are read one by one, each once.
+///
 /// # Invariants
 ///
-/// `reply` is never longer than its first capacity, so it stays where it is.
+/// `reply` stays empty, so it stays where it is too: it is the memory that it has room for, the
+/// first `reply_len` bytes of which were written. `reply_len` is within its capacity.
 pub(crate) struct Command {
     out: KVec<u8>,
     reply: KVec<u8>,
+    reply_len: usize,
     /// The smaller one that was used before.
     older: Option<KBox<Command>>,
 }
@@ -40,8 +44,9 @@ impl Command {
         let mut new = KBox::new(
             Self {
                 out: KVec::new(),
-                // INVARIANT: `load` keeps within this.
+                // INVARIANT: Empty, and 0 bytes of it written.
                 reply: KVec::with_capacity(room, GFP_KERNEL)?,
+                reply_len: 0,
                 older: None,
             },
             GFP_KERNEL,
@@ -61,14 +66,42 @@ impl Command {
             return Err(EINVAL);
         }
         self.out = out;
-        self.reply.clear();
-        // INVARIANT: Within the capacity, so nothing moves.
-        Ok(self.reply.resize(reply_len, 0xff, GFP_KERNEL)?)
+        let reply = self.reply.as_mut_ptr();
+        for at in 0..reply_len {
+            // SAFETY: Within the capacity, which was checked. Volatile as for `byte`.
+            unsafe { reply.add(at).write_volatile(0xff) };
+        }
+        // INVARIANT: They were just written, within the capacity.
+        self.reply_len = reply_len;
+        Ok(())
     }
 
-    /// The reply's bytes, whatever the device made of them.
-    pub(crate) fn reply(&self) -> &[u8] {
-        &self.reply
+    /// Byte `at` of the reply, whatever the device made of it.
+    fn byte(&self, at: usize) -> Option<u8> {
+        // SAFETY: Written before and within the capacity, by the type's invariants. Volatile since a
+        // device may write there though it said that it is done: what is read is what was there once.
+        (at < self.reply_len).then(|| unsafe { self.reply.as_ptr().add(at).read_volatile() })
+    }
+
+    /// The answer, the first byte of the reply; none before [`Virtqueue::submit`].
+    pub(crate) fn ack(&self) -> Option<u8> {
+        self.byte(0)
+    }
+
+    /// A copy of the `len` bytes behind the answer.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the reply has no room for so many, `ENOMEM`.
+    pub(crate) fn result(&self, len: usize) -> Result<KVec<u8>> {
+        if len >= self.reply_len {
+            return Err(EIO);
+        }
+        let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
+        for at in 1..=len {
+            copy.push(self.byte(at).ok_or(EIO)?, GFP_KERNEL)?;
+        }
+        Ok(copy)
     }
 }
 
@@ -103,8 +136,9 @@ impl Virtqueue<KBox<Command>> {
         if let Err(e) = cmd.load(out, reply_len) {
             return Err((e, cmd));
         }
-        let len = |v: &KVec<u8>| u32::try_from(v.len());
-        let (Ok(out_len), Ok(reply_len)) = (len(&cmd.out), len(&cmd.reply)) else {
+        let (Ok(out_len), Ok(reply_len)) =
+            (u32::try_from(cmd.out.len()), u32::try_from(cmd.reply_len))
+        else {
             return Err((EINVAL, cmd));
         };
         // The answer's byte in a descriptor of its own, as in the specification's legacy framing,
