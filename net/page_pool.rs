@@ -263,11 +263,33 @@ impl Frag {
     /// Copies the `N` bytes from `at` on, or none if they aren't all inside.
     #[inline(always)]
     pub(crate) fn copy<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        /// Four bytes, wherever they are. (A volatile array would be read byte by byte.)
+        #[repr(C, packed)]
+        struct Word(u32);
         // CAST: `N` is a small constant.
         let va = self.range(at, N as u32)?;
-        // SAFETY: Inside of the fragment; bytes need no alignment. Volatile since a device may write
-        // there though the buffer came back: this is what was there once, and isn't read again.
-        Some(unsafe { va.cast::<[u8; N]>().read_volatile() })
+        let mut out = [0; N];
+        let (words, rest) = out.as_chunks_mut::<4>();
+        let whole = words.len();
+        // What is read is what was there once, and isn't read again: a device may write there though
+        // the buffer came back.
+        for (i, to) in words.iter_mut().enumerate() {
+            // SAFETY: One of the words that are inside of the fragment.
+            *to = unsafe { va.cast::<Word>().add(i).read_volatile() }
+                .0
+                .to_ne_bytes();
+        }
+        for (i, to) in rest.iter_mut().enumerate() {
+            // SAFETY: One of the bytes behind those, and inside as well.
+            *to = unsafe {
+                va.cast::<Word>()
+                    .add(whole)
+                    .cast::<u8>()
+                    .add(i)
+                    .read_volatile()
+            };
+        }
+        Some(out)
     }
 
     /// Where the bytes `at..at + len` are, or none if that is not all inside. A pointer, for a
