@@ -38,7 +38,7 @@ DEFAULTS = {
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
     "testdev": None, "primary": False, "env": {}, "migrate": False,
-    "vhost": False,
+    "vhost": False, "heap": False,
 }
 # How often a guest is started at most if its kernel dies as it boots.
 BOOTS = 3
@@ -228,6 +228,8 @@ class Guest:
         # Few messages while booting: each character on the console costs an exit. /init turns them on.
         cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
                    "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])
+        if s["heap"] and initramfs.KERNEL != "debug":
+            cmdline += " slab_debug=FP,kmalloc-*"
         # A kernel started without its own boot code doesn't come back from suspend to memory.
         kernel = initramfs.vmlinuz() if s["s3"] else initramfs.vmlinux()
         console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"

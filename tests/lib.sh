@@ -251,15 +251,17 @@ blob() { head -c "$2" /dev/urandom >"$1"; sha256sum "$1" | cut -d' ' -f1; }
 # Problems in the kernel's log since mark_log, as lines.
 # No mark may be the beginning of another one.
 mark_log() { LOG_MARK="vnm-mark-$$-$EPOCHREALTIME."; echo "$LOG_MARK" >/dev/kmsg; }
-# Without the report of a lock that the kernel's net_failover has and doesn't initialise (7.2).
+# All of it if the mark isn't there any more: then the log has gone round since. Without the report of a lock that the
+# kernel's net_failover has and doesn't initialise (7.2).
 log_since() {
-	dmesg | awk -v mark="$LOG_MARK" '
-		!on { on = index($0, mark); next }
+	dmesg >"$WORK/dmesg"
+	awk -v mark="$LOG_MARK" -v before="$(grep -cF "$LOG_MARK" "$WORK/dmesg")" '
+		before { if (index($0, mark)) before = 0; next }
 		/INFO: trying to register non-static key/ { hold = 1; held = "" }
 		!hold { print; next }
 		{ held = held $0 "\n" }
 		/<\/TASK>/ { hold = 0; if (held !~ /net_failover_get_stats/) printf "%s", held }
-		END { if (hold) printf "%s", held }'
+		END { if (hold) printf "%s", held }' "$WORK/dmesg"
 }
 log_problems() { log_since | log_bad; }
 log_bad() {

@@ -695,6 +695,14 @@ pub const CASES: &[Case] = &[
             d.advance = 2;
         }
     })),
+    quick(Case {
+        carry_out: true,
+        features: EXTRAS,
+        stage: Stage::Plug,
+        ..ctrl("ack-lingers", "the answer is written over for 25 ms after it was given back", Expect::Nothing, |d, _, _| {
+            d.linger = Some(Duration::from_millis(25))
+        })
+    }),
     once(ctrl("ack-id-size", "used id of the ring's size", BAD_ID, |d, size, _| {
         if let Some(u) = first(d) {
             u.0 = size.into();
@@ -887,6 +895,7 @@ mod tests {
                         advance: 1,
                         reply: vec![0; g.below(300) as usize],
                         hold: None,
+                        linger: None,
                     };
                     if let Some(f) = c.tx {
                         f(&mut d, 256, &mut g);

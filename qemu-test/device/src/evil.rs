@@ -77,6 +77,8 @@ pub struct Done {
     pub reply: Vec<u8>,
     /// Not now: then, or when the device is honest again.
     pub hold: Option<Duration>,
+    /// So long the reply is written over and over after it was given back.
+    pub linger: Option<Duration>,
 }
 
 /// A case of the catalogue.

@@ -414,6 +414,7 @@ impl Net {
             advance: 1,
             reply,
             hold: None,
+            linger: None,
         };
         let size = self.vqs[index].size;
         let done = match &mut self.evil {
@@ -422,6 +423,21 @@ impl Net {
         };
         if let Some(done) = done {
             self.put(index, chain, &done);
+            if let Some(time) = done.linger {
+                self.linger(index, chain, done.reply.len(), time);
+            }
+        }
+    }
+
+    /// Goes on writing where a reply of `len` bytes was, once the driver has had time to take it.
+    fn linger(&mut self, index: usize, chain: &Chain, len: usize, time: Duration) {
+        self.vqs[index].notify_now(&self.mem);
+        let end = Instant::now() + time;
+        let mut fill = 0u8;
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+            let _ = chain.write_at(&self.mem, 0, &vec![fill; len]);
+            fill = fill.wrapping_add(17);
         }
     }
 
