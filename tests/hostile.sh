@@ -237,8 +237,8 @@ run_case() {
 	elif [ ! "$hung" ]; then
 		recover
 	fi
-	# Plugging in has its own lines. A watchdog that finds a queue stuck which the device doesn't serve is right.
 	check_heap
+	# Plugging in has its own lines. A watchdog that finds a queue stuck which the device doesn't serve is right.
 	log_since >"$WORK/log"
 	mapfile -t lines < <(grep -vE 'vnm|pci|ACPI|NETDEV WATCHDOG' "$WORK/log")
 	[ ${#lines[@]} -le $LINES_MAX ] || bad "${#lines[@]} lines in the log, such as ${lines[4]} ${lines[29]}"
