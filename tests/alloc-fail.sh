@@ -222,9 +222,13 @@ verdict "receiving comes back after all allocations failed for a while"
 
 begin
 set_all probability 100
+times
+seen=$left
 ip link set "$NETIF" down
 ip link set "$NETIF" up 2>/dev/null
+times
 quiet
+[ $((seen - left)) -gt 0 ] || bad "nothing failed: is the injection at work?"
 works "afterwards"
 verdict "open works after all of its allocations failed"
 

@@ -24,7 +24,7 @@ try() {
 	fi
 	[ "$(pairs)" = "$1" ] || bad "set $1, reads back $(pairs)"
 	[ "$(queue_dirs tx)/$(queue_dirs rx)" = "$1/$1" ] || bad "set $1, sysfs has $(queue_dirs tx) TX and $(queue_dirs rx) RX queues"
-	ping -q -c 2 -i 0.05 -W 5 "$PEER" >/dev/null || bad "no answer to ping with $1"
+	all_pings -c 2 -i 0.05 -W 5 "$PEER" || bad "no answer to ping with $1"
 }
 
 set_pairs 1
@@ -93,7 +93,8 @@ cpus_cycle() {
 	done
 }
 
-errors() { echo "$(($(if_stat rx_errors) + $(if_stat tx_errors) + $(stat_sum '(rx|tx)[0-9]+_drops')))"; }
+# Of all pairs: those that are not in use are not listed.
+errors() { set_pairs "$max" 2>/dev/null; echo "$(($(if_stat rx_errors) + $(if_stat tx_errors) + $(stat_sum '(rx|tx)[0-9]+_drops')))"; }
 errors0=$(errors)
 
 set_pairs "$max"

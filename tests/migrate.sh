@@ -104,7 +104,8 @@ spread() {
 	done
 }
 
-# What the device may be given and may give in one piece: bytes per packet out over IPv4, over IPv6; large packets in.
+# What the device may be given and may give in one piece, in $PIECES: bytes per packet out over IPv4, over IPv6; large
+# packets in.
 pieces() {
 	local d a p out=
 	for d in "$PEER" "$PEER6"; do
@@ -116,7 +117,7 @@ pieces() {
 	a=$(stat_sum 'rx[0-9]+_gso_packets')
 	download 500000 7 >"$WORK/try" || bad "$(cat "$WORK/try")"
 	[ "$(stat_sum 'rx[0-9]+_gso_packets')" -gt "$a" ] && out+="large" || out+="small"
-	echo "$out"
+	PIECES=$out
 }
 sum=$(blob "$WORK/blob" 500000)
 
@@ -220,7 +221,8 @@ reach || bad "no answer to ping"
 reach6 || bad "no answer to ping over IPv6"
 mtu_works "before"
 filter_works "before"
-pieces=$(pieces)
+pieces
+pieces=$PIECES
 [[ $pieces == "large small "* ]] || bad "sent and received in one piece: $pieces"
 if [ $rss ] && ours; then
 	spread=$(spread)
@@ -274,8 +276,8 @@ for how in $ROUNDS; do
 	reach6 || bad "no answer to ping over IPv6"
 	mtu_works "after"
 	filter_works "after"
-	got=$(pieces)
-	[ "$got" = "$pieces" ] || bad "sent and received in one piece: $pieces before, $got now"
+	pieces
+	[ "$PIECES" = "$pieces" ] || bad "sent and received in one piece: $pieces before, $PIECES now"
 	verdict "$name: VLAN, receive filter, MTU and offloads work"
 
 	if [ $rss ] && ours; then

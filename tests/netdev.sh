@@ -64,11 +64,11 @@ for m in 68 576 1280 1499 "$max_mtu"; do
 	ip link set "$NETIF" mtu "$m" || bad "$m was refused"
 	[ "$(mtu)" = "$m" ] || bad "set $m, is $(mtu)"
 	# What is longer goes in fragments. (Not too many: they share ping's send buffer.)
-	ping -q -c 2 -i 0.05 -W 5 -s $((m < 300 ? 3 * m : 1400)) "$PEER" >/dev/null || bad "MTU $m: no answer to ping"
+	all_pings -c 2 -i 0.05 -W 5 -s $((m < 300 ? 3 * m : 1400)) "$PEER" || bad "MTU $m: no answer to ping"
 done
 ip link set "$NETIF" mtu "$old_mtu"
 configure
-ping -q -c 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) "$PEER" >/dev/null || bad "no answer to ping with the MTU back at $old_mtu"
+all_pings -c 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) "$PEER" || bad "no answer to ping with the MTU back at $old_mtu"
 verdict "MTU from 68 to $max_mtu, nothing else"
 
 # --- VLAN ---
@@ -89,7 +89,7 @@ else
 	[[ $filter == on* ]] && expect_filter vlan-table '*[[ ]100[],]*' "VLAN 100 added"
 	if [ "$PEER_NS" ]; then
 		reach 198.51.100.3 || bad "no answer to ping in the VLAN"
-		ping -q -c 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) 198.51.100.3 >/dev/null || bad "no answer to full packets in the VLAN"
+		all_pings -c 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) 198.51.100.3 || bad "no answer to full packets in the VLAN"
 	fi
 	ip link del "$NETIF.100" || bad "the VLAN interface doesn't go"
 	if [[ $filter == on* ]] && see_filter; then
@@ -197,7 +197,8 @@ for i in 0 1 2 3; do
 	d=$((b[i] - a[i])) s=$((b[i + 4] - a[i + 4]))
 	case $i in 0 | 2) least=50 ;; *) least=50000 ;; esac
 	[ $d -ge $least ] || bad "${names[i]} grew by $d only"
-	[ "${b[i + 4]}" = 0 ] || [ $d = $s ] || bad "${names[i]} grew by $d, the sum over the queues by $s"
+	# The in-tree driver counts elsewhere.
+	{ ! ours && [ "${b[i + 4]}" = 0 ]; } || [ $d = $s ] || bad "${names[i]} grew by $d, the sum over the queues by $s"
 done
 old=${b[2]}
 ip link set "$NETIF" down

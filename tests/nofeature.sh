@@ -73,7 +73,7 @@ else
 	for ((turn = 0; turn < 8; turn++)); do
 		iperf_start -P 8 -t 1 -R
 		iperf_ok || bad "iperf3: $(iperf_last)"
-		for c in $(online_cpus); do taskset -c "$c" ping -q -c 5 -i 0.005 -W 5 "$PEER" >/dev/null || bad "CPU $c: no answer to ping"; done
+		for c in $(online_cpus); do from_cpu "$c" -c 5 -i 0.005 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
 		idle=
 		for ((q = 0; q < max; q++)); do
 			[ "$(stat rx${q}_callbacks)" -gt "${before[q]% *}" ] || idle+=" rx$q"
@@ -115,10 +115,12 @@ verdict "down and up"
 
 begin
 if irq_per_queue || ! ours; then
-	verdict "interrupts"
+	skip "shared interrupts have no affinity hint" "each queue has its own, or the driver is $DRV"
 else
-	# The shared interrupt is one, whatever its name; affinity hints are for queues with one each.
-	for irq in $(awk -v v="$VDEV-" 'index($NF, v) == 1 { sub(":", "", $1); print $1 }' /proc/interrupts); do
+	# The shared interrupt is one, whatever its name (without MSI-X the device's); affinity hints are for queues with one each.
+	irqs=$(awk -v d="$VDEV" '$NF == d || index($NF, d "-") == 1 { sub(":", "", $1); print $1 }' /proc/interrupts)
+	[ "$irqs" ] || bad "$VDEV has no interrupt"
+	for irq in $irqs; do
 		hint=$(mask_cpus "$(cat "/proc/irq/$irq/affinity_hint")")
 		[ -z "$hint" ] || bad "shared IRQ $irq has the affinity hint $hint"
 	done

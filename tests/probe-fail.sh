@@ -62,6 +62,7 @@ while ((++n <= LIMIT)); do
 done
 note "$((n - 1)) steps of open"
 ((n <= LIMIT)) || bad "no end after $LIMIT steps"
+((failed > 0)) || bad "nothing failed: is the injection at work?"
 verdict "open undoes what it did, whatever fails"
 
 begin
@@ -82,6 +83,7 @@ if [ "$max" -gt 1 ]; then
 		reach || bad "step $n: nothing gets through"
 	done
 	note "$((n - 1)) steps of -L, $refused refused"
+	((n > 1)) || bad "nothing failed: is the injection at work?"
 	((n <= LIMIT)) || bad "no end after $LIMIT steps"
 	verdict "-L leaves the old count in force, whatever fails"
 else

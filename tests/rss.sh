@@ -169,44 +169,44 @@ flows_by_addrs() {
 
 # The word "hash" of an skb, by a classic BPF program in the ingress hook: counts packets that have this value.
 hash_count() { tc -s filter show dev "$NETIF" ingress | sed -nE 's/.*Sent [0-9]+ bytes ([0-9]+) pkt.*/\1/p' | head -1; }
-seen() { # HASH COMMAND…: how many packets had it
+seen() { # HASH COMMAND…: how many packets had it, in $SEEN
 	local hash=$1
 	shift
 	tc qdisc replace dev "$NETIF" clsact
 	tc filter add dev "$NETIF" ingress prio 1 bpf bytecode "4,32 0 0 4294963232,21 0 1 $hash,6 0 0 4294967295,6 0 0 0" \
 		flowid 1:1 action ok || bad "no filter"
 	"$@" || bad "$* failed"
-	hash_count
+	SEEN=$(hash_count)
 	tc qdisc del dev "$NETIF" clsact
 }
 at_exit 'tc qdisc del dev $NETIF clsact'
 hashes_seen() { # WHAT
-	local n h
+	local h
 	PORT=$((PORT + 1))
 	h=$(hash_ports 4 $ECHO $PORT)
-	n=$(seen "$h" udp 4 $PORT)
-	[ "${n:-0}" -ge $DGRAMS ] || bad "$1: ${n:-no} packets had the hash $h of UDP over IPv4"
+	seen "$h" udp 4 $PORT
+	[ "${SEEN:-0}" -ge $DGRAMS ] || bad "$1: ${SEEN:-no} packets had the hash $h of UDP over IPv4"
 	h=$(hash_addrs 4)
-	n=$(seen "$h" icmp)
-	[ "${n:-0}" -ge $DGRAMS ] || bad "$1: ${n:-no} packets had the hash $h of IPv4"
+	seen "$h" icmp
+	[ "${SEEN:-0}" -ge $DGRAMS ] || bad "$1: ${SEEN:-no} packets had the hash $h of IPv4"
 	h=$(hash_ports 4 7000 $((PORT + 1000)))
-	n=$(seen "$h" tcp 4 $((PORT + 1000)))
-	[ "${n:-0}" -ge 3 ] || bad "$1: ${n:-no} packets had the hash $h of TCP over IPv4"
+	seen "$h" tcp 4 $((PORT + 1000))
+	[ "${SEEN:-0}" -ge 3 ] || bad "$1: ${SEEN:-no} packets had the hash $h of TCP over IPv4"
 	[ "$PEER6" ] || return
 	PORT=$((PORT + 1))
 	h=$(hash_ports 6 $ECHO $PORT)
-	n=$(seen "$h" udp 6 $PORT)
-	[ "${n:-0}" -ge $DGRAMS ] || bad "$1: ${n:-no} packets had the hash $h of UDP over IPv6"
+	seen "$h" udp 6 $PORT
+	[ "${SEEN:-0}" -ge $DGRAMS ] || bad "$1: ${SEEN:-no} packets had the hash $h of UDP over IPv6"
 	h=$(hash_addrs 6)
-	n=$(seen "$h" icmp6)
-	[ "${n:-0}" -ge $DGRAMS ] || bad "$1: ${n:-no} packets had the hash $h of IPv6"
+	seen "$h" icmp6
+	[ "${SEEN:-0}" -ge $DGRAMS ] || bad "$1: ${SEEN:-no} packets had the hash $h of IPv6"
 }
 no_hash_seen() {
-	local n h
+	local h
 	PORT=$((PORT + 1))
 	h=$(hash_ports 4 $ECHO $PORT)
-	n=$(seen "$h" udp 4 $PORT)
-	[ "${n:-1}" = 0 ] || bad "$1: $n packets had the hash $h"
+	seen "$h" udp 4 $PORT
+	[ "$SEEN" = 0 ] || bad "$1: ${SEEN:-no} packets had the hash $h"
 }
 
 can_suspend() { [ -w /sys/power/pm_test ] && grep -qw freeze /sys/power/state; }
@@ -328,8 +328,8 @@ for f in tcp4 udp4 tcp6 udp6; do
 	[ "$(all_fields)" = "$want" ] || bad "$f set to addresses: $(all_fields)"
 	if [ $report ] && [ $f = udp4 ]; then
 		PORT=$((PORT + 1))
-		n=$(seen "$(hash_addrs 4)" udp 4 $PORT)
-		[ "${n:-0}" -ge $DGRAMS ] || bad "udp4 over addresses: ${n:-no} packets had that hash"
+		seen "$(hash_addrs 4)" udp 4 $PORT
+		[ "${SEEN:-0}" -ge $DGRAMS ] || bad "udp4 over addresses: ${SEEN:-no} packets had that hash"
 	fi
 	if [ $rss ]; then
 		case $f in udp4) flows_by_addrs "udp4 sd" 4 ;; udp6) [ ! "$PEER6" ] || flows_by_addrs "udp6 sd" 6 ;; esac
@@ -494,6 +494,7 @@ else
 fi
 
 begin
+set_pairs "$max" 2>/dev/null # or not all are listed
 n=$(stat_sum 'rx[0-9]+_drops')
 [ "$n" = 0 ] || bad "$n packets were dropped"
 verdict "nothing was dropped"

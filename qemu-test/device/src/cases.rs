@@ -699,7 +699,7 @@ pub const CASES: &[Case] = &[
         carry_out: true,
         features: EXTRAS,
         stage: Stage::Plug,
-        ..ctrl("ack-lingers", "the answer is written over for 25 ms after it was given back", Expect::Nothing, |d, _, _| {
+        ..ctrl("ack-lingers", "the answer is written over for 25 ms after it was given back", Expect::Heap, |d, _, _| {
             d.linger = Some(Duration::from_millis(25))
         })
     }),

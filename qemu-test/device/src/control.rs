@@ -110,6 +110,7 @@ pub fn catalogue() -> String {
         let expect = match c.expect {
             Expect::Nothing => "nothing".to_string(),
             Expect::Works => "works".to_string(),
+            Expect::Heap => "heap".to_string(),
             Expect::Refused => "refused".to_string(),
             Expect::Count(re) => format!("count:{re}"),
             Expect::Log(re) => format!("log:{re}"),

@@ -44,6 +44,8 @@ pub enum Expect {
     Works,
     /// A counter of `ethtool -S` grows (a regular expression).
     Count(&'static str),
+    /// Nothing is written to memory that was freed; nobody sees it unless the kernel watches that (slab_debug).
+    Heap,
     /// A line in the kernel's log (a regular expression).
     Log(&'static str),
     /// The driver doesn't take the device.
