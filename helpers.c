@@ -618,8 +618,11 @@ void vnm_helper_page_pool_put_va_own(void *va)
 
 /* --- queues and NAPI --- */
 
-bool vnm_helper_netdev_xmit_more(void)
+/* What ndo_start_xmit of a packet for @txq begins with: whether more follow, or -1 without the queue's lock. */
+int vnm_helper_netdev_xmit_begin(struct netdev_queue *txq)
 {
+	if (unlikely(!netif_tx_owned(txq, smp_processor_id())))
+		return -1;
 	return netdev_xmit_more();
 }
 
@@ -697,18 +700,30 @@ struct netdev_queue *vnm_helper_netdev_get_tx_queue(struct net_device *dev, unsi
 	return netdev_get_tx_queue(dev, i);
 }
 
+void vnm_helper_netdev_lock(struct net_device *dev)
+{
+	netdev_lock(dev);
+}
+
+void vnm_helper_netdev_unlock(struct net_device *dev)
+{
+	netdev_unlock(dev);
+}
+
+/* With netdev_lock() held, like all that follows up to napi_set_irq. */
 void vnm_helper_netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
 				      int (*poll)(struct napi_struct *, int), int index,
 				      int weight)
 {
-	netif_napi_add_config(dev, napi, poll, index);
+	netif_napi_add_config_locked(dev, napi, poll, index);
 	napi->weight = weight;
 }
 
 void vnm_helper_netif_napi_add_tx(struct net_device *dev, struct napi_struct *napi,
 				  int (*poll)(struct napi_struct *, int), int weight)
 {
-	netif_napi_add_tx_weight(dev, napi, poll, weight);
+	set_bit(NAPI_STATE_NO_BUSY_POLL, &napi->state);
+	netif_napi_add_weight_locked(dev, napi, poll, weight);
 }
 
 /* Zeroed memory that nobody may schedule, until it is added and enabled */
@@ -727,12 +742,12 @@ void vnm_helper_napi_forget_threaded(struct napi_struct *napi)
 
 void vnm_helper_netif_napi_del_async(struct napi_struct *napi)
 {
-	__netif_napi_del(napi);
+	__netif_napi_del_locked(napi);
 }
 
 void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
 {
-	netif_napi_set_irq(napi, irq);
+	netif_napi_set_irq_locked(napi, irq);
 }
 
 /* Is this a softirq, and @napi on the list of this very CPU if it is scheduled? */

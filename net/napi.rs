@@ -32,9 +32,10 @@ pub(super) enum Run {
 ///
 /// # Invariants
 ///
-/// `napi` is on the device's list while `run` is [`Run::On`], and only then: the core waits for ever for
-/// a listed instance that is disabled (`napi_stop_kthread`). Off the list its state has
-/// `NAPI_STATE_SCHED`, so that nobody can schedule it. `run` is written under RTNL only.
+/// `napi` is on the device's list while `run` is [`Run::On`], and only then, for everybody who holds
+/// `netdev_lock`: with it the core waits for ever for a listed instance that is disabled
+/// (`napi_stop_kthread`, for which `threaded` in sysfs takes that lock and not RTNL). Off the list its
+/// state has `NAPI_STATE_SCHED`, so that nobody can schedule it. `run` is written under RTNL only.
 #[pin_data]
 pub(super) struct Napi {
     #[pin]
@@ -61,12 +62,16 @@ impl Napi {
 
     /// Takes the instance off the device's list and waits for a poll that runs. Polls that have
     /// completed may not have returned: hence [`Run::Disabled`].
-    pub(super) fn disable(&self) {
+    ///
+    /// # Safety
+    ///
+    /// RTNL and the device's `netdev_lock` are held.
+    pub(super) unsafe fn disable(&self) {
         if self.run.get() == Run::On {
             self.run.set(Run::Disabled);
-            // SAFETY: Added and enabled.
+            // SAFETY: Added and enabled; the lock is held.
             unsafe {
-                bindings::napi_disable(self.napi.get());
+                bindings::napi_disable_locked(self.napi.get());
                 bindings::netif_napi_del_async(self.napi.get());
             }
         }
@@ -76,7 +81,8 @@ impl Napi {
     /// disabled). Any context with interrupts or softirqs off. Returns whether it did.
     #[inline(always)]
     pub(super) fn schedule(&self, first: impl FnOnce()) -> bool {
-        // SAFETY: Added; a disabled NAPI refuses.
+        // SAFETY: Initialised. One that is disabled, or was never added, has `NAPI_STATE_SCHED` and
+        // refuses.
         unsafe {
             if bindings::napi_schedule_prep(self.napi.get()) {
                 first();

@@ -182,8 +182,11 @@ impl<T: Driver> Ops<T> {
             skb.drop_with(super::DropReason::DevReady);
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
-        // SAFETY: `dev_hard_start_xmit` holds this queue's lock (the device is not LLTX).
-        let tx = unsafe { pair.tx.locked_by_core() };
+        // SAFETY: Called by `dev_hard_start_xmit` (the device is not LLTX).
+        let Some(tx) = (unsafe { pair.tx.locked_by_core() }) else {
+            skb.drop_with(super::DropReason::DevReady);
+            return bindings::netdev_tx_NETDEV_TX_OK;
+        };
         match T::start_xmit(dev, skb, tx) {
             Xmit::Ok => bindings::netdev_tx_NETDEV_TX_OK,
             Xmit::Busy(skb) => {

@@ -134,8 +134,10 @@ impl<T: Driver> QueuePair<T> {
         let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
         let weight = params::napi_weight();
         // SAFETY: The device is valid and has these queues, RTNL is held. The instances are pinned
-        // and off the list, a grace period has passed since they were on it.
+        // and off the list, a grace period has passed since they were on it. One lock around all of
+        // it, so that nobody sees an instance that is added and not enabled.
         unsafe {
+            bindings::netdev_lock(dev);
             bindings::napi_forget_threaded(rx.napi.get());
             bindings::napi_forget_threaded(tx.napi.get());
             bindings::netif_napi_add_config(
@@ -146,11 +148,12 @@ impl<T: Driver> QueuePair<T> {
                 weight,
             );
             bindings::netif_napi_add_tx(dev, tx.napi.get(), Some(TxQueue::<T>::poll), weight);
-            bindings::napi_enable(rx.napi.get());
-            bindings::napi_enable(tx.napi.get());
+            bindings::napi_enable_locked(rx.napi.get());
+            bindings::napi_enable_locked(tx.napi.get());
             self.link(rx.napi.get(), tx.napi.get());
             bindings::netif_napi_set_irq(rx.napi.get(), irqs.0.unwrap_or(-1));
             bindings::netif_napi_set_irq(tx.napi.get(), irqs.1.unwrap_or(-1));
+            bindings::netdev_unlock(dev);
         }
         // INVARIANT: On the list.
         rx.run.set(Run::On);
@@ -175,12 +178,16 @@ impl<T: Driver> QueuePair<T> {
     pub(crate) fn napi_disable(&self, _rtnl: &mut Rtnl) {
         let on = self.napi_is_on();
         if on {
-            // SAFETY: RTNL is held, the device is valid; null is for "none".
-            unsafe { self.link(core::ptr::null_mut(), core::ptr::null_mut()) };
-        }
-        self.rx.napi.disable();
-        self.tx.napi.disable();
-        if on {
+            let dev = self.rx.dev.as_ptr();
+            // SAFETY: RTNL is held, the device is valid; null is for "none". One lock around all of
+            // it, so that nobody sees an instance that is disabled and not deleted.
+            unsafe {
+                bindings::netdev_lock(dev);
+                self.link(core::ptr::null_mut(), core::ptr::null_mut());
+                self.rx.napi.disable();
+                self.tx.napi.disable();
+                bindings::netdev_unlock(dev);
+            }
             // A poll that has completed but not returned doesn't use it any more.
             self.rx.dim.cancel();
         }

@@ -169,13 +169,20 @@ impl<T: Driver> TxQueue<T> {
         .min(budget)
     }
 
+    /// The lock that the core took, or none if that is another queue's: a filter inside of a queue's
+    /// qdisc may have changed a packet's mapping, and the core goes by that of the batch's first.
+    ///
     /// # Safety
     ///
-    /// The queue's `_xmit_lock` is held by the caller for `'a` (`HARD_TX_LOCK`).
+    /// Inside of `ndo_start_xmit`, for `'_`: whose CPU holds a queue's `_xmit_lock` then holds it on
+    /// behalf of this call (`HARD_TX_LOCK`).
     #[inline(always)]
-    pub(super) unsafe fn locked_by_core(&self) -> TxLocked<'_, T> {
-        // SAFETY: Reads a per-CPU value that `dev_hard_start_xmit` set for this call.
-        TxLocked::new(self, unsafe { bindings::netdev_xmit_more() })
+    pub(super) unsafe fn locked_by_core(&self) -> Option<TxLocked<'_, T>> {
+        // SAFETY: The queue is valid; reads it and a per-CPU value that `dev_hard_start_xmit` set.
+        match unsafe { bindings::netdev_xmit_begin(self.txq.as_ptr()) } {
+            -1 => None,
+            more => Some(TxLocked::new(self, more != 0)),
+        }
     }
 }
 

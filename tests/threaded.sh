@@ -8,7 +8,7 @@
 knob=/sys/class/net/$NETIF/threaded
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
 [ -e "$knob" ] || skip_all "this kernel has no threaded NAPI"
-plan 3
+plan 4
 n0=$(pairs)
 at_exit configure
 at_exit 'set_pairs $n0'
@@ -44,4 +44,23 @@ for t in 1 0; do
 done
 configure && reach || bad "no answer to ping"
 verdict "nothing waits while the interface is down"
+
+# The knob takes another lock than up and down do.
+begin
+(
+	for ((i = 0; i < 40; i++)); do
+		ip link set "$NETIF" down
+		ip link set "$NETIF" up
+	done
+	touch "$WORK/done"
+) &
+(while [ ! -e "$WORK/done" ]; do echo 1 >"$knob"; echo 0 >"$knob"; done) 2>/dev/null &
+if wait_for 60 [ -e "$WORK/done" ]; then
+	wait
+	echo 0 >"$knob"
+	configure && reach || bad "no answer to ping"
+else
+	bad "the interface can't be taken down or up any more"
+fi
+verdict "on and off while the interface goes down and up"
 finish
