@@ -16,9 +16,13 @@ use crate::{
         tx_vq, //
     },
     pure::features::bit,
+    refill,
     rss,
     rx::Mode,
-    sync::cpus::CpusReadGuard,
+    sync::{
+        cpus::CpusReadGuard,
+        fail, //
+    },
     virtio::{
         virtqueue::QueueInfo,
         VirtqueueSet, //
@@ -159,28 +163,37 @@ pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// Device first: the new queues work before the stack uses them.
+/// The new queues work before anybody uses them.
 fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
-    let info = dev.data();
     let up = dev.is_running();
     if up {
         open::enable_pairs(dev, now, want, rtnl)?;
     }
-    let told = tell_device(dev, want, rtnl).and_then(|()| {
-        info.settings.lock().pairs = want;
-        dev.set_real_num_queues(want, want, rtnl).inspect_err(|_| {
-            info.settings.lock().pairs = now;
-            // It had `now` before, so it takes that.
-            let _ = tell_device(dev, now, rtnl);
-        })
-    });
+    let told = start_queues(dev, now, want, rtnl);
     if let Err(e) = told {
         if up {
             open::disable_pairs(dev, now, want, rtnl);
         }
+        let _ = dev.set_real_num_rx_queues(now, rtnl);
         resync(dev, e);
     }
     told
+}
+
+/// The stack is ready for what the device receives on more queues before the device is, and the device
+/// for what the stack sends before the stack is.
+fn start_queues(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    fail::point()?;
+    dev.set_real_num_rx_queues(want, rtnl)?;
+    tell_device(dev, want, rtnl)?;
+    info.settings.lock().pairs = want;
+    dev.set_real_num_tx_queues(want, rtnl).inspect_err(|_| {
+        info.settings.lock().pairs = now;
+        // It had `now` before, so it takes that.
+        let _ = tell_device(dev, now, rtnl);
+        open::drain_rx(dev, now..want);
+    })
 }
 
 /// After a command that was not answered in time nobody knows what the device does with it: a
@@ -191,21 +204,22 @@ pub(crate) fn resync(dev: &Net, e: Error) {
     }
 }
 
-/// Stack first: nothing is sent on the leaving queues when the device stops to serve them.
+/// Stack first for sending, so that nothing is in the leaving queues when the device stops to serve them;
+/// last for receiving.
 fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let up = dev.is_running();
     if up {
         settle_backlog(dev, now, want);
     }
-    dev.set_real_num_queues(want, want, rtnl)?;
+    dev.set_real_num_tx_queues(want, rtnl)?;
     if up {
         open::drain_tx(dev, want..now);
     }
     if let Err(e) = tell_device(dev, want, rtnl) {
         // The old count stays in force on both sides.
         resync(dev, e);
-        dev.set_real_num_queues(now, now, rtnl)?;
+        dev.set_real_num_tx_queues(now, rtnl)?;
         return Err(e);
     }
     info.settings.lock().pairs = want;
@@ -216,6 +230,8 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
             reclaim(dev, i, rtnl);
         }
     }
+    // Nothing arrives there any more. (Too many would do no harm.)
+    let _ = dev.set_real_num_rx_queues(want, rtnl);
     Ok(())
 }
 
@@ -246,8 +262,7 @@ fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
             if let Some(vq) = rq.vq.as_mut() {
                 vq.disable_cb();
             }
-            rq.spare = KVVec::new();
-            rq.pool = None;
+            refill::release(rq);
         }
         Some(Err(e)) => {
             // The queue may be left disabled, which only a reset of the device mends.

@@ -123,6 +123,12 @@ pub(crate) struct Settings {
     pub(crate) resets: ResetLimit,
     /// The address was changed, so the device must be told after a reset.
     pub(crate) mac_set: bool,
+    /// Frozen and not restored yet: the config work is disabled.
+    pub(crate) frozen: bool,
+    /// The reset work is disabled.
+    pub(crate) no_reset_work: bool,
+    /// Resets of our own that failed, one after the other.
+    pub(crate) failed_resets: u32,
 }
 
 /// Private data of an interface.
@@ -196,6 +202,9 @@ impl VirtnetInfo {
                     guest_offloads: None,
                     resets: ResetLimit::new(),
                     mac_set: false,
+                    frozen: false,
+                    no_reset_work: false,
+                    failed_resets: 0,
                 },
                 "virtio_net_mq::settings"
             ),
@@ -321,5 +330,11 @@ impl net::Driver for VirtnetInfo {
 
     fn released(dev: &Net, rtnl: &mut Rtnl) {
         channels::detach_queues(dev, rtnl);
+        // Before the NAPI instances, by a grace period: a pool points to one until it is destroyed.
+        for pair in dev.pairs() {
+            if let Some((rq, _)) = pair.rx.idle(rtnl) {
+                refill::release(rq);
+            }
+        }
     }
 }

@@ -29,19 +29,24 @@ use crate::{
         Device, //
     }, //
 };
+use core::mem::replace;
 use kernel::prelude::*;
 
 /// Takes the interface out of the stack's sight and lets go of the device. Process context.
 pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
-    // First the reset work: it is the only other one that freezes and restores.
-    if cause != Cause::OwnReset {
+    let info = dev.data();
+    // First the reset work: it is the only other one that freezes and restores. Each work is disabled
+    // once, though `restore` may not have come since the last time (the device didn't take its features).
+    if cause != Cause::OwnReset && !replace(&mut info.settings.lock().no_reset_work, true) {
         dev.disable_reset_work();
     }
     dev.hotplug_remove();
-    dev.disable_config_work();
+    if !replace(&mut info.settings.lock().frozen, true) {
+        dev.disable_config_work();
+    }
     let mut guard = RtnlGuard::new();
     let rtnl = &mut *guard;
-    let pairs = dev.data().pairs();
+    let pairs = info.pairs();
     dev.detach(rtnl);
     if dev.is_running() {
         open::disable_pairs(dev, 0, pairs, rtnl);
@@ -54,27 +59,34 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
 ///
 /// # Errors
 ///
-/// Without queues the interface stays invisible; it can still be removed, or the transport's reset
-/// or a suspend and resume may bring it back.
+/// Without queues the interface stays invisible; it can still be removed, or another reset, the
+/// transport's or ours, or a suspend and resume may bring it back. `EBUSY` if it wasn't frozen.
 pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
+    let info = dev.data();
+    if !replace(&mut info.settings.lock().frozen, false) {
+        return Err(EBUSY);
+    }
     let up = bring_up(vdev, dev);
     dev.enable_config_work();
-    if cause != Cause::OwnReset {
+    if cause != Cause::OwnReset && replace(&mut info.settings.lock().no_reset_work, false) {
         dev.enable_reset_work();
     }
-    up?;
+    if up? {
+        dev.schedule_reset_work();
+    }
     crate::hotplug_add(dev)?;
     link::update(dev);
     Ok(())
 }
 
-fn bring_up(vdev: &Device, dev: &Net) -> Result {
+/// Says whether the device has to be reset once more.
+fn bring_up(vdev: &Device, dev: &Net) -> Result<bool> {
     let mut guard = RtnlGuard::new();
     let rtnl = &mut *guard;
     bring_up_locked(vdev, dev, rtnl).inspect_err(|_| channels::detach_queues(dev, rtnl))
 }
 
-fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result {
+fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result<bool> {
     let info = dev.data();
     channels::find_queues(dev, rtnl)?;
     vdev.ready();
@@ -84,33 +96,38 @@ fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result {
         pairs = 1;
         info.settings.lock().pairs = pairs;
         rss::fall_back(dev, pairs, rtnl);
-        dev.set_real_num_queues(pairs, pairs, rtnl)?;
+        dev.set_real_num_queues(pairs, rtnl)?;
     }
-    rings::replay(dev, rtnl);
+    let again = rings::replay(dev, rtnl);
     filter::replay(dev);
     coalesce::replay(dev, rtnl);
     device_stats::query(info);
     if dev.is_running() {
         open::enable_pairs(dev, 0, pairs, rtnl)?;
     }
-    for i in 0..pairs {
-        if let Some(pair) = dev.pair(i) {
-            pair.tx.lock_bh().start();
-        }
+    // All of them: others may come into use while none is stopped any more by `detach`.
+    for pair in dev.pairs() {
+        pair.tx.lock_bh().start();
     }
     dev.attach(rtnl);
     dev.refresh_rx_mode(rtnl);
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, pairs);
     affinity::apply(dev, &held, None);
-    Ok(())
+    Ok(again)
 }
 
 /// `ndo_tx_timeout`: a queue has been stopped for long. Counts it and has the device reset.
 pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
-    let Some(pair) = u16::try_from(txqueue).ok().and_then(|i| dev.pair(i)) else {
+    let index = u16::try_from(txqueue).unwrap_or(u16::MAX);
+    let Some(pair) = dev.pair(index) else {
         return;
     };
+    if index >= dev.data().pairs() {
+        // The stack doesn't send there any more (`ethtool -L`); what the device still has of it is freed
+        // with the queues.
+        return;
+    }
     pair.tx.shared().timeouts.inc();
     dev_err!(
         dev.data().vdev.dev(),
@@ -143,10 +160,25 @@ pub(crate) fn needs_reset(dev: &Net) {
 /// Resets the device and sets it up again. Process context.
 pub(crate) fn reset_work(dev: &Net) {
     let info = dev.data();
-    if info.set().is_none() {
+    let failed = info.settings.lock().failed_resets;
+    if info.set().is_none() && failed == 0 {
         return;
     }
-    if let Err(e) = info.vdev.reset_and_restore() {
+    let done = info.vdev.reset_and_restore();
+    info.settings.lock().failed_resets = match done {
+        Ok(()) => 0,
+        Err(_) => failed.saturating_add(1),
+    };
+    if let Err(e) = done {
         dev_err!(info.vdev.dev(), "reset failed: {e:?}\n");
+        if failed < RETRIES {
+            // Memory may have been short.
+            dev.schedule_reset_work_after(RETRY_MS.wrapping_shl(failed));
+        }
     }
 }
+
+/// How often a reset that failed is tried again, the first time after how many milliseconds; each time
+/// it is twice as long.
+const RETRIES: u32 = 4;
+const RETRY_MS: u32 = 500;

@@ -317,10 +317,11 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;
         channels::find_queues(binding.net()?, rtnl)?;
-        binding.net()?.set_real_num_queues(pairs, pairs, rtnl)?;
+        binding.net()?.set_real_num_queues(pairs, rtnl)?;
         binding.net()?.set_carrier(false);
         binding.register(rtnl)?;
-        // Before anyone can open the interface, which RTNL keeps out.
+        // Before anyone can open the interface, which RTNL keeps out. (A standby may be open by now: the
+        // interface on top does that when its own is up already.)
         dev.ready();
         set_up(binding.net()?, mac.is_none(), rtnl)?;
     }
@@ -358,7 +359,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         );
         info.settings.lock().pairs = 1;
         rss::fall_back(net, 1, rtnl);
-        net.set_real_num_queues(1, 1, rtnl)?;
+        net.set_real_num_queues(1, rtnl)?;
     }
     if random_mac {
         // A device that can't be told still works.

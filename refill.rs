@@ -79,8 +79,13 @@ pub(crate) fn buffer_size(dev: &Net, index: u16) -> u32 {
     if last != 0 {
         return last;
     }
-    // None yet: those of the first fill.
-    let size = info.set().map_or(0, |set| set.size(rx_vq(index)));
+    // None yet: those of the first fill. RTNL is not held, so the set may not leave the lock: the last
+    // to have it takes the queues down.
+    let size = info
+        .queues
+        .lock()
+        .as_ref()
+        .map_or(0, |set| set.size(rx_vq(index)));
     let (min, hdr_len) = (min_len(info, size), info.f.hdr_len);
     mergeable_shape(GOOD_PACKET_LEN, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE)
         .map_or(0, BufShape::posted)
@@ -114,6 +119,12 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
             .reserve(want.saturating_sub(rq.spare.len()), GFP_KERNEL)?;
     }
     Ok(())
+}
+
+/// Gives up what [`prepare`] made, on a queue at rest without buffers. Process context.
+pub(crate) fn release(rq: &mut ReceiveQueue) {
+    rq.spare = KVVec::new();
+    rq.pool = None;
 }
 
 /// Posts buffers and tells the device once. From NAPI only when half of the ring is free, or what is
@@ -188,9 +199,9 @@ fn post_frags(
         let Some(frag) = pool.alloc(size, context) else {
             return (posted, true);
         };
-        if let Err(frag) = vq.add_frag(frag, shape) {
+        if let Err((e, frag)) = vq.add_frag(frag, shape) {
             drop(frag);
-            return (posted, false);
+            return (posted, e == ENOMEM);
         }
     }
     (free, false)
@@ -216,14 +227,18 @@ fn post_big(
         let Some(mut buf) = buf.or_else(|| BigBuf::new(pages, split, context.flags()).ok()) else {
             return (posted, true);
         };
-        let full = buf.fill(|| pool.alloc(FragSize::Page, context));
-        let back = if full { vq.add_big(buf) } else { Err(buf) };
-        if let Err(buf) = back {
+        let back = if buf.fill(|| pool.alloc(FragSize::Page, context)) {
+            vq.add_big(buf)
+        } else {
+            Err((ENOMEM, buf))
+        };
+        if let Err((e, buf)) = back {
             // There is room: the list was taken out of there, or `prepare` made it.
-            if let Err(e) = rq.spare.push_within_capacity(buf) {
-                drop(e);
+            if let Err(refused) = rq.spare.push_within_capacity(buf) {
+                drop(refused);
             }
-            return (posted, !full);
+            // Pages, or what maps them: of that there may be too little for all rings as well (swiotlb).
+            return (posted, e == ENOMEM);
         }
     }
     (free, false)

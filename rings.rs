@@ -35,32 +35,34 @@ pub(crate) fn set(dev: &Net, want: Rings, rtnl: &mut Rtnl) -> Result {
     if !rx.is_power_of_two() || !tx.is_power_of_two() || rx < tx::WORST || tx < tx::WORST {
         return Err(EINVAL);
     }
-    apply(dev, rx, tx, rtnl)?;
+    apply(dev, rx, tx, rtnl).inspect_err(|e| {
+        if *e == EBUSY {
+            dev.schedule_reset_work();
+        }
+    })?;
     info.settings.lock().rings = Some((rx, tx));
     Ok(())
 }
 
-/// After a reset: the sizes that were set. What can't be had now is reported, not fatal.
-pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) {
+/// After a reset: the sizes that were set. What can't be had now is reported, not fatal, and forgotten, so
+/// that another reset doesn't end here again. Says whether it takes one to have all queues back.
+pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
     let info = dev.data();
-    let rings = info.settings.lock().rings;
-    if let Some((rx, tx)) = rings {
-        if let Err(e) = apply(dev, rx, tx, rtnl) {
-            dev_warn!(info.vdev.dev(), "ring sizes not restored: {e:?}\n");
-        }
-    }
+    let Some((rx, tx)) = info.settings.lock().rings else {
+        return false;
+    };
+    let Err(e) = apply(dev, rx, tx, rtnl) else {
+        return false;
+    };
+    dev_warn!(info.vdev.dev(), "ring sizes not restored: {e:?}\n");
+    info.settings.lock().rings = None;
+    e == EBUSY
 }
 
+/// `EBUSY` is a queue that doesn't come back: only a reset of the device mends that.
 fn apply(dev: &Net, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
-    let info = dev.data();
-    for i in 0..info.max_pairs {
-        if let Err(e) = one_pair(dev, i, rx, tx, rtnl) {
-            if e == EBUSY {
-                // A queue that doesn't come back: only a reset of the device mends that.
-                dev.schedule_reset_work();
-            }
-            return Err(e);
-        }
+    for i in 0..dev.data().max_pairs {
+        one_pair(dev, i, rx, tx, rtnl)?;
     }
     Ok(())
 }
@@ -90,7 +92,13 @@ fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
         tx.state().paused = false;
         tx.wake();
         drop(tx);
-        enabled?;
+        if let Err(e) = enabled {
+            // Nobody polls the pair: it needs what a reset does.
+            dev_warn!(info.vdev.dev(), "pair {i} doesn't come back: {e:?}\n");
+            return Err(EBUSY);
+        }
+    }
+    if i < info.pairs() {
         coalesce::refresh(dev, i..i.saturating_add(1), rtnl);
     }
     resized

@@ -30,7 +30,6 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -238,18 +237,30 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// Sets the stack's numbers of queues. Before registration RTNL may be absent in C; here it
-    /// is always held.
-    pub(crate) fn set_real_num_queues(&self, tx: u16, rx: u16, _rtnl: &mut Rtnl) -> Result {
+    /// Sets the stack's number of transmit queues. An error leaves it as it was; lowering has none.
+    /// Process context.
+    pub(crate) fn set_real_num_tx_queues(&self, n: u16, _rtnl: &mut Rtnl) -> Result {
         fail::point()?;
         // SAFETY: The device is valid, RTNL is held.
         kernel::error::to_result(unsafe {
-            bindings::netif_set_real_num_tx_queues(self.as_raw(), u32::from(tx))
-        })?;
+            bindings::netif_set_real_num_tx_queues(self.as_raw(), u32::from(n))
+        })
+    }
+
+    /// Sets the stack's number of receive queues, which may be no less than the queues that packets
+    /// arrive on. An error leaves it as it was; lowering has none. Process context.
+    pub(crate) fn set_real_num_rx_queues(&self, n: u16, _rtnl: &mut Rtnl) -> Result {
         // SAFETY: As above.
         kernel::error::to_result(unsafe {
-            bindings::netif_set_real_num_rx_queues(self.as_raw(), u32::from(rx))
+            bindings::netif_set_real_num_rx_queues(self.as_raw(), u32::from(n))
         })
+    }
+
+    /// Both, where no packets arrive. Before registration RTNL may be absent in C; here it is always
+    /// held.
+    pub(crate) fn set_real_num_queues(&self, n: u16, rtnl: &mut Rtnl) -> Result {
+        self.set_real_num_tx_queues(n, rtnl)?;
+        self.set_real_num_rx_queues(n, rtnl)
     }
 
     /// Says whether there is a link. Any context.
@@ -355,6 +366,11 @@ impl<T: Driver> NetDevice<T> {
     /// Runs [`Driver::reset_work`] soon. Any context.
     pub(crate) fn schedule_reset_work(&self) {
         self.private().reset_work.schedule();
+    }
+
+    /// Runs [`Driver::reset_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
+    pub(crate) fn schedule_reset_work_after(&self, ms: u32) {
+        self.private().reset_work.schedule_after(ms);
     }
 
     /// Runs [`Driver::notify_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
@@ -571,9 +587,6 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
         let net: &NetDevice<T> = self;
         net.quiesce();
         T::released(net, &mut RtnlGuard::new());
-        let slot = core::ptr::from_ref(net.private())
-            .cast_mut()
-            .cast::<MaybeUninit<Private<T>>>();
         {
             // The interface is down, so this finds nothing to do unless the driver forgot one.
             let mut rtnl = RtnlGuard::new();
@@ -584,12 +597,14 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             // the device any more.
             unsafe { bindings::net_dim_free(self.0.as_ptr()) };
         }
-        // SAFETY: Process context. Polls and list walks are over afterwards.
+        // SAFETY: Process context. Polls and list walks are over afterwards, and nobody looks at a NAPI
+        // instance for a page pool that was destroyed before (`page_pool_napi_local`).
         unsafe { bindings::synchronize_net() };
         // SAFETY: Initialised by the invariant, dropped once; no reference is left. Then the
         // memory goes.
         unsafe {
-            (*slot).assume_init_drop();
+            let slot = bindings::netdev_priv(self.0.as_ptr()).cast::<Private<T>>();
+            core::ptr::drop_in_place(slot);
             bindings::free_netdev(self.0.as_ptr());
         }
     }

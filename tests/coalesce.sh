@@ -214,6 +214,11 @@ if negotiated 40; then
 	[ "$single" ] && expect_device "after -G" tx0 34/16
 	ethtool -G "$NETIF" rx "$rx" tx "$tx"
 	expect_device "after -G back" rx0 23/8
+	ip link set "$NETIF" down
+	ethtool -G "$NETIF" rx $((rx / 2)) || bad "-G refused on an interface that is down"
+	ethtool -G "$NETIF" rx "$rx"
+	expect_device "after -G while down" rx0 23/8
+	configure
 	reach || bad "no answer to ping"
 	verdict "values outlive a reset of the ring"
 else

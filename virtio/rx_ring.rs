@@ -180,13 +180,14 @@ impl Virtqueue<RxBuf> {
     ///
     /// # Errors
     ///
-    /// The fragment back if the ring is full or broken, `shape` isn't the fragment's, or the queue
-    /// has a [`Virtqueue::dma_dev`] and the fragment's pool wasn't made for that.
+    /// With the fragment: `ENOSPC` or `EIO` if the ring is full or broken, `EINVAL` if `shape` isn't the
+    /// fragment's, or the queue has a [`Virtqueue::dma_dev`] and the fragment's pool wasn't made for that;
+    /// `ENOMEM`.
     #[inline(always)]
-    pub(crate) fn add_frag(&mut self, frag: Frag, shape: BufShape) -> Result<(), Frag> {
+    pub(crate) fn add_frag(&mut self, frag: Frag, shape: BufShape) -> Result<(), (Error, Frag)> {
         let truesize = frag.truesize();
         if truesize != shape.truesize() {
-            return Err(frag);
+            return Err((EINVAL, frag));
         }
         let va = frag.va();
         // CAST: 32 bits fit.
@@ -210,7 +211,9 @@ impl Virtqueue<RxBuf> {
         };
         if err != 0 {
             // SAFETY: Refused: the fragment is still ours.
-            return Err(unsafe { Frag::from_raw(va, truesize) });
+            return Err((Error::from_errno(err), unsafe {
+                Frag::from_raw(va, truesize)
+            }));
         }
         Ok(())
     }
@@ -219,11 +222,12 @@ impl Virtqueue<RxBuf> {
     ///
     /// # Errors
     ///
-    /// The pages back if some are missing, or the ring is full or broken.
+    /// With the pages: `EINVAL` if some are missing, `ENOSPC` or `EIO` if the ring is full or broken,
+    /// `ENOMEM`, also if they can't be mapped.
     #[inline]
-    pub(crate) fn add_big(&mut self, mut big: KBox<BigBuf>) -> Result<(), KBox<BigBuf>> {
+    pub(crate) fn add_big(&mut self, mut big: KBox<BigBuf>) -> Result<(), (Error, KBox<BigBuf>)> {
         if big.missing != 0 {
-            return Err(big);
+            return Err((EINVAL, big));
         }
         let (sg, n) = (big.sg.as_mut_ptr(), big.entries());
         let token = RxBuf::Big(big).into_raw();
@@ -241,7 +245,7 @@ impl Virtqueue<RxBuf> {
         if err != 0 {
             // SAFETY: Refused: the token is still ours.
             if let RxBuf::Big(big) = unsafe { RxBuf::from_raw(token) } {
-                return Err(big);
+                return Err((Error::from_errno(err), big));
             }
         }
         Ok(())
