@@ -95,7 +95,7 @@ fn vq(info: &VirtnetInfo, side: Side, i: u16) -> Result<u16> {
     Ok(u16::try_from(match side {
         Side::Rx => rx_vq(i),
         Side::Tx => tx_vq(i),
-        Side::Ctrl => rx_vq(info.max_pairs),
+        Side::Ctrl => rx_vq(info.device_pairs),
     })?)
 }
 

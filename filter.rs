@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    channels,
     ctrl_vq::{
         GuestOffloadsSet,
         MacAddrSet,
@@ -71,8 +72,9 @@ impl Shadow {
         }
     }
 
-    fn vids(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..4096u16).filter(|vid| {
+    /// The first VLAN from `vid` on.
+    fn next_vid(&self, vid: u16) -> Option<u16> {
+        (vid..4096).find(|vid| {
             self.vlans
                 .get(usize::from(vid >> 6))
                 .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
@@ -116,17 +118,21 @@ pub(crate) fn set_rx_mode(
             f.table.as_ref().is_some_and(|t| t[..] == table[..]),
         )
     };
+    // What isn't answered may be done later all the same, so it isn't known until it is.
     for step in rx_steps((was_promisc, was_allmulti), (promisc, allmulti), !same) {
         match step {
             RxStep::Promisc(on) => {
+                info.settings.lock().filter.promisc = None;
                 info.ctrl.exec(&info.vdev, &RxPromisc(on))?;
                 info.settings.lock().filter.promisc = Some(on);
             }
             RxStep::Allmulti(on) => {
+                info.settings.lock().filter.allmulti = None;
                 info.ctrl.exec(&info.vdev, &RxAllmulti(on))?;
                 info.settings.lock().filter.allmulti = Some(on);
             }
             RxStep::Table => {
+                info.settings.lock().filter.table = None;
                 info.ctrl.exec(&info.vdev, &MacTableSet(&table))?;
                 info.settings.lock().filter.table = Some(core::mem::take(&mut table));
             }
@@ -142,7 +148,7 @@ pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Resu
         // The address is what makes it and its primary one.
         return Err(eopnotsupp());
     }
-    tell_mac(info, mac)?;
+    tell_mac(info, mac).inspect_err(|e| channels::resync(dev, *e))?;
     info.settings.lock().mac_set = true;
     Ok(())
 }
@@ -210,7 +216,9 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
         0
     };
     let bits = csum | if on { gro_hw_bits(info) } else { 0 };
-    info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits))?;
+    info.ctrl
+        .exec(&info.vdev, &GuestOffloadsSet(bits))
+        .inspect_err(|e| channels::resync(dev, *e))?;
     info.settings.lock().guest_offloads = Some(bits);
     Ok(())
 }
@@ -224,26 +232,24 @@ pub(crate) fn replay(dev: &Net) {
             dev_warn!(info.vdev.dev(), "{what} not restored: {e:?}\n");
         }
     };
-    let (mac_set, offloads, vids) = {
+    let (mac_set, offloads) = {
         let mut s = info.settings.lock();
         let f = &mut s.filter;
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
         f.promisc = None;
         f.allmulti = None;
         f.table = None;
-        let mut vids = KVec::new();
-        for vid in f.vids() {
-            if vids.push(vid, GFP_KERNEL).is_err() {
-                break;
-            }
-        }
-        (s.mac_set, s.guest_offloads, vids)
+        (s.mac_set, s.guest_offloads)
     };
     if mac_set {
         report("address", tell_mac(info, dev.mac()));
     }
-    for vid in &vids {
-        report("VLAN", info.ctrl.exec(&info.vdev, &VlanAdd(*vid)));
+    let mut from = 0;
+    loop {
+        let next = info.settings.lock().filter.next_vid(from);
+        let Some(vid) = next else { break };
+        report("VLAN", info.ctrl.exec(&info.vdev, &VlanAdd(vid)));
+        from = vid.saturating_add(1);
     }
     if let Some(bits) = offloads {
         report(

@@ -161,8 +161,9 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
             let Some(used) = vq.get_rx() else { break };
             work += 1;
             if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
-                bytes = bytes.wrapping_add(u64::from(len));
-                deliver(dev, &napi, q.index(), stats, skb);
+                if deliver(dev, &napi, q.index(), stats, skb) {
+                    bytes = bytes.wrapping_add(u64::from(len));
+                }
             }
         }
         // GRO goes first: completing NAPI would flush it with the interrupt on already, and a device
@@ -549,14 +550,15 @@ fn big_packet(
     })
 }
 
-/// Checks the header against the packet and hands it to the stack.
+/// Checks the header against the packet and hands it to the stack. False if it was dropped.
 #[inline(always)]
-fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Received) {
+fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Received) -> bool {
     let Received { skb, hdr } = got;
     let len = skb.len();
     let Ok(meta) = parse_rx(hdr, &dev.data().f.rx, len) else {
         count_drop(stats, Drop::Header);
-        return skb.drop_with(DropReason::DevHdr);
+        skb.drop_with(DropReason::DevHdr);
+        return false;
     };
     match skb.rx_prepare(dev, hdr, queue) {
         Ok(skb) => {
@@ -569,10 +571,12 @@ fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Rece
                 stats.csum_unnecessary.inc();
             }
             napi.gro_receive(skb);
+            true
         }
         Err(skb) => {
             count_drop(stats, Drop::Header);
             skb.drop_with(DropReason::DevHdr);
+            false
         }
     }
 }

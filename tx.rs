@@ -241,13 +241,13 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         bytes = bytes.wrapping_add(skb.len());
         skb.consume(budget);
     }
-    if packets == 0 {
-        return;
-    }
     let room = !paused && should_wake(vq.num_free(), reserve);
-    stats.packets.add(u64::from(packets));
-    stats.bytes.add(u64::from(bytes));
-    tx.completed(packets, bytes);
+    if packets != 0 {
+        stats.packets.add(u64::from(packets));
+        stats.bytes.add(u64::from(bytes));
+        tx.completed(packets, bytes);
+    }
+    // Without packets as well: the ring may have been emptied otherwise while nobody polled.
     if room && tx.queue().is_stopped() {
         stats.wake.inc();
         tx.wake();

@@ -314,8 +314,12 @@ impl<E: Ops> Table<E> {
         out: *mut bindings::ethtool_coalesce,
     ) -> c_int {
         from_result(|| {
-            // SAFETY: Called by the core for our device with an initialised structure.
-            let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
+            // SAFETY: Called by the core for our device with a structure that is ours to fill; it isn't
+            // initialised, and any bytes are one.
+            let (dev, out) = unsafe {
+                out.write_bytes(0, 1);
+                (Self::dev(dev), &mut *out)
+            };
             show_coalesce(E::queue_coalesce(dev, queue)?, out);
             Ok(0)
         })

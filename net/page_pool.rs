@@ -131,8 +131,8 @@ impl PagePool {
     pub(crate) fn new(napi: &NapiRef<'_>, size: u32, dma: Option<DmaDev<'_>>) -> Result<Self> {
         crate::sync::fail::point()?;
         let mut params = bindings::page_pool_params::default();
-        // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid and outlive
-        // the direct use of the pool (`page_pool_destroy` unlinks it).
+        // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid, and are freed a
+        // grace period after `page_pool_destroy` has unlinked them (`UnregisteredNetDevice`'s drop).
         unsafe {
             let fast = &mut params.__bindgen_anon_1.fast;
             fast.order = 0;
@@ -142,8 +142,8 @@ impl PagePool {
             params.__bindgen_anon_2.slow.netdev = napi.netdev().cast();
         }
         if let Some(dev) = dma {
-            // SAFETY: The structure is ours. The pool takes a reference to the device when it is
-            // made.
+            // SAFETY: The structure is ours. The device is this one's parent, or its parent's: bound, it
+            // outlives the pool, which unmaps everything when it is destroyed.
             unsafe { bindings::page_pool_map_for(&mut params, dev.0.as_ptr()) };
         }
         // SAFETY: `params` is valid; the function copies it.
@@ -313,18 +313,18 @@ impl Frag {
     #[inline]
     pub(crate) fn build_skb(
         self,
-        _napi: &NapiRef<'_>,
+        napi: &NapiRef<'_>,
         headroom: u32,
         len: u32,
     ) -> Result<SkBuff, Self> {
         let need = headroom
             .checked_add(len)
             .and_then(|n| n.checked_add(SHINFO));
-        if !need.is_some_and(|n| n <= self.truesize) {
+        if !napi.in_napi() || !need.is_some_and(|n| n <= self.truesize) {
             return Err(self);
         }
         // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared
-        // info; NAPI context by `_napi`.
+        // info; NAPI context, as was checked.
         let skb = unsafe { bindings::napi_build_skb(self.va.as_ptr().cast(), self.truesize) };
         let Some(skb) = NonNull::new(skb) else {
             return Err(self);

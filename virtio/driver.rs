@@ -303,7 +303,10 @@ impl<D: Driver> Adapter<D> {
     /// Called by the virtio core as the callback `validate`, with a device of this driver.
     unsafe extern "C" fn validate(vdev: *mut bindings::virtio_device) -> c_int {
         from_result(|| {
-            // SAFETY: Called by the bus with a valid device.
+            // Another driver may have left its own there.
+            // SAFETY: Called by the bus with a valid device, which nobody drives yet.
+            unsafe { (&raw mut (*vdev).priv_).write_volatile(core::ptr::null_mut()) };
+            // SAFETY: As above.
             let dev = unsafe { Device::from_raw(vdev) };
             let accepted = D::validate(dev, dev.features())?;
             if accepted != dev.features() {
