@@ -52,6 +52,8 @@ pub(crate) struct SendQueue {
     held: u32,
     /// Whoever reaps must not wake the queue: its ring is being replaced.
     pub(crate) paused: bool,
+    /// The log says that the ring is broken, which it stays.
+    told: bool,
 }
 
 impl SendQueue {
@@ -63,6 +65,7 @@ impl SendQueue {
             reserve: WORST,
             held: 0,
             paused: false,
+            told: false,
         }
     }
 
@@ -70,6 +73,7 @@ impl SendQueue {
     pub(crate) fn attach(&mut self, vq: Virtqueue<TxToken>) {
         self.reserve = WORST.min(vq.size());
         self.held = 0;
+        self.told = false;
         self.vq = Some(vq);
     }
 }
@@ -192,10 +196,11 @@ fn stop(tx: &mut TxLocked<'_, VirtnetInfo>) {
 fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
     let stats = tx.queue().shared();
     // A packet that doesn't fit into an empty ring never will.
-    let hopeless = match tx.state().vq.as_ref() {
-        Some(vq) => vq.is_broken() || vq.num_free() >= vq.size(),
-        None => true,
+    let (broken, empty) = match tx.state().vq.as_ref() {
+        Some(vq) => (vq.is_broken(), vq.num_free() >= vq.size()),
+        None => (true, true),
     };
+    let hopeless = broken || empty;
     if e == ENOSPC && !hopeless {
         stop(&mut tx);
         kick(&mut tx);
@@ -208,7 +213,8 @@ fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) 
     } else {
         stats.drop_ring.inc();
         skb.drop_with(DropReason::FullRing);
-        if ratelimit() {
+        let told = core::mem::replace(&mut tx.state().told, broken);
+        if !told && ratelimit() {
             dev_warn!(
                 dev.data().vdev.dev(),
                 "output.{}: packet refused by the ring: {:?}\n",
