@@ -151,7 +151,9 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     let stats = q.shared();
     // What the stack sends in answer to packets is notified together.
     let hold = pair.tx.hold(&poll);
-    let (rq, napi) = poll.state();
+    let Some((rq, napi)) = poll.state() else {
+        return poll.again();
+    };
     let mut work = 0i32;
     let mut bytes = 0u64;
     // Bounded: at most `budget` packets, dropped ones included, and a turn without any is the last.

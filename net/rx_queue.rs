@@ -65,7 +65,7 @@ impl<T: Driver> RxQueue<T> {
 
     /// Schedules a poll from process context, and runs it before it returns where it can.
     pub(crate) fn schedule_now(&self) {
-        // SAFETY: The instance was added.
+        // SAFETY: Initialised. One that was never added refuses, as a disabled one does.
         unsafe { bindings::napi_kick(self.napi.napi.get()) };
     }
 
@@ -145,7 +145,8 @@ impl<T: Driver> RxQueue<T> {
     }
 }
 
-/// NAPI owns the receive queue (`NAPI_STATE_SCHED` was taken for this poll).
+/// Inside of the receive queue's poll function. With a budget NAPI owns the queue (`NAPI_STATE_SCHED` was
+/// taken for this poll); without one this is netpoll, beside whoever does.
 pub(crate) struct RxPoll<'a, T: Driver> {
     q: &'a RxQueue<T>,
     budget: i32,
@@ -165,11 +166,14 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         self.budget
     }
 
-    /// The exclusive state, and NAPI for the functions that want to know.
+    /// The exclusive state, and NAPI for the functions that want to know. None for netpoll.
     #[inline(always)]
-    pub(crate) fn state(&mut self) -> (&mut T::Rx, NapiRef<'_>) {
-        // SAFETY: NAPI owns the queue while this token exists, and the token is borrowed.
-        (unsafe { &mut *self.q.state.get() }, self.q.napi_ref(true))
+    pub(crate) fn state(&mut self) -> Option<(&mut T::Rx, NapiRef<'_>)> {
+        if self.budget <= 0 {
+            return None;
+        }
+        // SAFETY: NAPI owns the queue while this token exists, with a budget, and the token is borrowed.
+        Some((unsafe { &mut *self.q.state.get() }, self.q.napi_ref(true)))
     }
 
     /// Tells the moderation algorithm how many interrupts, packets and bytes there were so far. Nothing

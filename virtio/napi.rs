@@ -31,7 +31,11 @@ where
     K: Token,
 {
     let q = poll.queue();
-    let Some(armed) = vq(poll.state().0).map(|vq| vq.enable_cb_prepare()) else {
+    let Some(armed) = poll
+        .state()
+        .and_then(|(rq, _)| vq(rq))
+        .map(|vq| vq.enable_cb_prepare())
+    else {
         // No queue, nothing to arm.
         // SAFETY: The state isn't used any more; there is no interrupt.
         unsafe { poll.napi_complete_done(work) };
