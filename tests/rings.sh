@@ -36,11 +36,12 @@ done
 verdict "no power of two, too small, too large: refused, nothing changes"
 
 begin
-traffic() { iperf_start -p 5204 --bidir -t 10; since=$SECONDS; sleep 1; }
+lasts=$((5 + 5 * SLOW))
+traffic() { iperf_start -p 5204 --bidir -t $lasts; since=$SECONDS; sleep 1; }
 traffic
 for s in 64/64 256/128 128/256 64/256 256/64; do
 	# A slow machine takes its time for each: more traffic before this is over.
-	if [ $((SECONDS - since)) -ge 6 ]; then
+	if [ $((SECONDS - since)) -ge $((lasts / 2 + 1)) ]; then
 		iperf_ok || bad "iperf3, before $s: $(iperf_last)"
 		traffic
 	fi
