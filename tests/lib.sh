@@ -129,8 +129,9 @@ configure() {
 
 # The peer answers: pings until it does, for at most 10 s. What is lost meanwhile is not this check's business.
 # ping ARGUMENTS, of which none may be lost (ping itself is content with one answer); from_cpu N: the same from there.
-all_pings() { ping -q "$@" 2>&1 | grep -q ' 0% packet loss'; }
-from_cpu() { local c=$1; shift; taskset -c "$c" ping -q "$@" 2>&1 | grep -q ' 0% packet loss'; }
+lossless() { "$@" 2>&1 | grep -q ' 0% packet loss'; }
+all_pings() { lossless ping -q "$@"; }
+from_cpu() { local c=$1; shift; lossless taskset -c "$c" ping -q "$@"; }
 reach() { wait_for 10 ping -q -c 1 -W 1 "${1:-$PEER}" >/dev/null 2>&1; }
 reach6() { [ -z "$PEER6" ] || reach "$PEER6"; }
 
