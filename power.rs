@@ -68,14 +68,19 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
     }
     let up = bring_up(vdev, dev);
     dev.enable_config_work();
+    let up = up.and_then(|again| crate::hotplug_add(dev).map(|()| again));
+    if up.is_ok() {
+        link::update(dev);
+        info.settings.lock().failed_resets = 0;
+    }
+    // Last, as that work freezes and restores too.
     if cause != Cause::OwnReset && replace(&mut info.settings.lock().no_reset_work, false) {
         dev.enable_reset_work();
     }
     if up? {
-        dev.schedule_reset_work();
+        // Later: the virtio core isn't done with the device when this returns.
+        dev.schedule_reset_work_after(RETRY_MS);
     }
-    crate::hotplug_add(dev)?;
-    link::update(dev);
     Ok(())
 }
 
@@ -117,17 +122,14 @@ fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result<bool> {
     Ok(again)
 }
 
-/// `ndo_tx_timeout`: a queue has been stopped for long. Counts it and has the device reset.
+/// `ndo_tx_timeout`: a queue has been stopped for long. Counts it and has the device reset, also for a
+/// queue that is out of use (`ethtool -L`): the stack's watchdog looks at it as long as it is stopped.
+/// Softirq (timer), the stack's `tx_global_lock` held: nothing here may sleep.
 pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
     let index = u16::try_from(txqueue).unwrap_or(u16::MAX);
     let Some(pair) = dev.pair(index) else {
         return;
     };
-    if index >= dev.data().pairs() {
-        // The stack doesn't send there any more (`ethtool -L`); what the device still has of it is freed
-        // with the queues.
-        return;
-    }
     pair.tx.shared().timeouts.inc();
     dev_err!(
         dev.data().vdev.dev(),
@@ -161,15 +163,15 @@ pub(crate) fn needs_reset(dev: &Net) {
 pub(crate) fn reset_work(dev: &Net) {
     let info = dev.data();
     let failed = info.settings.lock().failed_resets;
-    if info.set().is_none() && failed == 0 {
-        return;
+    if info.set().is_none() {
+        if failed == 0 {
+            return;
+        }
+        // The status says FAILED since the last time, which the virtio core would carry over.
+        info.vdev.reset();
     }
-    let done = info.vdev.reset_and_restore();
-    info.settings.lock().failed_resets = match done {
-        Ok(()) => 0,
-        Err(_) => failed.saturating_add(1),
-    };
-    if let Err(e) = done {
+    if let Err(e) = info.vdev.reset_and_restore() {
+        info.settings.lock().failed_resets = failed.saturating_add(1);
         dev_err!(info.vdev.dev(), "reset failed: {e:?}\n");
         if failed < RETRIES {
             // Memory may have been short.

@@ -165,7 +165,7 @@ impl Device {
 
     /// Resets the device: it gives up every buffer and never touches memory until it is set up
     /// again.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         // SAFETY: The device is valid.
         unsafe { bindings::virtio_reset_device(self.as_raw()) };
     }
