@@ -220,6 +220,8 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
         // The old count stays in force on both sides.
         resync(dev, e);
         dev.set_real_num_tx_queues(now, rtnl)?;
+        // Lowering it took the leaving queues' CPUs away.
+        affinity::apply(dev, &CpusReadGuard::new(), None);
         return Err(e);
     }
     info.settings.lock().pairs = want;

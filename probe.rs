@@ -25,6 +25,7 @@ use crate::{
         queue::PairInit,
         rtnl::RtnlGuard, //
     },
+    open,
     power,
     pure::{
         config::{
@@ -319,10 +320,10 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         channels::find_queues(binding.net()?, rtnl)?;
         binding.net()?.set_real_num_queues(pairs, rtnl)?;
         binding.net()?.set_carrier(false);
-        binding.register(rtnl)?;
-        // Before anyone can open the interface, which RTNL keeps out. (A standby may be open by now: the
-        // interface on top does that when its own is up already.)
+        // Before anyone can open the interface. RTNL keeps users out; but a standby is opened while it is
+        // registered, by the interface on top, if that is up already.
         dev.ready();
+        binding.register(rtnl)?;
         set_up(binding.net()?, mac.is_none(), rtnl)?;
     }
     dev.config_enable();
@@ -359,6 +360,10 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         );
         info.settings.lock().pairs = 1;
         rss::fall_back(net, 1, rtnl);
+        if net.is_running() {
+            // A standby: the interface on top opened it when it was registered.
+            open::disable_pairs(net, 1, pairs, rtnl);
+        }
         net.set_real_num_queues(1, rtnl)?;
     }
     if random_mac {

@@ -320,6 +320,8 @@ impl<E: Ops> Table<E> {
                 out.write_bytes(0, 1);
                 (Self::dev(dev), &mut *out)
             };
+            // It goes to the user as it is.
+            out.cmd = bindings::ETHTOOL_GCOALESCE;
             show_coalesce(E::queue_coalesce(dev, queue)?, out);
             Ok(0)
         })
