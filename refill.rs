@@ -33,9 +33,13 @@ use crate::{
         ReceiveQueue, //
     },
     stats::RxStats,
-    virtio::rx_ring::{
-        BigBuf,
-        BIG_PAGES, //
+    virtio::{
+        rx_ring::{
+            BigBuf,
+            RxBuf,
+            BIG_PAGES, //
+        },
+        Virtqueue, //
     }, //
 };
 use core::sync::atomic::Ordering;
@@ -201,10 +205,17 @@ fn post_frags(
         };
         if let Err((e, frag)) = vq.add_frag(frag, shape) {
             drop(frag);
-            return (posted, e == ENOMEM);
+            return (posted, short_of_memory(vq, e));
         }
     }
     (free, false)
+}
+
+/// Whether `e`, by which a ring with room refused a buffer, says that memory is short: for descriptors, or
+/// for mapping the buffer, of which there may be too little for all rings (swiotlb). A packed ring says
+/// `EIO` to that, as a broken one does.
+fn short_of_memory(vq: &Virtqueue<RxBuf>, e: Error) -> bool {
+    e == ENOMEM || (e == EIO && !vq.is_broken())
 }
 
 /// Posts lists of pages while there are free slots, at most `free` lists. The number posted, and
@@ -233,12 +244,12 @@ fn post_big(
             Err((ENOMEM, buf))
         };
         if let Err((e, buf)) = back {
+            let short = short_of_memory(vq, e);
             // There is room: the list was taken out of there, or `prepare` made it.
             if let Err(refused) = rq.spare.push_within_capacity(buf) {
                 drop(refused);
             }
-            // Pages, or what maps them: of that there may be too little for all rings as well (swiotlb).
-            return (posted, e == ENOMEM);
+            return (posted, short);
         }
     }
     (free, false)

@@ -156,6 +156,13 @@ impl BufShape {
         ((self.truesize as u64) << 40 | (self.offset as u64) << 24 | self.posted as u64) as usize
     }
 
+    /// Whether the parts are inside of `truesize`, as they are unless [`Self::from_usize`] was given something
+    /// else than what [`Self::into_usize`] made.
+    pub(crate) const fn fits(self) -> bool {
+        // Can't overflow: 24 bits and 16 bits.
+        self.offset.saturating_add(self.posted) <= self.truesize
+    }
+
     /// Unpacks what [`Self::into_usize`] packed.
     pub(crate) const fn from_usize(v: usize) -> Self {
         Self {

@@ -182,16 +182,16 @@ impl Virtqueue<RxBuf> {
     ///
     /// With the fragment: `ENOSPC` or `EIO` if the ring is full or broken, `EINVAL` if `shape` isn't the
     /// fragment's, or the queue has a [`Virtqueue::dma_dev`] and the fragment's pool wasn't made for that;
-    /// `ENOMEM`.
+    /// `ENOMEM`, or `EIO` of a packed ring, if it can't be mapped.
     #[inline(always)]
     pub(crate) fn add_frag(&mut self, frag: Frag, shape: BufShape) -> Result<(), (Error, Frag)> {
         let truesize = frag.truesize();
-        if truesize != shape.truesize() {
+        if truesize != shape.truesize() || !shape.fits() {
             return Err((EINVAL, frag));
         }
         let va = frag.va();
         // CAST: 32 bits fit.
-        // SAFETY: Inside of the fragment, as the shape is.
+        // SAFETY: Inside of the fragment, as the shape fits into it.
         let start = unsafe { va.as_ptr().add(shape.offset() as usize) };
         let token = RxBuf::Frag(frag).into_raw();
         let (vq, data) = (self.as_raw(), token.as_ptr());
@@ -223,7 +223,7 @@ impl Virtqueue<RxBuf> {
     /// # Errors
     ///
     /// With the pages: `EINVAL` if some are missing, `ENOSPC` or `EIO` if the ring is full or broken,
-    /// `ENOMEM`, also if they can't be mapped.
+    /// `ENOMEM`, also if they can't be mapped (`EIO` of a packed ring).
     #[inline]
     pub(crate) fn add_big(&mut self, mut big: KBox<BigBuf>) -> Result<(), (Error, KBox<BigBuf>)> {
         if big.missing != 0 {
