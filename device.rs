@@ -248,6 +248,10 @@ impl net::Driver for VirtnetInfo {
         tx::start_xmit(dev, skb, tx)
     }
 
+    fn end_batch(tx: TxLocked<'_, Self>) {
+        tx::end_batch(tx);
+    }
+
     #[inline(always)]
     fn poll_rx(dev: &Net, poll: RxPoll<'_, Self>) -> Polled {
         rx::poll(dev, poll)

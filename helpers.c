@@ -584,8 +584,10 @@ void vnm_helper_page_pool_map_for(struct page_pool_params *params, struct device
 void vnm_helper_page_pool_sync_for_cpu(const void *va, unsigned int len)
 {
 	struct page *page = virt_to_head_page(va);
+	struct page_pool *pool = pp_page_to_nmdesc(page)->pp;
 
-	page_pool_dma_sync_for_cpu(pp_page_to_nmdesc(page)->pp, page, va - page_address(page), len);
+	if (pool->dma_map)
+		page_pool_dma_sync_for_cpu(pool, page, va - page_address(page), len);
 }
 
 void *vnm_helper_page_pool_alloc_half(struct page_pool *pool, gfp_t gfp)
@@ -690,6 +692,16 @@ bool vnm_helper_netif_tx_trylock(struct netdev_queue *txq)
 	return __netif_tx_trylock(txq);
 }
 
+bool vnm_helper_netif_xmit_frozen_or_drv_stopped(struct netdev_queue *txq)
+{
+	return netif_xmit_frozen_or_drv_stopped(txq);
+}
+
+void vnm_helper_dev_core_stats_tx_dropped_inc(struct net_device *dev)
+{
+	dev_core_stats_tx_dropped_inc(dev);
+}
+
 void vnm_helper_netif_tx_unlock(struct netdev_queue *txq)
 {
 	__netif_tx_unlock(txq);
@@ -757,6 +769,11 @@ bool vnm_helper_napi_is_next_here(const struct napi_struct *napi)
 }
 
 /* Is this code that keeps softirqs off, and nothing more? */
+bool vnm_helper_irqs_disabled(void)
+{
+	return irqs_disabled();
+}
+
 bool vnm_helper_in_process_bh(void)
 {
 	return !in_serving_softirq() && !irqs_disabled();
@@ -925,9 +942,20 @@ void vnm_helper_INIT_WORK(struct work_struct *work, work_func_t func)
 	INIT_WORK(work, func);
 }
 
-void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func)
+/* Each kind has a lock class of its own for lockdep, as one may wait for another. */
+void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, unsigned int kind)
 {
-	INIT_DELAYED_WORK(work, func);
+	switch (kind) {
+	case 0:
+		INIT_DELAYED_WORK(work, func);
+		break;
+	case 1:
+		INIT_DELAYED_WORK(work, func);
+		break;
+	default:
+		INIT_DELAYED_WORK(work, func);
+		break;
+	}
 }
 
 bool vnm_helper_schedule_delayed_work(struct delayed_work *work, unsigned int ms)

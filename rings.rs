@@ -74,7 +74,7 @@ fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
     if set.size(open::rx_vq(i)) == rx && set.size(open::tx_vq(i)) == tx {
         return Ok(());
     }
-    let active = pair.napi_is_on();
+    let active = pair.napi_is_on(rtnl);
     if active {
         // What the device has is sent first, so that nothing is lost.
         let mut tx = pair.tx.lock_bh();

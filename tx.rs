@@ -152,6 +152,11 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
     }
 }
 
+/// The packet before was the last of its batch, though the stack said then that more come.
+pub(crate) fn end_batch(mut tx: TxLocked<'_, VirtnetInfo>) {
+    kick(&mut tx);
+}
+
 /// Tells the device of the packets that were kept for a poll.
 #[inline]
 fn kick_held(tx: &mut TxLocked<'_, VirtnetInfo>) {

@@ -263,6 +263,12 @@ impl<T: Driver> NetDevice<T> {
         self.set_real_num_rx_queues(n, rtnl)
     }
 
+    /// Counts a packet that no queue is there to count. Any context.
+    pub(super) fn count_tx_dropped(&self) {
+        // SAFETY: The device is valid; the counter is this CPU's.
+        unsafe { bindings::dev_core_stats_tx_dropped_inc(self.as_raw()) };
+    }
+
     /// Says whether there is a link. Any context.
     pub(crate) fn set_carrier(&self, up: bool) {
         // SAFETY: The device is valid.
@@ -347,7 +353,8 @@ impl<T: Driver> NetDevice<T> {
         _held: &CpusHeld,
     ) -> Result {
         let mask: &kernel::cpumask::Cpumask = mask;
-        // SAFETY: The device and the mask are valid; the hotplug lock is held.
+        self.pair(index).ok_or(EINVAL)?;
+        // SAFETY: The device and the mask are valid, the queue exists; the hotplug lock is held.
         kernel::error::to_result(unsafe {
             bindings::__netif_set_xps_queue(
                 self.as_raw(),
@@ -518,9 +525,9 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         // SAFETY: The private area is that large, and so aligned.
         let slot = unsafe { bindings::netdev_priv(dev.as_ptr()) }.cast::<Private<T>>();
         let init = try_pin_init!(Private {
-            config_work <- Work::new(NetDevice::<T>::config_work_fn),
-            reset_work <- Work::new(NetDevice::<T>::reset_work_fn),
-            notify_work <- Work::new(NetDevice::<T>::notify_work_fn),
+            config_work <- Work::new(0, NetDevice::<T>::config_work_fn),
+            reset_work <- Work::new(1, NetDevice::<T>::reset_work_fn),
+            notify_work <- Work::new(2, NetDevice::<T>::notify_work_fn),
             hotplug <- HotplugNode::new(),
             data <- data,
             pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,

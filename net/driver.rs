@@ -57,6 +57,10 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// `ndo_start_xmit`. Softirqs off, the queue's TX lock held.
     fn start_xmit(dev: &NetDevice<Self>, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit;
 
+    /// The batch of the packet sent last ends with it, whatever [`TxLocked::xmit_more`] said. Context as
+    /// for [`Self::start_xmit`].
+    fn end_batch(tx: TxLocked<'_, Self>);
+
     /// NAPI poll of an RX queue. Softirq. A budget of 0 (netpoll): receive nothing.
     fn poll_rx(dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> Polled;
 

@@ -161,7 +161,7 @@ pub(crate) struct Polled(pub(super) i32);
 impl Polled {
     /// # Safety
     ///
-    /// `work` is less than the budget only if `napi_complete_done` was called.
+    /// `work` is less than the budget if, and only if, `napi_complete_done` was called.
     pub(crate) unsafe fn new(work: i32) -> Self {
         Self(work)
     }

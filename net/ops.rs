@@ -9,6 +9,7 @@ use super::{
         NetDevice, //
     },
     driver::Driver,
+    queue::QueuePair,
     rtnl::Rtnl,
     skb::{
         SkBuff,
@@ -179,15 +180,17 @@ impl<T: Driver> Ops<T> {
         // SAFETY: The core hands the skb's reference over, until NETDEV_TX_BUSY gives it back.
         let skb = unsafe { SkBuff::from_raw(skb) };
         let Some(pair) = dev.pair(skb.queue_mapping()) else {
+            dev.count_tx_dropped();
             skb.drop_with(super::DropReason::DevReady);
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
         // SAFETY: Called by `dev_hard_start_xmit` (the device is not LLTX).
-        let Some(tx) = (unsafe { pair.tx.locked_by_core() }) else {
-            skb.drop_with(super::DropReason::DevReady);
-            return bindings::netdev_tx_NETDEV_TX_OK;
+        let xmit = match unsafe { pair.tx.locked_by_core() } {
+            Some(tx) => T::start_xmit(dev, skb, tx),
+            // SAFETY: As above.
+            None => unsafe { Self::xmit_elsewhere(dev, skb, pair) },
         };
-        match T::start_xmit(dev, skb, tx) {
+        match xmit {
             Xmit::Ok => bindings::netdev_tx_NETDEV_TX_OK,
             Xmit::Busy(skb) => {
                 // The core keeps the reference.
@@ -195,6 +198,36 @@ impl<T: Driver> Ops<T> {
                 bindings::netdev_tx_NETDEV_TX_BUSY
             }
         }
+    }
+
+    /// The core holds another queue's lock than that of `pair`, where the packet belongs. That one is
+    /// tried for a while: another CPU that is here may have it and try ours. If that fails the core comes
+    /// again with the right lock. That isn't the rule, because the core then waits for the wrong queue to be
+    /// woken if this one is stopped.
+    ///
+    /// # Safety
+    ///
+    /// Inside of `ndo_start_xmit`; `pair` isn't locked by this CPU.
+    #[cold]
+    unsafe fn xmit_elsewhere(dev: &NetDevice<T>, skb: SkBuff, pair: &QueuePair<T>) -> Xmit {
+        // The queue that the core has locked gets no more packets of this batch.
+        for other in dev.pairs() {
+            // SAFETY: By this function's contract; the token is gone at the end of the statement.
+            if let Some(tx) = unsafe { other.tx.locked_by_core() } {
+                T::end_batch(tx);
+                break;
+            }
+        }
+        // SAFETY: Softirqs are off in `ndo_start_xmit`.
+        let Some(mut tx) = (unsafe { pair.tx.trylock_for_a_while() }) else {
+            return Xmit::Busy(skb);
+        };
+        if pair.tx.is_frozen_or_stopped() {
+            dev.count_tx_dropped();
+            skb.drop_with(super::DropReason::DevReady);
+            return Xmit::Ok;
+        }
+        T::start_xmit(dev, skb, tx.reborrow())
     }
 
     /// # Safety

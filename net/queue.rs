@@ -162,8 +162,8 @@ impl<T: Driver> QueuePair<T> {
     }
 
     /// Polls both queues once, if NAPI runs on them. Process context.
-    pub(crate) fn napi_kick(&self, _rtnl: &Rtnl) {
-        if self.napi_is_on() {
+    pub(crate) fn napi_kick(&self, rtnl: &Rtnl) {
+        if self.napi_is_on(rtnl) {
             // SAFETY: Added and enabled, which RTNL keeps.
             unsafe {
                 bindings::napi_kick(self.rx.napi.napi.get());
@@ -175,8 +175,8 @@ impl<T: Driver> QueuePair<T> {
     /// Keeps NAPI from running and waits for a poll that does, and for [`Driver::moderate`]. The
     /// exclusive RX state is free only after [`super::device::NetDevice::napi_settle`]. Process
     /// context, without a lock that [`Driver::moderate`] takes.
-    pub(crate) fn napi_disable(&self, _rtnl: &mut Rtnl) {
-        let on = self.napi_is_on();
+    pub(crate) fn napi_disable(&self, rtnl: &mut Rtnl) {
+        let on = self.napi_is_on(rtnl);
         if on {
             let dev = self.rx.dev.as_ptr();
             // SAFETY: RTNL is held, the device is valid; null is for "none". One lock around all of
@@ -216,7 +216,7 @@ impl<T: Driver> QueuePair<T> {
     }
 
     /// Whether NAPI is enabled on the pair.
-    pub(crate) fn napi_is_on(&self) -> bool {
+    pub(crate) fn napi_is_on(&self, _rtnl: &Rtnl) -> bool {
         self.rx.napi.run.get() == Run::On
     }
 

@@ -34,6 +34,9 @@ const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
     | 1 << bindings::NAPI_STATE_NPSVC
     | 1 << bindings::NAPI_STATE_THREADED;
 
+/// Looks at a lock that another CPU has, which takes some 100 µs.
+const TRIES: u32 = 2000;
+
 /// No CPU's number.
 pub(super) const NO_CPU: i32 = -1;
 
@@ -106,6 +109,33 @@ impl<T: Driver> TxQueue<T> {
             tx: TxLocked::new(self, false),
             unlock: bindings::netif_tx_unlock,
         })
+    }
+
+    /// Takes the queue's TX lock if it is, or gets, free soon.
+    ///
+    /// # Safety
+    ///
+    /// Softirqs are off; this CPU doesn't hold the lock.
+    #[cold]
+    pub(super) unsafe fn trylock_for_a_while(&self) -> Option<TxGuard<'_, T>> {
+        for _ in 0..TRIES {
+            // SAFETY: The queue is valid; the rest by this function's contract.
+            if unsafe { bindings::netif_tx_trylock(self.txq.as_ptr()) } {
+                return Some(TxGuard {
+                    tx: TxLocked::new(self, false),
+                    unlock: bindings::netif_tx_unlock,
+                });
+            }
+            core::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Whether nobody may send on this queue now, not even with its lock.
+    #[cold]
+    pub(super) fn is_frozen_or_stopped(&self) -> bool {
+        // SAFETY: The queue is valid; reads its state.
+        unsafe { bindings::netif_xmit_frozen_or_drv_stopped(self.txq.as_ptr()) }
     }
 
     /// Until the result is gone, who sends on this queue from inside of the poll `_in` may leave the
@@ -296,10 +326,13 @@ impl<'a, T: Driver> TxLocked<'a, T> {
     /// Whether a poll is certain to look after the ring before the softirq ends that this is: the paired
     /// RX queue's, which this is inside of, or the queue's own. The latter takes this lock and completes
     /// NAPI with it held, so what is scheduled now hasn't looked at the ring yet. False if a thread or
-    /// another CPU is to poll: they may take longer.
+    /// another CPU is to poll: they may take longer. False with interrupts off: that is netpoll, in the middle
+    /// of anything and perhaps with the machine's last words.
     #[inline(always)]
     pub(crate) fn poll_follows(&self) -> bool {
-        self.q.is_held() || self.own_poll_follows()
+        (self.q.is_held() || self.own_poll_follows())
+            // SAFETY: Reads this CPU's state.
+            && !unsafe { bindings::irqs_disabled() }
     }
 
     #[inline(always)]
@@ -330,6 +363,13 @@ impl<'a, T: Driver> TxLocked<'a, T> {
 pub(crate) struct TxGuard<'a, T: Driver> {
     tx: TxLocked<'a, T>,
     unlock: unsafe extern "C" fn(*mut bindings::netdev_queue),
+}
+
+impl<T: Driver> TxGuard<'_, T> {
+    /// The lock's token, for as long as the guard is borrowed.
+    pub(super) fn reborrow(&mut self) -> TxLocked<'_, T> {
+        TxLocked::new(self.tx.q, self.tx.more)
+    }
 }
 
 impl<'a, T: Driver> core::ops::Deref for TxGuard<'a, T> {

@@ -54,12 +54,13 @@ unsafe impl<T: WorkTarget> Send for Work<T> {}
 unsafe impl<T: WorkTarget> Sync for Work<T> {}
 
 impl<T: WorkTarget> Work<T> {
-    /// A work item that is not bound to a target yet: scheduling it does nothing.
-    pub(crate) fn new(func: fn(&T)) -> impl PinInit<Self> {
+    /// A work item that is not bound to a target yet: scheduling it does nothing. `kind` (0, 1, 2) tells
+    /// lockdep those apart that wait for each other.
+    pub(crate) fn new(kind: u32, func: fn(&T)) -> impl PinInit<Self> {
         pin_init!(Self {
             work <- Opaque::ffi_init(|p| {
                 // SAFETY: `p` is valid for writes and pinned from now on.
-                unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run)) }
+                unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run), kind) }
             }),
             target: core::cell::Cell::new(core::ptr::null()),
             func,

@@ -12,7 +12,7 @@ NOISE=8
 max=$(max_pairs) first=$(pairs)
 at_exit 'set_pairs $first'
 numbers=$(printf '%s\n' 1 2 3 "$max" | awk -v m="$max" '$1 <= m' | sort -nu)
-plan "$(($(wc -w <<<"$numbers") + 1))"
+plan "$(($(wc -w <<<"$numbers") + 2))"
 reach
 
 # "packets of queue 0, of queue 1, …"
@@ -71,5 +71,41 @@ if irq_per_queue; then
 	verdict "interrupts come to the sending CPUs"
 else
 	skip "interrupts come to the sending CPUs" "no interrupt for each queue"
+fi
+
+# A filter inside of a queue's qdisc sends each second packet on another queue. Packets that leave together (the delay sees
+# to that) go by the lock of the first one's queue. BQL must not stop either: the core then waits for the wrong one to go on.
+BURST=100
+if [ "$max" -lt 2 ]; then
+	skip "a qdisc's filter may choose the queue" "one queue pair"
+elif ! {
+	tc qdisc replace dev "$NETIF" root handle 1: mq && tc qdisc add dev "$NETIF" parent 1:1 handle 10: prio &&
+		for band in 1 2 3; do tc qdisc add dev "$NETIF" parent 10:$band netem delay 20ms || break; done &&
+		tc filter add dev "$NETIF" parent 10: protocol ip u32 match ip protocol 1 0xff match u16 1 1 at 26 \
+			action skbedit queue_mapping 1
+} 2>"$WORK/err"; then
+	tc qdisc del dev "$NETIF" root 2>/dev/null
+	skip "a qdisc's filter may choose the queue" "$(tail -1 "$WORK/err")"
+else
+	begin
+	for q in 0 1; do
+		echo 1000000 >"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit_min" || bad "limit_min of queue $q"
+	done
+	read -ra cpus <<<"$(xps_cpus 0)"
+	for _ in 1 2 3; do
+		read -ra before <<<"$(settled)"
+		got=$(taskset -c "${cpus[0]}" ping -q -S 1000000 -c $BURST -l $BURST -W 3 "$PEER" | sed -n 's/.* \([0-9]*\) received.*/\1/p')
+		read -ra after <<<"$(settled)"
+		[ "$got" = $BURST ] || bad "$BURST packets, ${got:-no} answers"
+		for q in 0 1; do
+			d=$((after[q] - before[q]))
+			[ $d -ge $((BURST / 3)) ] || bad "queue $q sent $d packets of $((BURST / 2))"
+		done
+	done
+	tc qdisc del dev "$NETIF" root || bad "the qdisc stays"
+	for q in 0 1; do
+		echo 0 >"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit_min"
+	done
+	verdict "a qdisc's filter may choose the queue"
 fi
 finish

@@ -264,6 +264,7 @@ unsafe impl<D: Driver> driver::RegistrationOps for Adapter<D> {
             (*d).validate = Some(Self::validate);
             (*d).probe = Some(Self::probe);
             (*d).remove = Some(Self::remove);
+            (*d).shutdown = Some(Self::shutdown);
             (*d).config_changed = Some(Self::config_changed);
             (*d).freeze = Some(Self::freeze);
             (*d).restore = Some(Self::restore);
@@ -349,6 +350,22 @@ impl<D: Driver> Adapter<D> {
             if !data.is_null() {
                 drop(Pin::<KBox<Binding<D>>>::from_foreign(data.cast()));
             }
+        }
+    }
+
+    /// The machine ends or makes place for another kernel: nothing may bring the device back to life, which
+    /// the reset work could do after the core has reset it.
+    ///
+    /// # Safety
+    ///
+    /// Called by the virtio core as the callback `shutdown`, with a device of this driver.
+    unsafe extern "C" fn shutdown(vdev: *mut bindings::virtio_device) {
+        // SAFETY: Called by the bus with a bound device, whose lock it holds.
+        unsafe {
+            if let Some(Ok(net)) = Self::binding(vdev).map(|b| b.net()) {
+                net.quiesce();
+            }
+            bindings::virtio_device_shutdown(vdev);
         }
     }
 

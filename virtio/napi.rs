@@ -18,7 +18,7 @@ use crate::net::{
     Driver, //
 };
 
-/// Ends a poll of an RX queue that received less than its budget. `vq` picks the queue out of the
+/// Ends a poll of an RX queue that received less than its budget (else it goes on). `vq` picks the queue out of the
 /// exclusive state.
 #[inline]
 pub(crate) fn rx_complete<T, K>(
@@ -30,6 +30,10 @@ where
     T: Driver,
     K: Token,
 {
+    if work >= poll.budget() {
+        // NAPI then is the core's to go on with, and must not be completed.
+        return poll.again();
+    }
     let q = poll.queue();
     let Some(armed) = poll
         .state()
