@@ -14,7 +14,7 @@ import time
 import initramfs
 
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
-# A guest on working KVM is there in about 2 s; emulation on these machines needs 4.
+# A guest on working KVM is there in about 2 s; under emulation it takes about 4.
 LIMIT = 30 if initramfs.KERNEL == "debug" else 8
 # Not "max": a plain CPU model boots 2 s faster, as there is less state to emulate.
 TCG = ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand,+x2apic"]
