@@ -768,12 +768,12 @@ bool vnm_helper_napi_is_next_here(const struct napi_struct *napi)
 	return in_serving_softirq() && READ_ONCE(napi->list_owner) == smp_processor_id();
 }
 
-/* Is this code that keeps softirqs off, and nothing more? */
 bool vnm_helper_irqs_disabled(void)
 {
 	return irqs_disabled();
 }
 
+/* Is this code that keeps softirqs off, and nothing more? */
 bool vnm_helper_in_process_bh(void)
 {
 	return !in_serving_softirq() && !irqs_disabled();

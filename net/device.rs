@@ -11,7 +11,9 @@ use super::{
         QueuePair, //
     },
     rtnl::Rtnl,
-    rtnl::RtnlGuard, //
+    rtnl::RtnlGuard,
+    skb::SkBuff,
+    DropReason, //
 };
 use crate::sync::fail;
 use crate::{
@@ -263,10 +265,11 @@ impl<T: Driver> NetDevice<T> {
         self.set_real_num_rx_queues(n, rtnl)
     }
 
-    /// Counts a packet that no queue is there to count. Any context.
-    pub(super) fn count_tx_dropped(&self) {
+    /// Drops a packet that no queue is there to count. Any context.
+    pub(super) fn drop_tx(&self, skb: SkBuff) {
         // SAFETY: The device is valid; the counter is this CPU's.
         unsafe { bindings::dev_core_stats_tx_dropped_inc(self.as_raw()) };
+        skb.drop_with(DropReason::DevReady);
     }
 
     /// Says whether there is a link. Any context.

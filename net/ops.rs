@@ -180,8 +180,7 @@ impl<T: Driver> Ops<T> {
         // SAFETY: The core hands the skb's reference over, until NETDEV_TX_BUSY gives it back.
         let skb = unsafe { SkBuff::from_raw(skb) };
         let Some(pair) = dev.pair(skb.queue_mapping()) else {
-            dev.count_tx_dropped();
-            skb.drop_with(super::DropReason::DevReady);
+            dev.drop_tx(skb);
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
         // SAFETY: Called by `dev_hard_start_xmit` (the device is not LLTX).
@@ -223,8 +222,7 @@ impl<T: Driver> Ops<T> {
             return Xmit::Busy(skb);
         };
         if pair.tx.is_frozen_or_stopped() {
-            dev.count_tx_dropped();
-            skb.drop_with(super::DropReason::DevReady);
+            dev.drop_tx(skb);
             return Xmit::Ok;
         }
         T::start_xmit(dev, skb, tx.reborrow())

@@ -104,7 +104,16 @@ impl<T: Driver> TxQueue<T> {
     /// Takes the queue's TX lock if it is free. `_in` proves softirq context.
     #[inline(always)]
     pub(crate) fn trylock<U: Driver>(&self, _in: &RxPoll<'_, U>) -> Option<TxGuard<'_, T>> {
-        // SAFETY: The queue is valid; BHs are off in softirq context.
+        // SAFETY: BHs are off in softirq context.
+        unsafe { self.trylock_once() }
+    }
+
+    /// # Safety
+    ///
+    /// Softirqs are off.
+    #[inline(always)]
+    unsafe fn trylock_once(&self) -> Option<TxGuard<'_, T>> {
+        // SAFETY: The queue is valid; the rest by this function's contract.
         unsafe { bindings::netif_tx_trylock(self.txq.as_ptr()) }.then(|| TxGuard {
             tx: TxLocked::new(self, false),
             unlock: bindings::netif_tx_unlock,
@@ -119,12 +128,9 @@ impl<T: Driver> TxQueue<T> {
     #[cold]
     pub(super) unsafe fn trylock_for_a_while(&self) -> Option<TxGuard<'_, T>> {
         for _ in 0..TRIES {
-            // SAFETY: The queue is valid; the rest by this function's contract.
-            if unsafe { bindings::netif_tx_trylock(self.txq.as_ptr()) } {
-                return Some(TxGuard {
-                    tx: TxLocked::new(self, false),
-                    unlock: bindings::netif_tx_unlock,
-                });
+            // SAFETY: By this function's contract.
+            if let Some(tx) = unsafe { self.trylock_once() } {
+                return Some(tx);
             }
             core::hint::spin_loop();
         }

@@ -125,13 +125,15 @@ impl BufShape {
         if posted == 0 || offset > Self::MAX_OFFSET || truesize > Self::MAX {
             return None;
         }
-        match truesize.checked_sub(posted) {
-            Some(rest) if offset <= rest => Some(Self {
-                offset,
-                posted,
-                truesize,
-            }),
-            _ => None,
+        let shape = Self {
+            offset,
+            posted,
+            truesize,
+        };
+        if shape.fits() {
+            Some(shape)
+        } else {
+            None
         }
     }
 
@@ -159,7 +161,7 @@ impl BufShape {
     /// Whether the parts are inside of `truesize`, as they are unless [`Self::from_usize`] was given something
     /// else than what [`Self::into_usize`] made.
     pub(crate) const fn fits(self) -> bool {
-        // Can't overflow: 24 bits and 16 bits.
+        // A sum that is too large for 32 bits is above `truesize` too, which is `MAX` at most.
         self.offset.saturating_add(self.posted) <= self.truesize
     }
 

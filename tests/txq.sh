@@ -75,22 +75,30 @@ fi
 
 # A filter inside of a queue's qdisc sends each second packet on another queue. Packets that leave together (the delay sees
 # to that) go by the lock of the first one's queue. BQL must not stop either: the core then waits for the wrong one to go on.
-BURST=100
+BURST=100 name="a qdisc's filter may choose the queue"
+moving_qdisc() {
+	local band
+	tc qdisc replace dev "$NETIF" root handle 1: mq && tc qdisc add dev "$NETIF" parent 1:1 handle 10: prio || return
+	for band in 1 2 3; do
+		tc qdisc add dev "$NETIF" parent 10:$band netem delay 20ms || return
+	done
+	tc filter add dev "$NETIF" parent 10: protocol ip u32 match ip protocol 1 0xff match u16 1 1 at 26 \
+		action skbedit queue_mapping 1
+}
+limit_min() {
+	local q
+	for q in 0 1; do
+		echo "$1" >"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit_min" || return
+	done
+}
+at_exit 'limit_min 0; tc qdisc del dev $NETIF root'
 if [ "$max" -lt 2 ]; then
-	skip "a qdisc's filter may choose the queue" "one queue pair"
-elif ! {
-	tc qdisc replace dev "$NETIF" root handle 1: mq && tc qdisc add dev "$NETIF" parent 1:1 handle 10: prio &&
-		for band in 1 2 3; do tc qdisc add dev "$NETIF" parent 10:$band netem delay 20ms || break; done &&
-		tc filter add dev "$NETIF" parent 10: protocol ip u32 match ip protocol 1 0xff match u16 1 1 at 26 \
-			action skbedit queue_mapping 1
-} 2>"$WORK/err"; then
-	tc qdisc del dev "$NETIF" root 2>/dev/null
-	skip "a qdisc's filter may choose the queue" "$(tail -1 "$WORK/err")"
+	skip "$name" "one queue pair"
+elif ! moving_qdisc 2>"$WORK/err"; then
+	skip "$name" "$(tail -1 "$WORK/err")"
 else
 	begin
-	for q in 0 1; do
-		echo 1000000 >"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit_min" || bad "limit_min of queue $q"
-	done
+	limit_min 1000000 || bad "the queues' limit_min can't be set"
 	read -ra cpus <<<"$(xps_cpus 0)"
 	for _ in 1 2 3; do
 		read -ra before <<<"$(settled)"
@@ -103,9 +111,6 @@ else
 		done
 	done
 	tc qdisc del dev "$NETIF" root || bad "the qdisc stays"
-	for q in 0 1; do
-		echo 0 >"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit_min"
-	done
-	verdict "a qdisc's filter may choose the queue"
+	verdict "$name"
 fi
 finish

@@ -299,6 +299,18 @@ impl<D: Driver> Adapter<D> {
         }
     }
 
+    /// Stops what calls into the driver by itself.
+    ///
+    /// # Safety
+    ///
+    /// As for `binding`.
+    unsafe fn quiesce(vdev: *mut bindings::virtio_device) {
+        // SAFETY: By this function's contract.
+        if let Some(Ok(net)) = unsafe { Self::binding(vdev) }.map(|b| b.net()) {
+            net.quiesce();
+        }
+    }
+
     /// # Safety
     ///
     /// Called by the virtio core as the callback `validate`, with a device of this driver.
@@ -341,9 +353,7 @@ impl<D: Driver> Adapter<D> {
         // works, which get at the data through the slot, are stopped before it is emptied; it is
         // emptied, so that `post_unbind_rust` finds nothing.
         unsafe {
-            if let Some(Ok(net)) = Self::binding(vdev).map(|b| b.net()) {
-                net.quiesce();
-            }
+            Self::quiesce(vdev);
             let dev = &raw mut (*vdev).dev;
             let data = bindings::dev_get_drvdata(dev);
             bindings::dev_set_drvdata(dev, core::ptr::null_mut());
@@ -362,9 +372,7 @@ impl<D: Driver> Adapter<D> {
     unsafe extern "C" fn shutdown(vdev: *mut bindings::virtio_device) {
         // SAFETY: Called by the bus with a bound device, whose lock it holds.
         unsafe {
-            if let Some(Ok(net)) = Self::binding(vdev).map(|b| b.net()) {
-                net.quiesce();
-            }
+            Self::quiesce(vdev);
             bindings::virtio_device_shutdown(vdev);
         }
     }

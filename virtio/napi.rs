@@ -18,8 +18,8 @@ use crate::net::{
     Driver, //
 };
 
-/// Ends a poll of an RX queue that received less than its budget (else it goes on). `vq` picks the queue out of the
-/// exclusive state.
+/// Ends a poll of an RX queue that received less than its budget (else it goes on). `vq` picks the
+/// queue out of the exclusive state.
 #[inline]
 pub(crate) fn rx_complete<T, K>(
     mut poll: RxPoll<'_, T>,
