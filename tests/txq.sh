@@ -91,7 +91,18 @@ limit_min() {
 		echo "$1" >"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit_min" || return
 	done
 }
-at_exit 'limit_min 0; tc qdisc del dev $NETIF root'
+# Where a CPU has several queues, a flow's hash chooses one of them: the CPUs of queue 0 are to have no other.
+xps_of_others() {
+	local q
+	for ((q = 1; q < max; q++)); do
+		echo "${1:-${masks[q]}}" >"/sys/class/net/$NETIF/queues/tx-$q/xps_cpus" || return
+	done
+}
+masks=()
+for ((q = 0; q < max; q++)); do
+	! have_xps || masks[q]=$(<"/sys/class/net/$NETIF/queues/tx-$q/xps_cpus")
+done
+at_exit 'limit_min 0; tc qdisc del dev $NETIF root; ! have_xps || xps_of_others'
 if [ "$max" -lt 2 ]; then
 	skip "$name" "one queue pair"
 elif ! moving_qdisc 2>"$WORK/err"; then
@@ -99,6 +110,7 @@ elif ! moving_qdisc 2>"$WORK/err"; then
 else
 	begin
 	limit_min 1000000 || bad "the queues' limit_min can't be set"
+	! have_xps || xps_of_others 0 || bad "the other queues' xps_cpus can't be set"
 	read -ra cpus <<<"$(xps_cpus 0)"
 	for _ in 1 2 3; do
 		read -ra before <<<"$(settled)"
