@@ -196,7 +196,7 @@ selftests: module ## the kernel's own driver tests, in guests, for both drivers;
 	@$(TREE) add jq netsniff-ng bpftrace
 	@$(TREE) run --net -- python3 qemu-test/selftests $(if $(ACCEPT),--accept) $(patsubst %,'%',$(T))
 
-bench: module ## cost per packet against the in-tree driver (most of an hour); CELL=… for a part of it
+bench: module ## cost per packet against the in-tree driver (25 to 40 minutes); CELL=… for a part of it
 	@bench/run $(if $(B),--repeats $(B)) $(patsubst %,'%',$(CELL))
 
 bench-quick: module ## the same for the most telling loads (some minutes)

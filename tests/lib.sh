@@ -4,7 +4,7 @@
 # What the tests share: KTAP output, waiting with a limit, and looking things up. Sourced, not run.
 #
 # The environment names the interface (NETIF) and the machine it talks to (PEER, and PEER6 for IPv6), which runs
-# `iperf3 -s` on ports 5201 to 5204 and qemu-test/peer.py. Everything else has a default; README lists it.
+# `iperf3 -s` on ports 5201 to 5204 and qemu-test/peer.py. Everything else has a default; Documentation/testing.rst tells of it.
 
 export LC_ALL=C
 : "${NETIF:?name the interface under test}" "${PEER:?give the address of the machine it talks to}"
