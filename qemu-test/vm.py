@@ -38,7 +38,7 @@ DEFAULTS = {
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
     "testdev": None, "primary": False, "env": {}, "migrate": False,
-    "vhost": False, "heap": False,
+    "vhost": False, "heap": False, "bound": False,
 }
 # How often a guest is started at most if its kernel dies as it boots.
 BOOTS = 3
@@ -162,7 +162,7 @@ class Guest:
             "PEER_NS": "peer" if s["peer"] else "", "PEER_NS_IP": "192.0.2.3", "PEER_NS_IP6": "2001:db8::3",
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
-            "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "",
+            "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "", "BOUND": "yes" if s["bound"] else "",
             "KSFT_MACHINE_SLOW": "yes",
             "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
         }
