@@ -102,6 +102,13 @@ masks=()
 for ((q = 0; q < max; q++)); do
 	! have_xps || masks[q]=$(<"/sys/class/net/$NETIF/queues/tx-$q/xps_cpus")
 done
+limits_follow() {
+	local q
+	taskset -c "$1" ping -q -c 4 -i 0.2 -W 1 "$PEER" >/dev/null
+	for q in 0 1; do
+		[ "$(<"/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits/limit")" -ge 1000000 ] || return
+	done
+}
 at_exit 'limit_min 0; tc qdisc del dev $NETIF root; ! have_xps || xps_of_others'
 if [ "$max" -lt 2 ]; then
 	skip "$name" "one queue pair"
@@ -112,6 +119,8 @@ else
 	limit_min 1000000 || bad "the queues' limit_min can't be set"
 	! have_xps || xps_of_others 0 || bad "the other queues' xps_cpus can't be set"
 	read -ra cpus <<<"$(xps_cpus 0)"
+	# A queue's limit follows limit_min when a packet of it has been sent; until then a few packets stop it.
+	wait_for 5 limits_follow "${cpus[0]}" || bad "the queues' limits don't follow limit_min"
 	for _ in 1 2 3; do
 		read -ra before <<<"$(settled)"
 		got=$(taskset -c "${cpus[0]}" ping -q -S 1000000 -c $BURST -l $BURST -W 3 "$PEER" | sed -n 's/.* \([0-9]*\) received.*/\1/p')
