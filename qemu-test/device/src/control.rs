@@ -17,6 +17,7 @@ link up|down              the link's state, with an interrupt
 announce                  ask for an announcement, with an interrupt
 features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
 refuse CLASS [COMMAND]    refuse these commands of the control queue from now on; nothing: none
+serve [PAIRS]             look at the queues of that many pairs only from now on; nothing: of all
 acked                     what the driver has accepted
 gen COUNT SIZE QUEUE PORT datagrams of SIZE bytes of contents for the guest's PORT
 cases                     the catalogue: name, stage, stimulus, what is expected, quick, what the device does
@@ -72,6 +73,16 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
                 number(t).and_then(|n| u8::try_from(n).map_err(|_| format!("{t}: too large")))
             };
             net.refuse = Some((n(class)?, rest.first().map(|t| n(t)).transpose()?));
+            Ok(String::new())
+        }
+        ["serve", ref rest @ ..] => {
+            net.serves = match rest.first() {
+                Some(n) => n.parse().map_err(|_| format!("{n} pairs"))?,
+                None => net.options.pairs,
+            };
+            for i in 0..net.vqs.len() {
+                net.handle(i);
+            }
             Ok(String::new())
         }
         ["acked"] => Ok(spec::feature_names(net.acked)),

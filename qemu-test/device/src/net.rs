@@ -64,6 +64,8 @@ pub struct Net {
     pub evil: Option<Evil>,
     /// A class of commands that is refused, or one command of it.
     pub refuse: Option<(u8, Option<u8>)>,
+    /// Queues of further pairs aren't looked at.
+    pub serves: u16,
 }
 
 /// What the driver has set by commands; gone with a reset.
@@ -109,6 +111,7 @@ impl Net {
             backlog: (0..options.pairs).map(|_| VecDeque::new()).collect(),
             evil: None,
             refuse: None,
+            serves: options.pairs,
             options,
         })
     }
@@ -314,6 +317,9 @@ impl Net {
     /// Serves a queue, whatever it is for.
     pub fn handle(&mut self, index: usize) {
         if !self.vqs.get(index).is_some_and(|vq| vq.live()) || self.silent() {
+            return;
+        }
+        if index != self.ctrl_index() && index / 2 >= usize::from(self.serves) {
             return;
         }
         if index == self.ctrl_index() && self.has(f::CTRL_VQ) {
