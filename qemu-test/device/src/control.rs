@@ -4,6 +4,7 @@
 
 use crate::cases::CASES;
 use crate::evil::{Case, Expect};
+use crate::framing::{Framing, UsedLen};
 use crate::net::Net;
 use crate::spec::{self, number, S_ANNOUNCE, S_LINK_UP};
 use crate::stack;
@@ -18,6 +19,9 @@ announce                  ask for an announcement, with an interrupt
 features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
 refuse CLASS [COMMAND]    refuse these commands of the control queue from now on; nothing: none
 serve [PAIRS]             look at the queues of that many pairs only from now on; nothing: of all
+hold, release             look at no command, until released
+ctrl any|legacy|three     how commands have to be cut into descriptors
+ctrl-used honest|all|N    what used length commands have
 acked                     what the driver has accepted
 gen COUNT SIZE QUEUE PORT datagrams of SIZE bytes of contents for the guest's PORT
 cases                     the catalogue: name, stage, stimulus, what is expected, quick, what the device does
@@ -83,6 +87,23 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
             for i in 0..net.vqs.len() {
                 net.handle(i);
             }
+            Ok(String::new())
+        }
+        ["hold"] => {
+            net.held = true;
+            Ok(String::new())
+        }
+        ["release"] => {
+            net.held = false;
+            net.handle(net.ctrl_index());
+            Ok(String::new())
+        }
+        ["ctrl", how] => {
+            net.options.framing = Framing::parse(how)?;
+            Ok(String::new())
+        }
+        ["ctrl-used", len] => {
+            net.options.used_len = UsedLen::parse(len)?;
             Ok(String::new())
         }
         ["acked"] => Ok(spec::feature_names(net.acked)),

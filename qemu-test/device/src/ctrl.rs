@@ -3,7 +3,7 @@
 //! The control queue (specification 5.1.6.5), and what it sets.
 
 use crate::net::Net;
-use crate::ring::{Coal, Count};
+use crate::ring::{Chain, Coal, Count};
 use crate::spec::{ctrl, f};
 use crate::stack;
 
@@ -112,7 +112,7 @@ impl Net {
     pub fn serve_ctrl(&mut self, index: usize) {
         for _ in 0..64 {
             self.vqs[index].ask_kick(&self.mem, false);
-            while let Some(chain) = self.pop(index) {
+            while let Some(chain) = self.pop_command(index) {
                 let data = chain.read(&self.mem).unwrap_or_default();
                 if chain.room() == 0 || data.len() < 2 {
                     self.bad(format!(
@@ -124,9 +124,14 @@ impl Net {
                     continue;
                 }
                 self.set.commands += 1;
-                let refused = self
-                    .refuse
-                    .is_some_and(|r| r.0 == data[0] && r.1.is_none_or(|c| c == data[1]));
+                let breach = self.options.framing.breach(&chain, &data);
+                let refused = breach.is_some()
+                    || self
+                        .refuse
+                        .is_some_and(|r| r.0 == data[0] && r.1.is_none_or(|c| c == data[1]));
+                if let Some(text) = breach {
+                    self.bad(text);
+                }
                 let result = if refused || self.evil.as_ref().is_some_and(|e| e.spoils_commands()) {
                     None
                 } else {
@@ -154,10 +159,25 @@ impl Net {
             let vq = &mut self.vqs[index];
             vq.notify(&self.mem);
             vq.ask_kick(&self.mem, true);
-            if vq.pending(&self.mem) == 0 {
+            if vq.pending(&self.mem) == 0 || self.set.lost {
                 return;
             }
         }
+    }
+
+    /// The next command, if the device is to look for one and can make sense of its descriptors. Else it has stopped, until
+    /// it is reset.
+    fn pop_command(&mut self, index: usize) -> Option<Chain> {
+        if self.set.lost {
+            return None;
+        }
+        let chain = self.pop(index)?;
+        let seen = self.options.framing.seen(chain, &self.mem);
+        if seen.is_none() {
+            eprintln!("a command that isn't three descriptors: no more are served");
+            self.set.lost = true;
+        }
+        seen
     }
 
     /// Whether a class of commands may be used; noted if not.

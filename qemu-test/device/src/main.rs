@@ -10,6 +10,7 @@ mod cases;
 mod control;
 mod ctrl;
 mod evil;
+mod framing;
 mod mem;
 mod net;
 mod ring;
@@ -28,6 +29,7 @@ use std::time::Instant;
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
+use framing::{Framing, UsedLen};
 use net::{Net, Options};
 use spec::Config;
 
@@ -38,6 +40,8 @@ const USAGE: &str = "Usage: testdev --socket PATH --control PATH [OPTION=VALUE�
   role=net      the data queues only: what QEMU's own virtio-net-pci wants of a netdev (vhost-user)
   features=…    what is offered: +A-B changes the default, A+B is all
   tap=NAME      forward packets to a tap; else the device answers ARP, neighbour discovery and echo requests itself
+  ctrl=…        how commands are cut into descriptors: any (default), legacy (5.1.6.6, else refused), three (else never answered)
+  ctrl-used=…   the used length of commands: honest (default), all (what was read, too), or a number
   FIELD=VALUE   a field of the configuration: mac mtu speed duplex rss_key rss_table hash_types
 
 On the control socket, `help` tells what can be said.";
@@ -68,6 +72,8 @@ fn options(args: &[String]) -> Result<Options, String> {
         },
         tap: None,
         netdev: false,
+        framing: Framing::default(),
+        used_len: UsedLen::default(),
     };
     for arg in args {
         let (key, value) = arg
@@ -78,6 +84,8 @@ fn options(args: &[String]) -> Result<Options, String> {
             "features" => o.features = spec::parse_features(value, o.features)?,
             "tap" => o.tap = Some(value.into()),
             "role" if value == "net" => o.netdev = true,
+            "ctrl" => o.framing = Framing::parse(value)?,
+            "ctrl-used" => o.used_len = UsedLen::parse(value)?,
             _ => o.config.set(key, value)?,
         }
     }

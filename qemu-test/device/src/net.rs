@@ -10,6 +10,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::ctrl::Steering;
 use crate::evil::{Done, Evil, Flicker, Rx};
+use crate::framing::{Framing, UsedLen};
 use crate::mem::Mem;
 use crate::ring::{Chain, Vq};
 use crate::rules::{self, Violations};
@@ -30,6 +31,9 @@ pub struct Options {
     pub tap: Option<String>,
     /// Only the data queues are here; configuration and control queue are QEMU's.
     pub netdev: bool,
+    /// How commands have to be cut into descriptors, and what is said of their length.
+    pub framing: Framing,
+    pub used_len: UsedLen,
 }
 
 /// A packet on its way to the guest.
@@ -66,6 +70,8 @@ pub struct Net {
     pub refuse: Option<(u8, Option<u8>)>,
     /// Queues of further pairs aren't looked at.
     pub serves: u16,
+    /// No command is looked at for now.
+    pub held: bool,
 }
 
 /// What the driver has set by commands; gone with a reset.
@@ -83,6 +89,8 @@ pub struct Settings {
     pub commands: u64,
     pub commands_ok: u64,
     pub announced: u64,
+    /// A command came that the device can't go on after.
+    pub lost: bool,
 }
 
 impl Net {
@@ -112,6 +120,7 @@ impl Net {
             evil: None,
             refuse: None,
             serves: options.pairs,
+            held: false,
             options,
         })
     }
@@ -323,7 +332,9 @@ impl Net {
             return;
         }
         if index == self.ctrl_index() && self.has(f::CTRL_VQ) {
-            self.serve_ctrl(index);
+            if !self.held {
+                self.serve_ctrl(index);
+            }
         } else if index % 2 == 1 {
             self.serve_tx(index);
         } else {
@@ -414,7 +425,10 @@ impl Net {
 
     /// A buffer was read, or a command has this reply: it goes back, unless a case has something else in mind.
     pub fn done(&mut self, ctrl: bool, index: usize, chain: &Chain, reply: Vec<u8>) {
-        let len = reply.len().min(chain.room()) as u32;
+        let mut len = reply.len().min(chain.room()) as u32;
+        if ctrl {
+            len = self.options.used_len.of(chain, len);
+        }
         let done = Done {
             used: vec![(chain.head.into(), len)],
             advance: 1,
