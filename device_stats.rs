@@ -38,9 +38,12 @@ use crate::{
     },
     sync::counter::Counter, //
 };
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering, //
+use core::{
+    fmt::Display,
+    sync::atomic::{
+        AtomicU64,
+        Ordering, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -149,12 +152,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// For the receive queues in use.
+    /// For the first `pairs` receive queues.
     pub(crate) fn rx(info: &'a VirtnetInfo, pairs: u16) -> Self {
         Self::new(info, Side::Rx, pairs)
     }
 
-    /// For the transmit queues in use.
+    /// For the first `pairs` transmit queues.
     pub(crate) fn tx(info: &'a VirtnetInfo, pairs: u16) -> Self {
         Self::new(info, Side::Tx, pairs)
     }
@@ -197,26 +200,28 @@ fn names(info: &VirtnetInfo, side: Side, mut put: impl FnMut(&str)) {
     }
 }
 
-/// Names of the counters of receive queue `i`.
-pub(crate) fn rx_names(info: &VirtnetInfo, i: u16, out: &mut Strings<'_>) {
+/// Names of the counters of receive queue `queue`, which may be empty.
+pub(crate) fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     names(info, Side::Rx, |name| {
-        out.push(format_args!("rx{i}_hw_{name}"))
+        out.push(format_args!("rx{queue}_hw_{name}"))
     });
 }
 
-/// Names of the counters of transmit queue `i`.
-pub(crate) fn tx_names(info: &VirtnetInfo, i: u16, out: &mut Strings<'_>) {
+/// Names of the counters of transmit queue `queue`, which may be empty.
+pub(crate) fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     names(info, Side::Tx, |name| {
-        out.push(format_args!("tx{i}_hw_{name}"))
+        out.push(format_args!("tx{queue}_hw_{name}"))
     });
 }
 
-/// Counters that a queue pair has.
-pub(crate) fn pair_count(info: &VirtnetInfo) -> usize {
-    let types = info.device_stats.types();
-    Side::Rx
-        .fields(types)
-        .saturating_add(Side::Tx.fields(types))
+/// Counters that a receive queue has.
+pub(crate) fn rx_count(info: &VirtnetInfo) -> usize {
+    Side::Rx.fields(info.device_stats.types())
+}
+
+/// Counters that a transmit queue has.
+pub(crate) fn tx_count(info: &VirtnetInfo) -> usize {
+    Side::Tx.fields(info.device_stats.types())
 }
 
 /// Counters that belong to no pair: the control queue's, and of what went wrong.

@@ -24,6 +24,7 @@ use crate::{
         Rtnl, //
     },
     pure::coalesce::Params,
+    report,
     rings,
     rss,
     stats::{
@@ -31,10 +32,81 @@ use crate::{
         TxStats, //
     }, //
 };
+use core::{
+    fmt::Display,
+    slice::ChunksExactMut, //
+};
 use kernel::prelude::*;
 
 /// The callbacks.
 pub(crate) struct Ethtool;
+
+/// Counters of a receive queue, the device's included.
+fn rx_count(info: &VirtnetInfo) -> usize {
+    RxStats::NAMES
+        .len()
+        .saturating_add(device_stats::rx_count(info))
+}
+
+/// Counters of a transmit queue, the device's included.
+fn tx_count(info: &VirtnetInfo) -> usize {
+    TxStats::NAMES
+        .len()
+        .saturating_add(device_stats::tx_count(info))
+}
+
+/// Their names, of receive queue `queue`; of the sum over all with nothing for the number.
+fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
+    for name in RxStats::NAMES {
+        out.push(format_args!("rx{queue}_{name}"));
+    }
+    device_stats::rx_names(info, queue, out);
+}
+
+/// The same for transmit queues.
+fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
+    for name in TxStats::NAMES {
+        out.push(format_args!("tx{queue}_{name}"));
+    }
+    device_stats::tx_names(info, queue, out);
+}
+
+/// The first `n` values, and the rest.
+fn split(out: &mut [u64], n: usize) -> (&mut [u64], &mut [u64]) {
+    out.split_at_mut_checked(n).unwrap_or_default()
+}
+
+/// Where the values of one side's queues go: as many queues as there is room for, and all of them into
+/// the sums.
+struct Queues<'a> {
+    sums: &'a mut [u64],
+    queues: ChunksExactMut<'a, u64>,
+}
+
+impl<'a> Queues<'a> {
+    fn new(sums: &'a mut [u64], queues: &'a mut [u64]) -> Self {
+        sums.fill(0);
+        let each = sums.len().max(1);
+        Self {
+            sums,
+            queues: queues.chunks_exact_mut(each),
+        }
+    }
+
+    /// Takes what `put` is called with as the values of the next queue.
+    fn next(&mut self, values: impl FnOnce(&mut dyn FnMut(u64))) {
+        let mut own = self.queues.next().into_iter().flatten();
+        let mut sums = self.sums.iter_mut();
+        values(&mut |v| {
+            if let Some(to) = own.next() {
+                *to = v;
+            }
+            if let Some(to) = sums.next() {
+                *to = to.wrapping_add(v);
+            }
+        });
+    }
+}
 
 impl Ops for Ethtool {
     type Net = VirtnetInfo;
@@ -99,54 +171,64 @@ impl Ops for Ethtool {
 
     fn stats_count(dev: &Net) -> u32 {
         let info = dev.data();
-        let each = RxStats::NAMES
-            .len()
-            .saturating_add(TxStats::NAMES.len())
-            .saturating_add(device_stats::pair_count(info));
+        // Each queue's, and their sums.
         let all = usize::from(info.pairs())
-            .saturating_mul(each)
+            .saturating_add(1)
+            .saturating_mul(rx_count(info).saturating_add(tx_count(info)))
             .saturating_add(device_stats::common_count(info));
         u32::try_from(all).unwrap_or(0)
     }
 
+    /// In the in-tree driver's order: sums, what belongs to no pair, receive queues, transmit queues.
     fn stats_names(dev: &Net, out: &mut Strings<'_>) {
         let info = dev.data();
         let pairs = info.pairs();
-        for i in 0..pairs {
-            for name in RxStats::NAMES {
-                out.push(format_args!("rx{i}_{name}"));
-            }
-            device_stats::rx_names(info, i, out);
-        }
-        for i in 0..pairs {
-            for name in TxStats::NAMES {
-                out.push(format_args!("tx{i}_{name}"));
-            }
-            device_stats::tx_names(info, i, out);
-        }
+        rx_names(info, &"", out);
+        tx_names(info, &"", out);
         device_stats::common_names(info, out);
+        for i in 0..pairs {
+            rx_names(info, &i, out);
+        }
+        for i in 0..pairs {
+            tx_names(info, &i, out);
+        }
     }
 
-    fn stats_values(dev: &Net, out: &mut dyn Iterator<Item = &mut u64>) {
+    fn stats_values(dev: &Net, out: &mut [u64]) {
         let info = dev.data();
-        let n = info.pairs();
-        let pairs = usize::from(n);
-        let mut put = |v| {
-            if let Some(to) = out.next() {
+        let (rx, tx) = (rx_count(info), tx_count(info));
+        let (rx_sums, out) = split(out, rx);
+        let (tx_sums, out) = split(out, tx);
+        let (common, out) = split(out, device_stats::common_count(info));
+        let (rx_queues, tx_queues) = split(out, rx.saturating_mul(usize::from(info.pairs())));
+        let mut common = common.iter_mut();
+        device_stats::common_values(info, &mut |v| {
+            if let Some(to) = common.next() {
                 *to = v;
             }
-        };
-        let mut device = device_stats::Reader::rx(info, n);
-        for pair in dev.pairs().take(pairs) {
-            pair.rx.shared().values().into_iter().for_each(&mut put);
-            device.next_queue(&mut put);
+        });
+        // The sums are over all pairs that there are, so that they don't go back when one goes out of use.
+        let known = report::pairs_known(dev);
+        let mut device = device_stats::Reader::rx(info, known);
+        let mut to = Queues::new(rx_sums, rx_queues);
+        for (i, pair) in (0..info.max_pairs).zip(dev.pairs()) {
+            to.next(|put| {
+                pair.rx.shared().values().into_iter().for_each(&mut *put);
+                if i < known {
+                    device.next_queue(put);
+                }
+            });
         }
-        let mut device = device_stats::Reader::tx(info, n);
-        for pair in dev.pairs().take(pairs) {
-            pair.tx.shared().values().into_iter().for_each(&mut put);
-            device.next_queue(&mut put);
+        let mut device = device_stats::Reader::tx(info, known);
+        let mut to = Queues::new(tx_sums, tx_queues);
+        for (i, pair) in (0..info.max_pairs).zip(dev.pairs()) {
+            to.next(|put| {
+                pair.tx.shared().values().into_iter().for_each(&mut *put);
+                if i < known {
+                    device.next_queue(put);
+                }
+            });
         }
-        device_stats::common_values(info, &mut put);
     }
 
     fn link(dev: &Net) -> Link {

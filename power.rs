@@ -130,7 +130,7 @@ pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
     let Some(pair) = dev.pair(index) else {
         return;
     };
-    pair.tx.shared().timeouts.inc();
+    pair.tx.shared().tx_timeouts.inc();
     dev_err!(
         dev.data().vdev.dev(),
         "output.{txqueue}: stuck; resetting the device\n"

@@ -33,7 +33,7 @@ pub(crate) fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
         tx.bytes = tx.bytes.wrapping_add(t.bytes.get());
         tx.drops = tx.drops.wrapping_add(t.drops.get());
         tx.fifo = tx.fifo.wrapping_add(t.drop_ring.get());
-        tx.errors = tx.errors.wrapping_add(t.timeouts.get());
+        tx.errors = tx.errors.wrapping_add(t.tx_timeouts.get());
     }
     out.rx_packets(rx.packets)
         .rx_bytes(rx.bytes)
@@ -69,6 +69,16 @@ struct Tx {
 /// Whether a queue is in use or was so once: the device knows nothing of others.
 fn was_used(dev: &Net, index: u16, kicks: &Counter) -> bool {
     index < dev.data().pairs() || kicks.get() > 0
+}
+
+/// How many pairs, from the first one on, are in use or were so once.
+pub(crate) fn pairs_known(dev: &Net) -> u16 {
+    (0..dev.data().max_pairs)
+        .zip(dev.pairs())
+        .filter(|(i, pair)| {
+            was_used(dev, *i, &pair.rx.shared().kicks) || was_used(dev, *i, &pair.tx.shared().kicks)
+        })
+        .fold(0, |n, (i, _)| n.max(i.saturating_add(1)))
 }
 
 /// Counters of RX queue `index`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Per-queue counters, and the one table that `ethtool -S` takes names and values from.
+//! Per-queue counters, and the one table that `ethtool -S` takes names and values from. Those that the
+//! in-tree driver has, too, have its names.
 
 #![forbid(unsafe_code)]
 
@@ -77,7 +78,7 @@ stats! {
 
 stats! {
     /// Counters of a transmit queue. Written under its TX lock (`callbacks`: by its interrupt;
-    /// `timeouts`: by the watchdog timer).
+    /// `tx_timeouts`: by the watchdog timer).
     TxStats {
         /// Packets that the device has sent.
         packets,
@@ -98,7 +99,7 @@ stats! {
         /// ... the ring took no more, or is broken.
         drop_ring,
         /// Times that the queue was stuck.
-        timeouts,
+        tx_timeouts,
         /// Packets that the device is to segment, when given to it.
         gso_packets,
         /// Their bytes.

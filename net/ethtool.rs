@@ -163,7 +163,7 @@ pub(crate) trait Ops {
     fn stats_names(dev: &NetDevice<Self::Net>, out: &mut Strings<'_>);
 
     /// Their values, in the same order.
-    fn stats_values(dev: &NetDevice<Self::Net>, out: &mut dyn Iterator<Item = &mut u64>);
+    fn stats_values(dev: &NetDevice<Self::Net>, out: &mut [u64]);
 
     /// `get_link_ksettings`.
     fn link(dev: &NetDevice<Self::Net>) -> Link;
@@ -428,7 +428,7 @@ impl<E: Ops> Table<E> {
                 core::slice::from_raw_parts_mut(out, (*stats).n_stats as usize),
             )
         };
-        E::stats_values(dev, &mut out.iter_mut());
+        E::stats_values(dev, out);
     }
 
     /// # Safety

@@ -63,7 +63,19 @@ same() {
 }
 # A packet may come in between.
 wait_for 60 same
-verdict "they are what the device has counted"
+stats >"$WORK/stats"
+for c in $(cut -d' ' -f1 "$WORK/stats" | grep -E '^(rx|tx)0_hw_'); do
+	t=${c/0_/_}
+	want=$(awk -v re="^${c%%0_*}[0-9]+_${c#*_}\$" '$1 ~ re { s += $2 } END { printf "%d\n", s }' "$WORK/stats")
+	[ "$(of "$t")" = "$want" ] || bad "$t is $(of "$t"), the sum is $want"
+done
+had=$(of tx_hw_packets) one=$(of tx0_hw_packets)
+if ours && [ "$max" -gt 1 ]; then
+	set_pairs 1
+	[ "$(stat tx_hw_packets)" -ge "$had" ] || bad "tx_hw_packets was $had ($one of the first pair), with one pair $(stat tx_hw_packets)"
+	set_pairs "$max"
+fi
+verdict "they are what the device has counted, and so are the sums"
 
 begin
 for ((q = 0; q < max; q++)); do

@@ -114,7 +114,7 @@ commands() {
 	[ "$hung" ] || bounded ethtool -S "$NETIF"
 	[ "$hung" ] || bounded ip link set "$NETIF" promisc off
 }
-timed_out() { [ "$(stat_sum 'tx[0-9]+_timeouts')" -gt "${count0:-0}" ]; }
+timed_out() { [ "$(stat_sum 'tx[0-9]+_tx_timeouts')" -gt "${count0:-0}" ]; }
 stimulate() {
 	case $1 in
 	Packets) packets ;;

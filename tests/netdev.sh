@@ -6,7 +6,7 @@
 # machine in the namespace PEER_NS.
 . "$(dirname "$0")/lib.sh"
 
-plan 14
+plan 15
 old_mac=$(mac) old_mtu=$(mtu)
 at_exit configure
 at_exit 'ip link set $NETIF promisc off; ip link set $NETIF allmulticast off; ip link set $NETIF mtu $old_mtu
@@ -207,6 +207,41 @@ ip link set "$NETIF" up
 configure
 reach || bad "no answer to ping"
 verdict "counters grow, and by as much as the queues' own"
+
+begin
+stats() { ethtool -S "$NETIF" | sed -nE 's/^ *([a-z0-9_]+): ([0-9]+)$/\1 \2/p'; }
+sums() { grep -E '^(rx|tx)_' "$1"; }
+stats >"$WORK/stats"
+for c in rx_drops rx_kicks tx_kicks tx_tx_timeouts rx0_drops rx0_kicks tx0_kicks tx0_tx_timeouts; do
+	[ "$(grep -c "^$c " "$WORK/stats")" = 1 ] || bad "there is no $c"
+done
+first_of() { awk -v re="$1" '$1 ~ re { print NR; exit }' "$WORK/stats"; }
+last=0
+for re in '^rx_' '^tx_' '^rx0_' "^rx$(($(max_pairs) - 1))_" '^tx0_'; do
+	n=$(first_of "$re")
+	[ "${n:-0}" -ge $last ] || bad "$re is in line ${n:-none}, what should come before it in line $last"
+	last=${n:-0}
+done
+while read -r c n; do
+	s=$(awk -v re="^${c%%_*}[0-9]+_${c#*_}\$" '$1 ~ re { s += $2 } END { printf "%d\n", s }' "$WORK/stats")
+	[ "$s" = "$n" ] || bad "$c is $n, the sum over the queues is $s"
+done < <(sums "$WORK/stats")
+n=$(awk '$1 == "rx_kicks" || $1 == "tx_kicks" { s += $2 } END { print s + 0 }' "$WORK/stats")
+[ "$n" -gt 0 ] || bad "nothing was counted"
+if [ "$(max_pairs)" -gt 1 ] && ours; then
+	for c in $(online_cpus); do from_cpu "$c" -c 4 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+	stats >"$WORK/stats"
+	n=$(stat tx0_packets) s=$(stat tx_packets)
+	[ "$s" -gt "$n" ] || bad "tx_packets is $s, $n of them on the first queue: nothing to see"
+	set_pairs 1
+	stats >"$WORK/stats.1"
+	while read -r c n; do
+		s=$(awk -v n="$c" '$1 == n { print $2 }' "$WORK/stats.1")
+		[ "${s:-0}" -ge "$n" ] || bad "$c was $n, with one pair it is ${s:-missing}"
+	done < <(sums "$WORK/stats")
+	set_pairs "$(max_pairs)"
+fi
+verdict "ethtool -S: sums with the in-tree driver's names in front, which don't go back with the number of pairs"
 
 # --- ethtool ---
 

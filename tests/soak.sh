@@ -250,7 +250,7 @@ contents() {
 # What may explain a step that went wrong.
 state_of_things() {
 	ethtool -l "$NETIF" | tail -1
-	ethtool -S "$NETIF" | grep -E ' (rx|tx)[0-9]+_(packets|kicks|callbacks|drops|alloc_fail|stop|wake|timeouts): [1-9]' | tr -s ' \n' ' '
+	ethtool -S "$NETIF" | grep -E ' (rx|tx)[0-9]+_(packets|kicks|callbacks|drops|alloc_fail|stop|wake|tx_timeouts): [1-9]' | tr -s ' \n' ' '
 	echo
 	ethtool -S "$NETIF" | grep -E ' (rx|tx)[0-9]+_(packets|callbacks): ' | tr -s ' \n' ' ' | sed 's/^/later: /'
 	echo
@@ -315,7 +315,7 @@ for ((n = 1; n <= max; n++)); do
 done
 reach6 || bad "no answer to ping over IPv6"
 [ -z "$service" ] || contents 7
-[ "$(stat_sum 'tx[0-9]+_timeouts')" = 0 ] || bad "a transmit queue was stuck"
+[ "$(stat_sum 'tx[0-9]+_tx_timeouts')" = 0 ] || bad "a transmit queue was stuck"
 verdict "everything works afterwards"
 
 begin

@@ -103,7 +103,7 @@ if have_peer_service; then
 	out=$(upload "$WORK/blob" "$sum") || bad "$out"
 	out=$(download 4000000 7) || bad "$out"
 fi
-[ "$(stat_sum 'tx[0-9]+_timeouts')" = 0 ] || bad "a transmit queue was stuck"
+[ "$(stat_sum 'tx[0-9]+_tx_timeouts')" = 0 ] || bad "a transmit queue was stuck"
 verdict "everything works afterwards"
 
 begin

@@ -574,7 +574,7 @@ pub const CASES: &[Case] = &[
     once(tx("tx-index-back", "used index goes back", Expect::Nothing, |d, _, _| d.advance = u16::MAX)),
     Case {
         stimulus: Stimulus::Stuck,
-        ..tx("tx-never", "sent packets are never given back", Expect::Count("tx[0-9]+_timeouts"), |d, _, _| {
+        ..tx("tx-never", "sent packets are never given back", Expect::Count("tx[0-9]+_tx_timeouts"), |d, _, _| {
             d.hold = Some(Duration::from_secs(3600))
         })
     },
