@@ -7,6 +7,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 K = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || uname -r)
 MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
 MANDIR ?= $(INSTALL_MOD_PATH)/usr/local/share/man
+# Not below /usr/local, where dracut doesn't look for what it takes into an initramfs.
+BLACKLIST = $(INSTALL_MOD_PATH)/usr/lib/modprobe.d/virtio_net_mq.conf
 # Which steps, guests or tests `make check` runs; all of them by default.
 T ?=
 # How many guests `make check` runs at a time; it looks at the machine's CPUs and memory by default.
@@ -50,14 +52,20 @@ all: check-kdir ## build virtio_net_mq.ko for KDIR (default: the running kernel)
 check-kdir:
 	@qemu-test/check-kdir $(KDIR) $(RUSTC)
 
-install: ## copy module and manual page to /lib/modules/VERSION/updates and MANDIR, run depmod
+install: ## copy module and manual page to /lib/modules/VERSION/updates and MANDIR, run depmod; it isn't loaded by itself
 	@test -f virtio_net_mq.ko || { echo "virtio_net_mq: there is no virtio_net_mq.ko yet; run make first." >&2; exit 1; }
+	@! ls $(MODDIR)/updates/dkms/virtio_net_mq.ko* >/dev/null 2>&1 || { \
+		echo "virtio_net_mq: dkms has installed it for $(K); make dkms-uninstall first." >&2; exit 1; }
 	install -D -m 644 virtio_net_mq.ko $(MODDIR)/updates/virtio_net_mq.ko
+	install -D -m 644 packaging/blacklist.conf $(BLACKLIST)
 	install -D -m 644 man/virtio_net_mq.4 $(MANDIR)/man4/virtio_net_mq.4
 	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
 
+# What isn't for one kernel stays until the last one goes, the manual page also for dkms.
 uninstall: ## undo that
-	rm -f $(MODDIR)/updates/virtio_net_mq.ko $(MANDIR)/man4/virtio_net_mq.4
+	rm -f $(MODDIR)/updates/virtio_net_mq.ko
+	@ls $(INSTALL_MOD_PATH)/lib/modules/*/updates/virtio_net_mq.ko >/dev/null 2>&1 || { set -x; rm -f $(BLACKLIST); \
+		[ -e $(INSTALL_MOD_PATH)/etc/modprobe.d/virtio_net_mq.conf ] || rm -f $(MANDIR)/man4/virtio_net_mq.4; }
 	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
 
 # For good, and again for each new kernel: packaging/dkms --help.
@@ -130,8 +138,8 @@ doc: check-kdir all ## the crate's documentation, private items too, in doc/
 		--crate-name virtio_net_mq --document-private-items -o doc"
 	@echo "the documentation is doc/virtio_net_mq/index.html"
 
-packaging-check:
-	@packaging/check
+packaging-check: check-kdir all ## what is packaged fits the code, and does what README says
+	+@packaging/check $(KDIR)
 
 host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
