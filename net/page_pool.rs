@@ -341,9 +341,19 @@ impl Frag {
     }
 
     /// Copies `at..at + len` into a new skb. NAPI context.
+    ///
+    /// It is marked as one of a page pool though its head isn't: GRO and TCP's receive queue merge only
+    /// packets that are marked alike, and those around it of the same flow are built around fragments.
     #[inline]
     pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
         let mut skb = napi.alloc_skb(len.max(COPYBREAK))?;
+        // SAFETY: The skb is fresh and ours. The mark doesn't say whose each piece of memory is, only that
+        // whoever gives one back has to ask its page: a head of the slab (`head_frag` is 0, as for this
+        // length) goes to `kfree` without being asked, and for a head or fragment whose page has no pool
+        // `napi_pp_put_page` returns false, after which the page itself is put. `skb_pp_frag_ref` asks in
+        // the same way before it takes a reference, and the functions that move pieces from one skb
+        // to another (`skb_gro_receive`, `skb_try_coalesce`) want the same mark of both.
+        unsafe { bindings::skb_mark_for_recycle(skb.as_raw()) };
         // SAFETY: `len` bytes from there on are inside of the fragment.
         let put = |va| unsafe { skb.put_data(va, len) };
         if !self.range(at, len).is_some_and(put) {
@@ -368,8 +378,6 @@ impl Frag {
         let Some(mut skb) = self.copy_skb(napi, at, ETH_HLEN) else {
             return Err(self);
         };
-        // SAFETY: Its fragments are of a page pool from here on; the linear part is not.
-        unsafe { bindings::skb_mark_for_recycle(skb.as_raw()) };
         match skb.add_frag(self, from, rest) {
             Ok(()) => Ok(skb),
             Err(frag) => {
@@ -416,7 +424,8 @@ impl SkBuff {
 ///
 /// # Invariants
 ///
-/// `last` is null or the last skb on `head`'s `frag_list`.
+/// `last` is null or the last skb on `head`'s `frag_list`. All of them are marked for recycling, so
+/// fragments of a pool go back there.
 pub(crate) struct SkbChain {
     head: SkBuff,
     last: *mut bindings::sk_buff,
@@ -426,6 +435,9 @@ impl SkbChain {
     /// A chain of one.
     #[inline(always)]
     pub(crate) fn new(head: SkBuff) -> Self {
+        // INVARIANT: Those of this file are marked already; another one may be, see `copy_skb`.
+        // SAFETY: The skb is ours.
+        unsafe { bindings::skb_mark_for_recycle(head.as_raw()) };
         Self {
             head,
             last: core::ptr::null_mut(),
@@ -451,12 +463,6 @@ impl SkbChain {
         let mut cur = if self.last.is_null() { head } else { self.last };
         // SAFETY: `cur` is the head or on its list, all ours.
         let slots = unsafe { bindings::skb_nr_frags(cur) };
-        if slots == 0 {
-            // The head may be a copy (a device may put any few bytes into the first buffer), which
-            // doesn't say by itself that its fragments are a pool's.
-            // SAFETY: As above; from here on they are.
-            unsafe { bindings::skb_mark_for_recycle(cur) };
-        }
         if slots >= MAX_SKB_FRAGS {
             let Some(next) = napi.alloc_skb(0) else {
                 return Err(frag);
