@@ -11,6 +11,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "qemu-test"))
+import accel          # noqa: E402
 import initramfs      # noqa: E402
 import vm             # noqa: E402
 
@@ -68,6 +69,9 @@ class Records:
 class BenchGuest(vm.Guest):
     """A guest whose job is bench/guest/main. `on_event` gets its events; `job` has the variables and cells for it."""
 
+    # With -icount its clock counts instructions.
+    keeps_time = False
+
     def __init__(self, name, out_dir, on_event, *, env, cells, device="", nics=("sink", "tap", "rx", "out"), pairs=1,
                  vcpus=1, core=None, timeout=3000):
         net = vm.HostNet(out_dir)
@@ -105,6 +109,8 @@ class BenchGuest(vm.Guest):
         # for each and without -icount, only the clock's ticks come by the host's time.
         one = self.spec["vcpus"] == 1
         clock = ["-icount", "shift=0,sleep=on", "-rtc", "clock=vm,base=2026-01-01"] if one else []
+        if not one:
+            append += f" {accel.kernel(emulated=True)}"
         cmd = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35",
                "-accel", f"tcg,thread={'single' if one else 'multi'},tb-size=512", "-cpu", "qemu64,+rdrand,+x2apic", *clock,
                "-smp", str(self.spec["vcpus"]), "-m", "1024",

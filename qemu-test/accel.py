@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+import clock
 import initramfs
 
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
@@ -72,6 +73,12 @@ def decide():
 
 def arguments():
     return KVM if decide()[0] else TCG
+
+
+def kernel(emulated=None):
+    """What a guest's kernel is told of its CPU. KVM tells by itself how fast the clock is."""
+    khz = clock.host_khz() if emulated or not decide()[0] else None
+    return f"tsc_early_khz={khz}" if khz else ""
 
 
 def describe():

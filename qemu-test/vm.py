@@ -20,6 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel                       # noqa: E402
+import clock                       # noqa: E402
 import initramfs                   # noqa: E402
 import migrate                     # noqa: E402
 import testdev                     # noqa: E402
@@ -38,7 +39,7 @@ DEFAULTS = {
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
     "testdev": None, "primary": False, "env": {}, "migrate": False,
-    "vhost": False, "heap": False, "bound": False,
+    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0,
 }
 # How often a guest is started at most if its kernel dies as it boots.
 BOOTS = 3
@@ -100,7 +101,11 @@ class HostNet:
 
 
 class Guest:
-    """One guest. `on_event(kind, dict)` is called for what it reports: up, setup, begin, line, end, unload."""
+    """One guest. `on_event(kind, dict)` is called for what it reports: up, setup, begin, line, end, unload; and with "again" where
+    it is started once more and nothing of what it has reported counts."""
+
+    # Whether its clock is the host's, and whether who made it knows "again"; else that comes before the first test only.
+    keeps_time, knows_again = True, False
 
     def __init__(self, name, spec, out_dir, net, on_event=lambda kind, data: None, ko=None):
         unknown = set(spec) - set(DEFAULTS) - {"name"}
@@ -118,6 +123,17 @@ class Guest:
         self.proc = None
         self.testdev = None
         self.violations = None
+        # Why it was started again, each with the console of that time.
+        self.retries = []
+        self._fresh()
+        self.console = self.out / "console.log"
+        self.kernel = initramfs.kernel_version()
+        # Sockets in /tmp: their names have a length limit.
+        self.run_dir = pathlib.Path("/tmp/vm") / name
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+
+    def _fresh(self):
+        """As before its first start."""
         self.test = None
         self.timed_out = False
         # Migration: the process it goes to, how often and where to it went, what went wrong.
@@ -125,13 +141,10 @@ class Guest:
         self.moves = 0
         self.moved = self.trouble = ""
         self.heard = 0
-        self.boots = 0
         self.buf = b""
-        self.console = self.out / "console.log"
-        self.kernel = initramfs.kernel_version()
-        # Sockets in /tmp: their names have a length limit.
-        self.run_dir = pathlib.Path("/tmp/vm") / name
-        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self.watch = clock.Watch()
+        # What is wrong with its clock.
+        self.wrong = ""
 
     def netdev(self):
         """The test device is but the other side of QEMU's own card (vhost-user)."""
@@ -218,6 +231,14 @@ class Guest:
         return ["-netdev", "tap,id=net0,ifname=tapA,script=no,downscript=no"
                 + (f",queues={s['queues']}" if s["queues"] > 1 else "") + (",vhost=on" if s["vhost"] else ""), *device]
 
+    def clock_rate(self):
+        """What its kernel is told of its clock; a guest with `wrong_clock` is told something else at its first start."""
+        told = accel.kernel()
+        if told and self.spec["wrong_clock"] and not self.retries:
+            name, _, khz = told.partition("=")
+            told = f"{name}={round(int(khz) / self.spec['wrong_clock'])}"
+        return told
+
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
@@ -227,7 +248,7 @@ class Guest:
                 self.net.tap(tap, s["queues"], mtu)
         # Few messages while booting: each character on the console costs an exit. /init turns them on.
         cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
-                   "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + s["append"])
+                   "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + self.clock_rate() + " " + s["append"])
         if s["heap"] and initramfs.KERNEL != "debug":
             cmdline += " slab_debug=FP,kmalloc-*"
         # A kernel started without its own boot code doesn't come back from suspend to memory.
@@ -277,7 +298,7 @@ class Guest:
                 self.testdev = testdev.TestDevice(self.run_dir, self.out / "testdev.log", self.testdev_options())
             except OSError as e:
                 sys.exit(f"vm: guest {self.name}: {e}")
-        self.boots += 1
+        self._fresh()
         self.started = time.monotonic()
         interactive = self.spec["job"] == "shell"
         err = open(self.out / "qemu.log", "wb")
@@ -315,6 +336,21 @@ class Guest:
         there for a moment only, and nobody knew of it any more. That is QEMU's, and rare."""
         return not self.heard and self.console.exists() and "Oops: int3" in self.console.read_text(errors="replace")
 
+    def why_again(self):
+        """Why it has to be started once more, if it has."""
+        if self.died_booting() and len(self.retries) < BOOTS - 1:
+            return "the kernel died as it booted (Oops: int3, the emulator's fault)"
+        if not self.wrong and self.keeps_time and self.console.exists():
+            factor = clock.of_console(self.console.read_text(errors="replace"), time.monotonic() - self.started)
+            self.wrong = self.wrong_by(factor) if factor else ""
+        if self.wrong and (self.knows_again or self.test is None) and not any("clock" in why for _, why in self.retries):
+            return self.wrong
+        return None
+
+    @staticmethod
+    def wrong_by(factor):
+        return f"its clock ran at {f'least {factor:.1f}' if factor > 1 else f'most {factor:.3f}'} times as fast as the host's"
+
     def wait(self):
         """Until the guest is gone; True if it ended by itself in time."""
         while True:
@@ -328,13 +364,18 @@ class Guest:
                 self.stop()
             # Else the guest has moved to another process.
             if proc is self.proc or self.timed_out:
-                if self.timed_out or self.boots >= BOOTS or not self.died_booting():
+                why = self.why_again()
+                if not why:
                     break
-                print(f"guest {self.name}: the kernel died as it booted (Oops: int3, the emulator's fault); once more", flush=True)
+                print(f"guest {self.name}: {why}; once more", flush=True)
                 self.thread.join(5)
                 self.stop()
-                self.console.rename(self.out / f"console.{self.boots}.log")
+                kept = f"console.{len(self.retries) + 1}.log"
+                self.console.rename(self.out / kept)
+                self.retries.append((kept, why))
+                self.on_event("again", {"text": why})
                 self.start()
+        self.trouble = self.trouble or self.wrong
         if not self.timed_out and not self.trouble and self.proc.returncode:
             said = (self.out / (f"qemu.{self.moves}.log" if self.moves else "qemu.log")).read_text(errors="replace").split("\n")
             self.trouble = f"QEMU ended with status {self.proc.returncode}: {' '.join(said[-2:]).strip()}"
@@ -401,7 +442,10 @@ class Guest:
             if kind == "begin":
                 self.test = data["text"]
             data["time"] = time.monotonic() - self.started
-            self.on_event(kind, data)
+            if kind == "clock":
+                self._clock(data["text"])
+            else:
+                self.on_event(kind, data)
         elif line.startswith("Q "):
             _, rid, text = line.split(" ", 2)
             pause = 0
@@ -424,10 +468,23 @@ class Guest:
             except OSError:
                 pass  # It ended meanwhile.
 
+    def _clock(self, text):
+        """The guest has read its clock, asked for the host's, and read its own again."""
+        factor = self.watch.reading(*map(float, text.split())) if self.keeps_time else None
+        if factor and not self.wrong:
+            self.wrong = self.wrong_by(factor)
+            self.proc.kill()
+
     def _request(self, req):
         if "qmp" in req:
+            if req["qmp"] in ("stop", "cont", "system_reset", "system_wakeup"):
+                self.watch.forget()
             return self.qmp.command(req["qmp"], req.get("arguments", {}))
         cmd = req.pop("cmd")
+        if cmd == "clock":
+            return True, f"{time.monotonic():.3f}"
+        if cmd in ("migrate", "wake"):
+            self.watch.forget()
         if cmd == "unplug":
             self.qmp.events.clear()
             ok, reply = self.qmp.command("device_del", {"id": req["id"]})
@@ -483,6 +540,7 @@ def main():
         ap.add_argument(f"--{key}", type=int, default=DEFAULTS[key])
     for key in ("device", "params", "append", "qemu", "peer_device"):
         ap.add_argument(f"--{key.replace('_', '-')}", default="")
+    ap.add_argument("--wrong-clock", type=float, default=0, metavar="N", help="at first its kernel takes its clock for N times as slow")
     ap.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the tests' environment")
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
