@@ -532,6 +532,24 @@ void vnm_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int
 	skb_put_data(skb, data, len);
 }
 
+/*
+ * ndo_features_check.  The virtio header has room for one checksum and no word
+ * for "inner", but where the device segments inside of a tunnel.  Who completes
+ * the checksum of any other tunnelled packet on the host's side may take the
+ * place for the outer header's: it has to be complete here.  Segments that are
+ * made of a packet in software are such packets.
+ */
+netdev_features_t vnm_helper_tunnel_features_check(struct sk_buff *skb, struct net_device *dev,
+						   netdev_features_t features)
+{
+	bool by_device;
+
+	if (likely(!skb->encapsulation))
+		return features;
+	by_device = skb_is_gso(skb) && !netif_needs_gso(skb, features);
+	return by_device ? features : features & ~NETIF_F_CSUM_MASK;
+}
+
 unsigned int vnm_helper_skb_tailroom(const struct sk_buff *skb)
 {
 	return skb_tailroom(skb);

@@ -73,7 +73,7 @@ impl<T: Driver> Ops<T> {
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
         ndo_validate_addr: Some(bindings::eth_validate_addr),
-        ndo_features_check: Some(bindings::passthru_features_check),
+        ndo_features_check: Some(bindings::tunnel_features_check),
         ndo_tx_timeout: Some(Self::tx_timeout),
         ndo_set_rx_mode_async: Some(Self::set_rx_mode),
         ndo_set_mac_address: Some(Self::set_mac_address),
