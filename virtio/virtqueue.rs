@@ -432,11 +432,49 @@ impl<T: Token> Virtqueue<T> {
         }
     }
 
-    fn detach(&mut self) -> Option<T> {
-        // SAFETY: The queue is valid; the device doesn't use it (reset).
-        let p = NonNull::new(unsafe { bindings::virtqueue_detach_unused_buf(self.as_raw()) })?;
-        // SAFETY: Each pointer comes back once.
-        Some(unsafe { T::from_raw(p) })
+    /// Sets the number of free descriptors.
+    ///
+    /// Of a split ring the core learns how many a buffer gives back from flags that the device can write
+    /// to, and it has a `BUG_ON` that all are free when the last buffer was taken out of a ring. So nobody
+    /// gets there with another number; the ring is made anew, or goes, right after that.
+    ///
+    /// # Safety
+    ///
+    /// `vq` is valid, the caller's, and reset; or the caller puts the number back.
+    unsafe fn set_num_free(vq: *mut bindings::virtqueue, n: u32) {
+        // SAFETY: By this function's contract.
+        unsafe { (*vq).num_free = n };
+    }
+
+    /// Drops the tokens of a ring that the device doesn't use any more, and which isn't used again.
+    fn detach_all(&mut self) {
+        let (vq, size) = (self.as_raw(), self.size);
+        let mut free = self.num_free();
+        loop {
+            // SAFETY: The queue is valid and ours; the device doesn't use it (reset).
+            let p = unsafe {
+                Self::set_num_free(vq, size);
+                bindings::virtqueue_detach_unused_buf(vq)
+            };
+            let Some(p) = NonNull::new(p) else { break };
+            free = free.wrapping_add(self.num_free().wrapping_sub(size));
+            // SAFETY: Each pointer comes back once.
+            drop(unsafe { T::from_raw(p) });
+        }
+        if free != size {
+            self.lost_count();
+        }
+    }
+
+    /// Says so. Only the device can have done that.
+    #[cold]
+    fn lost_count(&self) {
+        // SAFETY: The queue is valid; the field is constant.
+        let index = unsafe { (*self.as_raw()).index };
+        dev_warn!(
+            self.set.device().dev(),
+            "virtqueue {index} has lost count of its descriptors: the device changed their flags\n"
+        );
     }
 
     /// Resets this queue alone (`VIRTIO_F_RING_RESET`), which drops all its tokens, and makes it
@@ -447,10 +485,11 @@ impl<T: Token> Virtqueue<T> {
     /// `ENOENT` if the feature wasn't negotiated, else the transport's.
     pub(crate) fn reset(&mut self) -> Result {
         self.quiet = false;
+        let free = self.expect_all_free();
         // SAFETY: The queue is valid and ours.
-        kernel::error::to_result(unsafe {
-            bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None)
-        })
+        let err = unsafe { bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None) };
+        self.all_were_free(free, err);
+        kernel::error::to_result(err)
     }
 
     /// Gives the queue a ring of `size` descriptors, empty; its tokens are dropped. Process
@@ -462,6 +501,11 @@ impl<T: Token> Virtqueue<T> {
     /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`: nothing was done.
     pub(crate) fn resize(&mut self, size: u32) -> Result {
         self.quiet = false;
+        if size == self.size {
+            // The core would do nothing at all.
+            return Ok(());
+        }
+        let free = self.expect_all_free();
         // SAFETY: The queue is valid and ours.
         let err = unsafe {
             let err = bindings::virtqueue_resize(self.as_raw(), size, Some(recycle::<T>), None);
@@ -469,26 +513,46 @@ impl<T: Token> Virtqueue<T> {
             self.size = bindings::virtqueue_get_vring_size(self.as_raw());
             err
         };
+        self.all_were_free(free, err);
         kernel::error::to_result(err)
+    }
+
+    /// Before the core takes the buffers out of a ring: it may have none, so that nobody sets the number
+    /// when the last one is out. Returns the number that it was.
+    fn expect_all_free(&mut self) -> u32 {
+        let free = self.num_free();
+        // SAFETY: The queue is valid and ours; `all_were_free` puts it back unless the ring is made anew.
+        unsafe { Self::set_num_free(self.as_raw(), self.size) };
+        free
+    }
+
+    /// After that. With any error but these two nothing was done to the ring.
+    fn all_were_free(&mut self, free: u32, err: core::ffi::c_int) {
+        let anew = [0, EBUSY.to_errno(), ENOMEM.to_errno()].contains(&err);
+        if !anew {
+            // SAFETY: The queue is valid and ours, and this is its number.
+            unsafe { Self::set_num_free(self.as_raw(), free) };
+        }
     }
 }
 
 /// # Safety
 ///
 /// Called by the virtio core with a queue that is reset and a buffer of it.
-unsafe extern "C" fn recycle<T: Token>(_: *mut bindings::virtqueue, buf: *mut c_void) {
+unsafe extern "C" fn recycle<T: Token>(vq: *mut bindings::virtqueue, buf: *mut c_void) {
     if let Some(p) = NonNull::new(buf) {
         // SAFETY: The queue is reset; each pointer comes once.
         drop(unsafe { T::from_raw(p) });
     }
+    // The next look is for the last buffer perhaps.
+    // SAFETY: The queue is valid, reset, and this is called by its owner.
+    unsafe { Virtqueue::<T>::set_num_free(vq, bindings::virtqueue_get_vring_size(vq)) };
 }
 
 impl<T: Token> Drop for Virtqueue<T> {
     fn drop(&mut self) {
         if self.set.is_reset() {
-            while let Some(token) = self.detach() {
-                drop(token);
-            }
+            self.detach_all();
         } else {
             // A queue dropped with a live device keeps its buffers: leaked memory is bad, memory
             // that the device still writes to is worse.

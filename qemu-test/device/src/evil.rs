@@ -81,6 +81,8 @@ pub struct Done {
     pub hold: Option<Duration>,
     /// So long the reply is written over and over after it was given back.
     pub linger: Option<Duration>,
+    /// The first descriptor of the buffer says from now on that another one follows.
+    pub chained: bool,
 }
 
 /// A case of the catalogue.

@@ -435,6 +435,7 @@ impl Net {
             reply,
             hold: None,
             linger: None,
+            chained: false,
         };
         let size = self.vqs[index].size;
         let done = match &mut self.evil {
@@ -463,6 +464,9 @@ impl Net {
 
     fn put(&mut self, index: usize, chain: &Chain, done: &Done) {
         let _ = chain.write_at(&self.mem, 0, &done.reply);
+        if done.chained {
+            self.vqs[index].set_next(&self.mem, chain.head);
+        }
         self.put_used(index, &done.used, done.advance);
     }
 

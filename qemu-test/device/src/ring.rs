@@ -241,6 +241,14 @@ impl Vq {
         Err("descriptors in a loop".into())
     }
 
+    /// Has a descriptor, which is the driver's to write, say that another one follows.
+    pub fn set_next(&self, mem: &Mem, head: u16) {
+        let at = self.desc + 16 * u64::from(head) + 12;
+        if let Ok(flags) = mem.load16(at) {
+            let _ = mem.store16(at, flags | DESC_F_NEXT);
+        }
+    }
+
     /// Writes a used ring entry, whatever it is, without showing it.
     pub fn write_used(&self, mem: &Mem, at: u16, id: u32, len: u32) {
         let mut e = [0; 8];
