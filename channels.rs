@@ -7,8 +7,14 @@
 use crate::{
     affinity,
     coalesce,
-    ctrl_vq::VqPairsSet,
-    device::Net,
+    ctrl_vq::{
+        CtrlRing,
+        VqPairsSet, //
+    },
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
     net::Rtnl,
     open::{
         self,
@@ -31,6 +37,7 @@ use crate::{
 use kernel::{
     prelude::*,
     str::CString,
+    sync::Arc,
     time::{
         delay::fsleep,
         Delta, //
@@ -41,8 +48,8 @@ use kernel::{
 /// Every pair up to the device's most is set up, because the control queue comes last and the virtio
 /// core numbers those that it is given without a gap. Pairs that can't be used get no interrupt, so no
 /// vector either.
-pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
-    let info = dev.data();
+/// Process context, RTNL not needed: the virtio core may take its time.
+pub(crate) fn find_queues(info: &VirtnetInfo) -> Result<Arc<VirtqueueSet>> {
     let has_ctrl = info.f.has(bit::CTRL_VQ);
     let mut infos = KVVec::new();
     // Big buffers are lists of pages, which want indirect descriptors; a context word excludes
@@ -78,7 +85,13 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
             GFP_KERNEL,
         )?;
     }
-    let set = VirtqueueSet::find(&info.vdev, infos)?;
+    VirtqueueSet::find(&info.vdev, infos)
+}
+
+/// Gives each queue of a new set to whom it belongs. After an error what was given stays there until
+/// [`detach_queues`].
+pub(crate) fn attach_queues(dev: &Net, set: Arc<VirtqueueSet>, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
     // First, so that `detach_queues` finds it whatever fails below.
     *info.queues.lock() = Some(set.clone());
     for i in 0..info.max_pairs {
@@ -88,7 +101,7 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
         let vq = VirtqueueSet::take(&set, tx_vq(i))?;
         pair.tx.lock_bh().state().attach(vq);
     }
-    if has_ctrl {
+    if info.f.has(bit::CTRL_VQ) {
         info.ctrl
             .attach(VirtqueueSet::take(&set, rx_vq(info.device_pairs))?);
     }
@@ -96,29 +109,60 @@ pub(crate) fn find_queues(dev: &Net, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// Resets the device and lets go of all virtqueues: buffers that the device had are freed. NAPI is
-/// disabled on all pairs. Harmless when there are none.
-pub(crate) fn detach_queues(dev: &Net, rtnl: &mut Rtnl) {
+/// Virtqueues that nobody uses any more, of a device that isn't reset yet.
+#[must_use]
+pub(crate) struct Resting {
+    set: Arc<VirtqueueSet>,
+    ctrl: Option<CtrlRing>,
+}
+
+/// Takes all virtqueues out of everybody's sight: whoever holds RTNL after this finds none, and nobody notifies
+/// the device. NAPI is disabled on all pairs. None if there are none.
+pub(crate) fn rest(dev: &Net, _rtnl: &mut Rtnl) -> Option<Resting> {
     let info = dev.data();
     info.affinity.lock().set(None);
-    let Some(set) = info.queues.lock().take() else {
-        return;
-    };
-    set.reset_device();
-    // Polls that have completed may still look at their ring.
-    dev.napi_settle(rtnl);
+    let set = info.queues.lock().take()?;
     for pair in dev.pairs() {
-        if let Some((rq, _)) = pair.rx.idle(rtnl) {
-            drop(rq.vq.take());
-        }
-        let mut tx = pair.tx.lock_bh();
-        let vq = tx.state().vq.take();
-        tx.reset_bql();
-        drop(tx);
-        // Frees packets: outside of the lock.
-        drop(vq);
+        pair.tx.lock_bh().state().park();
     }
-    drop(info.ctrl.detach());
+    Some(Resting {
+        set,
+        ctrl: info.ctrl.detach(),
+    })
+}
+
+/// Resets the device and lets go of its virtqueues: buffers that it had are freed. Process context, RTNL not
+/// held: the virtio core waits for the end of a reset without a limit, and frees interrupts. At the end of the
+/// machine ([`Net::wait_for`]) the handles stay where they are.
+pub(crate) fn let_go(dev: &Net, resting: Resting) {
+    resting.set.reset_device();
+    if let Some(mut guard) = dev.lock_rtnl() {
+        let rtnl = &mut *guard;
+        // Polls that have completed may still look at their ring.
+        dev.napi_settle(rtnl);
+        for pair in dev.pairs() {
+            if let Some((rq, _)) = pair.rx.idle(rtnl) {
+                drop(rq.vq.take());
+            }
+            let mut tx = pair.tx.lock_bh();
+            let vq = tx.state().take_parked();
+            tx.reset_bql();
+            drop(tx);
+            // Frees packets: outside of the lock.
+            drop(vq);
+        }
+    }
+    // The last handle, which deletes the virtqueues, goes without RTNL.
+    drop(resting.ctrl);
+    drop(resting.set);
+}
+
+/// Both of it. Harmless when there are no virtqueues.
+pub(crate) fn detach_queues(dev: &Net) {
+    let resting = dev.lock_rtnl().and_then(|mut guard| rest(dev, &mut guard));
+    if let Some(resting) = resting {
+        let_go(dev, resting);
+    }
 }
 
 /// Tells the device how many pairs to use (specification 5.1.6.5.6, with RSS 5.1.6.5.7). Without
@@ -253,7 +297,8 @@ fn settle_backlog(dev: &Net, now: u16, want: u16) {
 /// single queue. Elsewhere they stay with the device until the interface is set up anew.
 fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
     let info = dev.data();
-    if !info.f.has(bit::RING_RESET) {
+    // The virtio core would wait for one that is gone for ever.
+    if !info.f.has(bit::RING_RESET) || info.vdev.is_gone() {
         return;
     }
     let Some((rq, _)) = dev.pair(i).and_then(|p| p.rx.idle(rtnl)) else {

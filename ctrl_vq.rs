@@ -154,8 +154,11 @@ pub(crate) struct CtrlVq {
     state: Mutex<State>,
 }
 
+/// The virtqueue itself.
+pub(crate) type CtrlRing = Virtqueue<KBox<ctrl_ring::Command>>;
+
 struct State {
-    vq: Option<Virtqueue<KBox<ctrl_ring::Command>>>,
+    vq: Option<CtrlRing>,
     /// Commands that missed the deadline and are still in the ring.
     late: u32,
     /// The buffer of the command before, for the next one.
@@ -178,14 +181,14 @@ impl CtrlVq {
     }
 
     /// Starts to use `vq`.
-    pub(crate) fn attach(&self, vq: Virtqueue<KBox<ctrl_ring::Command>>) {
+    pub(crate) fn attach(&self, vq: CtrlRing) {
         let mut state = self.state.lock();
         state.vq = Some(vq);
         state.late = 0;
     }
 
     /// Gives the queue up; late commands end with it.
-    pub(crate) fn detach(&self) -> Option<Virtqueue<KBox<ctrl_ring::Command>>> {
+    pub(crate) fn detach(&self) -> Option<CtrlRing> {
         let mut state = self.state.lock();
         state.late = 0;
         state.vq.take()

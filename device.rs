@@ -24,6 +24,7 @@ use crate::{
             TxLocked,
             TxPoll, //
         },
+        rtnl::RtnlGuard,
         stats::{
             LinkStats,
             RxQueueStats,
@@ -43,7 +44,10 @@ use crate::{
             Features, //
         },
         hdr::RxOffloads,
-        recovery::ResetLimit, //
+        recovery::{
+            Pace,
+            ResetLimit, //
+        }, //
     },
     refill,
     report,
@@ -129,6 +133,10 @@ pub(crate) struct Settings {
     pub(crate) no_reset_work: bool,
     /// Resets of our own that failed, one after the other.
     pub(crate) failed_resets: u32,
+    /// Resets of the device for queues that are stuck.
+    pub(crate) pace: Pace,
+    /// The device is of no use for now: there is no carrier, whatever it says.
+    pub(crate) gave_up: bool,
 }
 
 /// Private data of an interface.
@@ -205,6 +213,8 @@ impl VirtnetInfo {
                     frozen: false,
                     no_reset_work: false,
                     failed_resets: 0,
+                    pace: Pace::new(),
+                    gave_up: false,
                 },
                 "virtio_net_mq::settings"
             ),
@@ -332,8 +342,10 @@ impl net::Driver for VirtnetInfo {
         affinity::apply(dev, held, leaving);
     }
 
-    fn released(dev: &Net, rtnl: &mut Rtnl) {
-        channels::detach_queues(dev, rtnl);
+    fn released(dev: &Net) {
+        channels::detach_queues(dev);
+        let mut guard = RtnlGuard::new();
+        let rtnl = &mut *guard;
         // Before the NAPI instances, by a grace period: a pool points to one until it is destroyed.
         for pair in dev.pairs() {
             if let Some((rq, _)) = pair.rx.idle(rtnl) {

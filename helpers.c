@@ -677,6 +677,13 @@ bool vnm_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
 	return netif_tx_queue_stopped(txq);
 }
 
+/* Whether @txq has been stopped for longer than the watchdog allows */
+bool vnm_helper_netdev_queue_stuck(const struct netdev_queue *txq)
+{
+	return netif_xmit_stopped(txq) &&
+	       time_after(jiffies, READ_ONCE(txq->trans_start) + txq->dev->watchdog_timeo);
+}
+
 /* Packets that wait in the qdisc of @txq */
 unsigned int vnm_helper_netdev_queue_backlog(const struct netdev_queue *txq)
 {
@@ -979,6 +986,12 @@ void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, u
 bool vnm_helper_schedule_delayed_work(struct delayed_work *work, unsigned int ms)
 {
 	return schedule_delayed_work(work, msecs_to_jiffies(ms));
+}
+
+/* At once, also if it is queued for later */
+void vnm_helper_hasten_delayed_work(struct delayed_work *work)
+{
+	mod_delayed_work(system_percpu_wq, work, 0);
 }
 
 /* --- interrupt moderation --- */

@@ -15,12 +15,12 @@ use crate::{
         ratelimit, //
     },
     open,
-    power,
     pure::{
         config::link_settings,
         features::bit, //
     }, //
 };
+use core::mem::replace;
 use kernel::prelude::*;
 
 /// Offsets in the device's configuration (specification 5.1.4).
@@ -56,8 +56,33 @@ pub(crate) fn update(dev: &Net) -> u16 {
             duplex: got.duplex.or(s.link.duplex),
         };
     }
-    dev.set_carrier(status & S_LINK_UP != 0);
+    // With the lock held, so that who gives up isn't overtaken.
+    let s = info.settings.lock();
+    dev.set_carrier(status & S_LINK_UP != 0 && !s.gave_up);
+    drop(s);
     status
+}
+
+/// The device can't be used for now: whoever has another way to the network is to take that. Process context,
+/// RTNL not held. Whether that is new.
+pub(crate) fn give_up(dev: &Net) -> bool {
+    let mut s = dev.data().settings.lock();
+    let new = !replace(&mut s.gave_up, true);
+    dev.set_carrier(false);
+    drop(s);
+    if new {
+        if let Some(mut rtnl) = dev.lock_rtnl() {
+            dev.sync_carrier(&mut rtnl);
+        }
+    }
+    new
+}
+
+/// The device works (again): the carrier is what it says. Process context. Whether it had been given up.
+pub(crate) fn revive(dev: &Net) -> bool {
+    let had = replace(&mut dev.data().settings.lock().gave_up, false);
+    update(dev);
+    had
 }
 
 /// The configuration changed. Process context, RTNL not held.
@@ -67,8 +92,8 @@ pub(crate) fn config_work(dev: &Net) {
     if info.set().is_none() {
         return;
     }
-    if info.vdev.needs_reset() {
-        power::needs_reset(dev);
+    if info.vdev.is_out_of_order() {
+        dev.schedule_reset_check();
         return;
     }
     let had_carrier = dev.has_carrier();

@@ -12,27 +12,40 @@ use crate::{
     device_stats,
     filter,
     link,
-    net::{
-        rtnl::RtnlGuard,
-        Rtnl, //
-    },
+    net::Rtnl,
     open,
-    pure::recovery::Verdict,
+    pure::{
+        features::bit,
+        recovery::{
+            self,
+            Cure,
+            Verdict, //
+        }, //
+    },
     rings,
     rss,
     sync::{
         cpus::CpusReadGuard,
+        errno::eshutdown,
         ktime_get_seconds, //
     },
     virtio::{
         driver::Cause,
-        Device, //
+        Device,
+        VirtqueueSet, //
     }, //
 };
 use core::mem::replace;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Takes the interface out of the stack's sight and lets go of the device. Process context.
+///
+/// # Errors
+///
+/// `ESHUTDOWN`: the machine ends, and the reset work is to touch nothing any more.
 pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
     let info = dev.data();
     // First the reset work: it is the only other one that freezes and restores. Each work is disabled
@@ -42,16 +55,20 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
     }
     dev.hotplug_remove();
     if !replace(&mut info.settings.lock().frozen, true) {
-        dev.disable_config_work();
+        dev.wait_for(|| dev.disable_config_work())
+            .ok_or_else(eshutdown)?;
     }
-    let mut guard = RtnlGuard::new();
-    let rtnl = &mut *guard;
-    let pairs = info.pairs();
-    dev.detach(rtnl);
-    if dev.is_running() {
-        open::disable_pairs(dev, 0, pairs, rtnl);
+    let resting = {
+        let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
+        let rtnl = &mut *guard;
+        // Before the queues are stopped: a poll wakes one that has room.
+        open::disable_pairs(dev, 0, info.max_pairs, rtnl);
+        dev.detach(rtnl);
+        channels::rest(dev, rtnl)
+    };
+    if let Some(resting) = resting {
+        channels::let_go(dev, resting);
     }
-    channels::detach_queues(dev, rtnl);
     Ok(())
 }
 
@@ -59,8 +76,8 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
 ///
 /// # Errors
 ///
-/// Without queues the interface stays invisible; it can still be removed, or another reset, the
-/// transport's or ours, or a suspend and resume may bring it back. `EBUSY` if it wasn't frozen.
+/// Without queues the interface stays invisible; it is tried again, and can still be removed. `EBUSY` if it
+/// wasn't frozen, `ESHUTDOWN` as for [`freeze`].
 pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
     let info = dev.data();
     if !replace(&mut info.settings.lock().frozen, false) {
@@ -70,30 +87,48 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
     dev.enable_config_work();
     let up = up.and_then(|again| crate::hotplug_add(dev).map(|()| again));
     if up.is_ok() {
-        link::update(dev);
         info.settings.lock().failed_resets = 0;
+        if link::revive(dev) {
+            dev_info!(info.vdev.dev(), "the device works again\n");
+        }
     }
     // Last, as that work freezes and restores too.
     if cause != Cause::OwnReset && replace(&mut info.settings.lock().no_reset_work, false) {
         dev.enable_reset_work();
     }
-    if up? {
-        // Later: the virtio core isn't done with the device when this returns.
-        dev.schedule_reset_work_after(RETRY_MS);
+    // Later: the virtio core isn't done with the device when this returns.
+    let (ms, _) = recovery::retry(0);
+    match up {
+        Ok(false) => {}
+        Ok(true) => dev.schedule_reset_work_after(ms),
+        Err(e) => {
+            if cause != Cause::OwnReset {
+                info.settings.lock().failed_resets = 1;
+                dev.schedule_reset_work_after(ms);
+            }
+            return Err(e);
+        }
     }
     Ok(())
 }
 
 /// Says whether the device has to be reset once more.
 fn bring_up(vdev: &Device, dev: &Net) -> Result<bool> {
-    let mut guard = RtnlGuard::new();
-    let rtnl = &mut *guard;
-    bring_up_locked(vdev, dev, rtnl).inspect_err(|_| channels::detach_queues(dev, rtnl))
+    let up = channels::find_queues(dev.data()).and_then(|set| {
+        let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
+        bring_up_locked(vdev, dev, set, &mut guard)
+    });
+    up.inspect_err(|_| channels::detach_queues(dev))
 }
 
-fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result<bool> {
+fn bring_up_locked(
+    vdev: &Device,
+    dev: &Net,
+    set: Arc<VirtqueueSet>,
+    rtnl: &mut Rtnl,
+) -> Result<bool> {
     let info = dev.data();
-    channels::find_queues(dev, rtnl)?;
+    channels::attach_queues(dev, set, rtnl)?;
     vdev.ready();
     let mut pairs = info.pairs();
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
@@ -122,46 +157,147 @@ fn bring_up_locked(vdev: &Device, dev: &Net, rtnl: &mut Rtnl) -> Result<bool> {
     Ok(again)
 }
 
-/// `ndo_tx_timeout`: a queue has been stopped for long. Counts it and has the device reset, also for a
-/// queue that is out of use (`ethtool -L`): the stack's watchdog looks at it as long as it is stopped.
-/// Softirq (timer), the stack's `tx_global_lock` held: nothing here may sleep.
+/// `ndo_tx_timeout`: a queue has been stopped for long, perhaps one that is out of use (`ethtool -L`): the
+/// stack's watchdog looks at it as long as it is stopped. Softirq (timer), the stack's `tx_global_lock` held:
+/// nothing here may sleep.
 pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
     let index = u16::try_from(txqueue).unwrap_or(u16::MAX);
-    let Some(pair) = dev.pair(index) else {
-        return;
-    };
-    pair.tx.shared().tx_timeouts.inc();
-    dev_err!(
-        dev.data().vdev.dev(),
-        "output.{txqueue}: stuck; resetting the device\n"
-    );
-    dev.schedule_reset_work();
+    if let Some(pair) = dev.pair(index) {
+        pair.tx.shared().tx_timeouts.inc();
+        dev.schedule_reset_check();
+    }
 }
 
-/// The device has given up and asks for a reset (specification 2.1.2). It gets it, unless it asks too
-/// often: then it stays as it is until it asks again later. Process context.
-pub(crate) fn needs_reset(dev: &Net) {
+/// Looks at all transmit queues for those that have been stopped for long (the watchdog names the first one
+/// only), and resets what may be reset alone. Says whether the device has to be. Process context.
+fn unstick(dev: &Net) -> bool {
     let info = dev.data();
-    let verdict = info.settings.lock().resets.ask(ktime_get_seconds());
+    if !dev.is_running() || !dev.has_carrier() {
+        return false;
+    }
+    let now = ktime_get_seconds();
+    let all = dev
+        .pairs()
+        .fold(0u64, |n, p| n.wrapping_add(p.tx.shared().packets.get()));
+    let mut pace = info.settings.lock().pace;
+    let mut device = false;
+    for pair in dev.pairs().filter(|p| p.tx.is_stuck()) {
+        let mine = pair.tx.shared().packets.get();
+        let sent = (mine, all.wrapping_sub(mine));
+        let alone = info.f.has(bit::RING_RESET);
+        let i = pair.tx.index();
+        let cure = pair
+            .tx
+            .lock_bh()
+            .state()
+            .stuck
+            .cure(now, sent, alone, &mut pace);
+        match cure {
+            Cure::Queue => device |= !reset_tx(dev, i),
+            Cure::Device => {
+                dev_err!(
+                    info.vdev.dev(),
+                    "output.{i}: stuck; resetting the device\n"
+                );
+                device = true;
+            }
+            Cure::Unserved => dev_err!(
+                info.vdev.dev(),
+                "output.{i}: stuck, a reset didn't help, other queues work: not served by the host? \
+                 (ethtool -L with fewer queue pairs does without it)\n"
+            ),
+            Cure::Wait | Cure::UnservedAgain => {}
+        }
+    }
+    info.settings.lock().pace = pace;
+    if device {
+        for pair in dev.pairs() {
+            let mine = pair.tx.shared().packets.get();
+            let sent = (mine, all.wrapping_sub(mine));
+            pair.tx.lock_bh().state().stuck.was_reset(sent);
+        }
+    }
+    device
+}
+
+/// False if only a reset of the device helps.
+fn reset_tx(dev: &Net, i: u16) -> bool {
+    let info = dev.data();
+    dev_err!(info.vdev.dev(), "output.{i}: stuck; resetting the queue\n");
+    let Some(mut guard) = dev.lock_rtnl() else {
+        return true;
+    };
+    match rings::reset_tx(dev, i, &mut guard) {
+        Ok(()) => true,
+        Err(e) => {
+            dev_warn!(
+                info.vdev.dev(),
+                "output.{i}: reset failed: {e:?}; resetting the device\n"
+            );
+            false
+        }
+    }
+}
+
+/// The device has given up and asks for a reset (specification 2.1.2). Whether it gets it: if it asks too often
+/// it has to wait, and does without a carrier until then.
+fn may_reset(dev: &Net) -> bool {
+    let info = dev.data();
+    let now = ktime_get_seconds();
+    let mut s = info.settings.lock();
+    let (verdict, rest) = (s.resets.ask(now), s.resets.rest(now));
+    drop(s);
     match verdict {
         Verdict::Reset => {
             dev_err!(
                 info.vdev.dev(),
                 "the device asks for a reset; resetting it\n"
             );
-            dev.schedule_reset_work();
+            return true;
         }
         Verdict::Refused => dev_err!(
             info.vdev.dev(),
-            "the device asks for a reset again and again: ignored\n"
+            "the device asks for a reset again and again: no carrier, the next one in {rest} s\n"
         ),
         Verdict::RefusedAgain => {}
     }
+    link::give_up(dev);
+    // It won't say it again.
+    let ms = u32::try_from(rest.saturating_mul(1000)).unwrap_or(u32::MAX);
+    dev.schedule_reset_check_after(ms.max(1));
+    false
 }
 
-/// Resets the device and sets it up again. Process context.
+/// Milliseconds until a device that is gone is looked for again.
+const GONE_MS: u32 = 5000;
+
+/// Milliseconds that the end of probe may take.
+const PROBE_MS: u32 = 100;
+
+/// Resets the device and sets it up again, if it needs that. Process context.
 pub(crate) fn reset_work(dev: &Net) {
     let info = dev.data();
+    let asked = dev.take_reset_asked();
+    if !info.vdev.is_bound() {
+        // The virtio core would find no driver to call.
+        if asked {
+            dev.ask_for_reset();
+        }
+        dev.schedule_reset_check_after(PROBE_MS);
+        return;
+    }
+    if info.vdev.is_gone() {
+        if link::give_up(dev) {
+            dev_err!(
+                info.vdev.dev(),
+                "the device is gone (its status reads 0xff): no carrier\n"
+            );
+        }
+        // Ends commands, and what would be sent.
+        info.vdev.break_queues();
+        dev.schedule_reset_work_after(GONE_MS);
+        return;
+    }
     let failed = info.settings.lock().failed_resets;
     if info.set().is_none() {
         if failed == 0 {
@@ -169,18 +305,33 @@ pub(crate) fn reset_work(dev: &Net) {
         }
         // The status says FAILED since the last time, which the virtio core would carry over.
         info.vdev.reset();
-    }
-    if let Err(e) = info.vdev.reset_and_restore() {
-        info.settings.lock().failed_resets = failed.saturating_add(1);
-        dev_err!(info.vdev.dev(), "reset failed: {e:?}\n");
-        if failed < RETRIES {
-            // Memory may have been short.
-            dev.schedule_reset_work_after(RETRY_MS.wrapping_shl(failed));
+    } else if info.vdev.is_out_of_order() {
+        if !may_reset(dev) {
+            return;
         }
+    } else if !asked && !unstick(dev) {
+        return;
+    }
+    match info.vdev.reset_and_restore() {
+        Ok(()) => {}
+        Err(e) if e == eshutdown() => {}
+        Err(e) => reset_failed(dev, e, failed.saturating_add(1)),
     }
 }
 
-/// How often a reset that failed is tried again, the first time after how many milliseconds; each time
-/// it is twice as long.
-const RETRIES: u32 = 4;
-const RETRY_MS: u32 = 500;
+/// The `failed`th time. It is tried again.
+fn reset_failed(dev: &Net, e: Error, failed: u32) {
+    let info = dev.data();
+    info.settings.lock().failed_resets = failed;
+    let (ms, hopeless) = recovery::retry(failed);
+    if !hopeless {
+        dev_err!(info.vdev.dev(), "reset failed: {e:?}\n");
+    } else if link::give_up(dev) {
+        dev_err!(
+            info.vdev.dev(),
+            "reset failed: {e:?}, for the {failed}th time: no carrier; trying again every {} s\n",
+            ms / 1000
+        );
+    }
+    dev.schedule_reset_work_after(ms);
+}

@@ -314,10 +314,11 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         *net.data().failover.lock() = Some(failover);
     }
     coalesce::init(binding.net()?.data())?;
+    let set = channels::find_queues(binding.net()?.data())?;
     {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;
-        channels::find_queues(binding.net()?, rtnl)?;
+        channels::attach_queues(binding.net()?, set, rtnl)?;
         binding.net()?.set_real_num_queues(pairs, rtnl)?;
         binding.net()?.set_carrier(false);
         // Before anyone can open the interface. RTNL keeps users out; but a standby is opened while it is

@@ -68,23 +68,44 @@ fn apply(dev: &Net, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
 }
 
 fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
-    let info = dev.data();
-    let pair = dev.pair(i).ok_or(EINVAL)?;
-    let set = info.set().ok_or(ENODEV)?;
+    let set = dev.data().set().ok_or(ENODEV)?;
     if set.size(open::rx_vq(i)) == rx && set.size(open::tx_vq(i)) == tx {
         return Ok(());
     }
+    // What the device has is sent first, so that nothing is lost.
+    paused(dev, i, true, rtnl, |rtnl| resize(dev, i, rx, tx, rtnl))
+}
+
+/// Calls `change` with both rings of a pair at rest, after sending what is in them if they are to `drain`.
+///
+/// # Errors
+///
+/// What `change` says, or `EBUSY`: the pair doesn't come back.
+fn paused(
+    dev: &Net,
+    i: u16,
+    drain: bool,
+    rtnl: &mut Rtnl,
+    change: impl FnOnce(&mut Rtnl) -> Result,
+) -> Result {
+    let info = dev.data();
+    let pair = dev.pair(i).ok_or(EINVAL)?;
+    // The virtio core would wait for one that is gone for ever.
+    if info.vdev.is_gone() {
+        return Err(ENODEV);
+    }
     let active = pair.napi_is_on(rtnl);
     if active {
-        // What the device has is sent first, so that nothing is lost.
         let mut tx = pair.tx.lock_bh();
         tx.state().paused = true;
         tx.stop();
         drop(tx);
-        open::drain_tx(dev, i..i.saturating_add(1));
+        if drain {
+            open::drain_tx(dev, i..i.saturating_add(1));
+        }
         open::disable_pairs(dev, i, i.saturating_add(1), rtnl);
     }
-    let resized = resize(dev, i, rx, tx, rtnl);
+    let changed = change(rtnl);
     if active {
         // Also after an error: the ring works, with one size or the other.
         let enabled = open::enable_pairs(dev, i, i.saturating_add(1), rtnl);
@@ -101,7 +122,33 @@ fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
     if i < info.pairs() {
         coalesce::refresh(dev, i..i.saturating_add(1), rtnl);
     }
-    resized
+    changed
+}
+
+/// Resets the transmit queue of a pair alone, which the device doesn't serve. What is in it is lost; the others
+/// go on meanwhile. Process context.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if the device can't do that; others: the device has to be reset.
+pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
+    if !dev.data().f.has(bit::RING_RESET) {
+        return Err(eopnotsupp());
+    }
+    let pair = dev.pair(i).ok_or(EINVAL)?;
+    paused(dev, i, false, rtnl, |_| {
+        // The ring is ours alone while it is not in the queue's state.
+        let taken = pair.tx.lock_bh().state().vq.take();
+        let mut vq = taken.ok_or(ENODEV)?;
+        let done = vq.reset();
+        vq.disable_cb();
+        let mut locked = pair.tx.lock_bh();
+        locked.state().attach(vq);
+        locked.reset_bql();
+        // For a queue out of use, which nobody wakes: its ring is empty.
+        locked.start();
+        done
+    })
 }
 
 /// Both rings of a pair at rest; their buffers are freed.

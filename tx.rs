@@ -21,9 +21,12 @@ use crate::{
         SkBuff,
         Xmit, //
     },
-    pure::tx::{
-        should_stop,
-        should_wake, //
+    pure::{
+        recovery::Stuck,
+        tx::{
+            should_stop,
+            should_wake, //
+        }, //
     },
     virtio::{
         napi,
@@ -54,6 +57,10 @@ pub(crate) struct SendQueue {
     pub(crate) paused: bool,
     /// The log says that the ring is broken, which it stays.
     told: bool,
+    /// The ring of a device that is going to be reset.
+    parked: Option<Virtqueue<TxToken>>,
+    /// What is known of times at which the queue was stuck.
+    pub(crate) stuck: Stuck,
 }
 
 impl SendQueue {
@@ -66,6 +73,8 @@ impl SendQueue {
             held: 0,
             paused: false,
             told: false,
+            parked: None,
+            stuck: Stuck::new(),
         }
     }
 
@@ -75,6 +84,16 @@ impl SendQueue {
         self.held = 0;
         self.told = false;
         self.vq = Some(vq);
+    }
+
+    /// Stops to use the ring, which stays as it is until [`SendQueue::take_parked`].
+    pub(crate) fn park(&mut self) {
+        self.parked = self.vq.take();
+    }
+
+    /// The ring that was parked.
+    pub(crate) fn take_parked(&mut self) -> Option<Virtqueue<TxToken>> {
+        self.parked.take()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
             HotplugNode,
             HotplugTarget, //
         },
+        gate::Gate,
         work::{
             Work,
             WorkTarget, //
@@ -32,10 +33,18 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    }, //
 };
 use kernel::{
     prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque, //
 };
 
@@ -152,6 +161,10 @@ pub(super) struct Private<T: Driver> {
     reset_work: Work<NetDevice<T>>,
     #[pin]
     notify_work: Work<NetDevice<T>>,
+    /// The reset work is inside while it runs.
+    gate: Gate,
+    /// Somebody has asked for a reset since [`NetDevice::take_reset_asked`].
+    reset_asked: AtomicBool,
     #[pin]
     hotplug: HotplugNode<NetDevice<T>>,
     #[pin]
@@ -284,6 +297,13 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
+    /// Has everybody told of the present carrier now. The stack does that by itself, later, but not for an
+    /// interface that is detached.
+    pub(crate) fn sync_carrier(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid, RTNL is held. Its result is what `has_carrier` says.
+        unsafe { bindings::ethtool_op_get_link(self.as_raw()) };
+    }
+
     /// Whether there is a link.
     pub(crate) fn has_carrier(&self) -> bool {
         // SAFETY: The device is valid.
@@ -373,14 +393,51 @@ impl<T: Driver> NetDevice<T> {
         self.private().config_work.schedule();
     }
 
-    /// Runs [`Driver::reset_work`] soon. Any context.
+    /// Runs [`Driver::reset_work`] now, which finds that a reset was asked for. Any context.
     pub(crate) fn schedule_reset_work(&self) {
-        self.private().reset_work.schedule();
+        self.ask_for_reset();
+        self.schedule_reset_check();
     }
 
-    /// Runs [`Driver::reset_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
+    /// The same in `ms` milliseconds, or before if it is to run anyway. Any context.
     pub(crate) fn schedule_reset_work_after(&self, ms: u32) {
+        self.ask_for_reset();
+        self.schedule_reset_check_after(ms);
+    }
+
+    /// Runs [`Driver::reset_work`] now, which looks whether a reset is called for. Any context.
+    pub(crate) fn schedule_reset_check(&self) {
+        self.private().reset_work.hasten();
+    }
+
+    /// The same in `ms` milliseconds, or before if it is to run anyway. Any context.
+    pub(crate) fn schedule_reset_check_after(&self, ms: u32) {
         self.private().reset_work.schedule_after(ms);
+    }
+
+    /// The next [`Driver::reset_work`] finds that a reset was asked for.
+    pub(crate) fn ask_for_reset(&self) {
+        self.private().reset_asked.store(true, Ordering::Release);
+    }
+
+    /// Whether a reset was asked for since the last time.
+    pub(crate) fn take_reset_asked(&self) -> bool {
+        self.private().reset_asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// Calls `wait`, which waits for others and changes nothing. None if the reset work is the caller and the
+    /// machine ends meanwhile, which doesn't wait for it then: it must touch nothing any more.
+    pub(crate) fn wait_for<R>(&self, wait: impl FnOnce() -> R) -> Option<R> {
+        if self.in_reset_work() {
+            self.private().gate.pause(wait)
+        } else {
+            Some(wait())
+        }
+    }
+
+    /// Takes RTNL, under the same terms. Process context.
+    pub(crate) fn lock_rtnl(&self) -> Option<RtnlGuard> {
+        self.wait_for(RtnlGuard::new)
     }
 
     /// Runs [`Driver::notify_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
@@ -437,7 +494,11 @@ impl<T: Driver> NetDevice<T> {
     }
 
     fn reset_work_fn(&self) {
-        T::reset_work(self);
+        let gate = &self.private().gate;
+        if gate.enter() {
+            T::reset_work(self);
+            gate.leave();
+        }
     }
 
     fn notify_work_fn(&self) {
@@ -451,6 +512,22 @@ impl<T: Driver> NetDevice<T> {
         self.hotplug_remove();
         self.private().config_work.disable_sync();
         self.private().notify_work.disable_sync();
+    }
+
+    /// The machine ends: nothing brings the device back to life from here on. Works that wait for others, for
+    /// RTNL say, aren't waited for; only the reset work while it is at the device, which `hurry`, called again
+    /// and again, is to make short. Process context.
+    pub(crate) fn shut(&self, hurry: impl Fn()) {
+        let p = self.private();
+        p.config_work.disable();
+        p.notify_work.disable();
+        p.reset_work.disable();
+        while !p.gate.close() {
+            hurry();
+            fsleep(Delta::from_millis(5));
+        }
+        // The reset work adds and removes the node, but not any more.
+        self.hotplug_remove();
     }
 }
 
@@ -531,6 +608,8 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             config_work <- Work::new(0, NetDevice::<T>::config_work_fn),
             reset_work <- Work::new(1, NetDevice::<T>::reset_work_fn),
             notify_work <- Work::new(2, NetDevice::<T>::notify_work_fn),
+            gate: Gate::new(),
+            reset_asked: AtomicBool::new(false),
             hotplug <- HotplugNode::new(),
             data <- data,
             pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,
@@ -596,7 +675,7 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
     fn drop(&mut self) {
         let net: &NetDevice<T> = self;
         net.quiesce();
-        T::released(net, &mut RtnlGuard::new());
+        T::released(net);
         {
             // The interface is down, so this finds nothing to do unless the driver forgot one.
             let mut rtnl = RtnlGuard::new();

@@ -124,6 +124,6 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     fn cpus_changed(dev: &NetDevice<Self>, held: &CpusHeld, leaving: Option<u32>);
 
     /// The interface is gone and the device is reset: let go of the virtqueues. Called once,
-    /// before the private data is dropped. Process context.
-    fn released(dev: &NetDevice<Self>, rtnl: &mut Rtnl);
+    /// before the private data is dropped. Process context, RTNL not held.
+    fn released(dev: &NetDevice<Self>);
 }

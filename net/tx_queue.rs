@@ -168,6 +168,12 @@ impl<T: Driver> TxQueue<T> {
         held
     }
 
+    /// Whether the queue has been stopped for longer than the stack's watchdog allows. Any context.
+    pub(crate) fn is_stuck(&self) -> bool {
+        // SAFETY: The queue is valid; reads its state.
+        unsafe { bindings::netdev_queue_stuck(self.txq.as_ptr()) }
+    }
+
     /// Whether the stack must not send on this queue now.
     #[inline(always)]
     pub(crate) fn is_stopped(&self) -> bool {

@@ -531,8 +531,9 @@ class Guest:
             return r.returncode == 0, r.stderr
         if cmd == "host":
             # In the network namespace that was made for this, with the tree as its file system.
+            # $QEMU_LOG: what QEMU prints, traces for example (hostctl qmp human-monitor-command command-line="log trace:…").
             r = subprocess.run(["sh", "-c", req["run"]], capture_output=True, text=True,
-                               timeout=60)
+                               timeout=60, env={**os.environ, "QEMU_LOG": str(self.out / "qemu.log")})
             return r.returncode == 0, (r.stdout + r.stderr).rstrip("\n")
         return False, f"unknown command {cmd}"
 

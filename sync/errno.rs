@@ -15,3 +15,8 @@ fn errno(n: u32) -> Error {
 pub(crate) fn eopnotsupp() -> Error {
     errno(bindings::EOPNOTSUPP)
 }
+
+/// The machine ends (`ESHUTDOWN`).
+pub(crate) fn eshutdown() -> Error {
+    errno(bindings::ESHUTDOWN)
+}

@@ -91,6 +91,20 @@ impl<T: WorkTarget> Work<T> {
         }
     }
 
+    /// Queues the work now, also if it waits for its time. Any context.
+    pub(crate) fn hasten(&self) {
+        if !self.target.get().is_null() {
+            // SAFETY: The item is initialised and pinned by the type invariant.
+            unsafe { bindings::hasten_delayed_work(self.work.get()) };
+        }
+    }
+
+    /// Cancels the work and keeps it from being queued; one that runs goes on. Any context.
+    pub(crate) fn disable(&self) {
+        // SAFETY: The item is initialised and pinned by the type invariant.
+        unsafe { bindings::disable_delayed_work(self.work.get()) };
+    }
+
     /// Cancels the work, waits for a running one and keeps it from being queued. Process
     /// context, and not while holding a lock that the function takes.
     pub(crate) fn disable_sync(&self) {

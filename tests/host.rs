@@ -1173,7 +1173,9 @@ mod rx {
 }
 
 mod recovery {
-    use super::pure::recovery::{ResetLimit, Verdict, WINDOW_S};
+    use super::pure::recovery::{
+        retry, Cure, Pace, ResetLimit, Stuck, Verdict, SLOW_RETRY_MS, WINDOW_S,
+    };
     use super::Random;
 
     #[test]
@@ -1222,6 +1224,105 @@ mod recovery {
             }
         }
         assert!(resets.len() > 1000);
+    }
+
+    #[test]
+    fn the_rest_of_a_window() {
+        let mut limit = ResetLimit::new();
+        assert_eq!(limit.rest(5), 0);
+        for now in [5, 6, 7] {
+            limit.ask(now);
+        }
+        assert_eq!(limit.rest(7), 58);
+        for now in 8..64 {
+            assert_ne!(limit.ask(now), Verdict::Reset);
+        }
+        let mut now = 64;
+        now += limit.rest(now);
+        assert_eq!((now, limit.rest(now)), (65, 0));
+        assert_eq!(limit.ask(now), Verdict::Reset);
+        assert_eq!(limit.rest(65), 1);
+    }
+
+    #[test]
+    fn a_reset_that_failed() {
+        let all: Vec<_> = (0..=6).map(retry).collect();
+        let slow = (SLOW_RETRY_MS, true);
+        let soon = [500, 500, 1000, 2000, 4000].map(|ms| (ms, false));
+        assert_eq!(all, [soon.to_vec(), vec![slow, slow]].concat());
+        assert_eq!(retry(u32::MAX), slow);
+    }
+
+    #[test]
+    fn further_and_further_apart() {
+        let mut pace = Pace::new();
+        let resets: Vec<u64> = (100..420).filter(|now| pace.ask(*now)).collect();
+        assert_eq!(resets, [100, 105, 115, 135, 175, 235, 295, 355, 415]);
+        // Quiet for long: anew.
+        assert!(pace.ask(415 + 300));
+        assert!(pace.ask(415 + 305));
+        assert!(!pace.ask(415 + 314));
+        // A clock that goes back lets nothing through.
+        assert!(!pace.ask(0));
+    }
+
+    /// A queue of a device of which others work or not, looked at each 5 s; when what was done.
+    fn stuck(
+        alone: bool,
+        mine: impl Fn(u64) -> u64,
+        theirs: impl Fn(u64) -> u64,
+    ) -> Vec<(u64, Cure)> {
+        let (mut q, mut pace) = (Stuck::new(), Pace::new());
+        let mut done = Vec::new();
+        for now in (0..200).step_by(5) {
+            let sent = (mine(now), theirs(now));
+            let cure = q.cure(now, sent, alone, &mut pace);
+            if cure == Cure::Device {
+                q.was_reset(sent);
+            }
+            if !matches!(cure, Cure::Wait | Cure::UnservedAgain) {
+                done.push((now, cure));
+            }
+        }
+        done
+    }
+
+    #[test]
+    fn a_queue_that_nobody_serves() {
+        use Cure::{Device, Queue, Unserved};
+        // One reset, and one message.
+        assert_eq!(stuck(false, |_| 0, |now| now), [(0, Device), (5, Unserved)]);
+        assert_eq!(stuck(true, |_| 9, |now| now), [(0, Queue), (5, Unserved)]);
+        // It is served once more, and then not.
+        assert_eq!(
+            stuck(false, |now| now / 100, |now| now),
+            [(0, Device), (5, Unserved), (100, Device), (105, Unserved)]
+        );
+    }
+
+    #[test]
+    fn a_device_that_does_nothing() {
+        use Cure::{Device, Queue};
+        let at = |done: &[(u64, Cure)]| done.iter().map(|d| d.0).collect::<Vec<_>>();
+        let done = stuck(false, |_| 3, |_| 3);
+        assert_eq!(at(&done), [0, 5, 15, 35, 75, 135, 195]);
+        assert!(done.iter().all(|d| d.1 == Device));
+        // First the queue, then all of it.
+        let done = stuck(true, |_| 3, |_| 3);
+        assert_eq!(done.first(), Some(&(0, Queue)));
+        assert!(done.iter().skip(1).all(|d| d.1 == Device));
+        assert_eq!(at(&done), [0, 5, 10, 20, 40, 80, 140]);
+    }
+
+    #[test]
+    fn a_queue_that_is_slow() {
+        // It gets on, and is stuck again each time: further and further apart.
+        let done = stuck(false, |now| now, |now| now);
+        assert_eq!(done.len(), 7);
+        assert!(done.iter().all(|d| d.1 == Cure::Device));
+        let done = stuck(true, |now| now, |now| now);
+        assert_eq!(done.len(), 7);
+        assert!(done.iter().all(|d| d.1 == Cure::Queue));
     }
 }
 

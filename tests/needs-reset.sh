@@ -33,7 +33,7 @@ break_it() {
 	ping -q -c 2 -i 0.2 -W 1 "$PEER" >/dev/null 2>&1
 }
 asks() { log_since | grep -c 'asks for a reset; resetting it'; }
-plan 4
+plan 6
 at_exit 'ip link del link "$NETIF" name "$NETIF.5"'
 ip link add link "$NETIF" name "$NETIF.5" type vlan id 5
 mac=$(mac) pairs=$(pairs)
@@ -74,7 +74,37 @@ n=$(asks)
 [ "$n" -ge 3 ] && [ "$n" -le $((3 * (1 + (SECONDS - started) / 60))) ] || bad "$n resets in $((SECONDS - started)) s"
 verdict "three resets a minute, no more"
 
-# What is left then: unbind and bind.
+# Whoever has another link is to use that, until the device may be reset again: it doesn't ask once more.
+begin
+wait_for 20 no_carrier || bad "there still is a carrier"
+ethtool "$NETIF" | grep -q 'Link detected: no' || bad "$(ethtool "$NETIF" | grep Link)"
+[ "$(cat "/sys/class/net/$NETIF/operstate")" = down ] || bad "operstate is $(cat "/sys/class/net/$NETIF/operstate")"
+# What the host says of the link doesn't change that.
+if have_hostctl; then
+	hostctl qmp set_link name=nic0 up=false >/dev/null
+	hostctl qmp set_link name=nic0 up=true >/dev/null
+	sleep 1
+	no_carrier || bad "a carrier, since the host said so"
+fi
+wait_for 90 carrier || bad "no carrier in 90 s"
+reach || bad "no answer to ping"
+log_since | grep -q 'the device works again' || bad "the log doesn't say that it works again"
+verdict "no carrier until the next one, which comes by itself"
+
+# A device that is gone reads as all ones.
+begin
+devmem $((bar + 20)) 8 0xff
+have_hostctl && hostctl qmp set_link name=nic0 up=false >/dev/null && hostctl qmp set_link name=nic0 up=true >/dev/null
+wait_for 20 no_carrier || bad "there still is a carrier"
+wait_for 10 eval 'log_since | grep -q "the device is gone"' || bad "the log doesn't say that it is gone"
+timeout 20 ip link set "$NETIF" promisc on || bad "RTNL is held"
+timeout 20 ip link set "$NETIF" promisc off || bad "RTNL is held"
+devmem $((bar + 20)) 8 0x0f
+wait_for 60 carrier || bad "no carrier though the device is back"
+reach || bad "no answer to ping"
+verdict "a device that is gone"
+
+# Unbind and bind.
 begin
 ip link del link "$NETIF" name "$NETIF.5"
 echo "$VDEV" >/sys/bus/virtio/drivers/virtio_net_mq/unbind || bad "unbind failed"

@@ -12,7 +12,7 @@
 levels=$(tr -d '[]' </sys/power/pm_test | tr ' ' '\n' | grep -v none | tac)
 states=$(tr ' ' '\n' </sys/power/state | grep -xE 'mem|freeze')
 first=$(pairs) old_mac=$(mac) old_mtu=$(mtu) old_gro=$(feature rx-gro-hw)
-plan $(($(wc -w <<<"$levels") + 8))
+plan $(($(wc -w <<<"$levels") + 9))
 at_exit configure
 at_exit 'echo none >/sys/power/pm_test; ip link del $NETIF.100; ip link set $NETIF promisc off mtu $old_mtu address $old_mac
 	ip link set $NETIF up; ip maddr del $group dev $NETIF; set_pairs $first; ethtool -K $NETIF rx-gro-hw ${old_gro%% *}'
@@ -160,6 +160,46 @@ else
 	configure
 	check
 	verdict "reset of the PCI function"
+fi
+
+# What senders give the interface meanwhile waits in its qdiscs. From the reset on until the driver says that it is there
+# again (DRIVER_OK, 4) the device isn't notified of anything (specification 3.1.1): QEMU traces that.
+trace() { hostctl qmp human-monitor-command "command-line=log $1" >/dev/null; }
+early_kicks() {
+	hostctl host run='awk "/virtio_set_status/ { n = \$NF; if (n == 0) { off = 1; resets++ } else if (int(n / 4) % 2) off = 0 }
+		/virtio_pci_notify_write/ && off { kicks++ } END { print kicks + 0, resets + 0 }" "$QEMU_LOG"'
+}
+begin
+if ! ours; then
+	skip "eight resets under load" "the driver $DRV has no callbacks for it"
+elif [ ! -e "$pci/reset" ]; then
+	skip "eight resets under load" "the function can't be reset"
+else
+	have_hostctl && trace trace:virtio_set_status,trace:virtio_pci_notify_write && traced=yes || traced=
+	dropped=$(stat_sum 'tx[0-9]+_drops')
+	senders=()
+	for cpu in $(online_cpus); do
+		taskset -c "$cpu" ping -f -q -s 1000 "$PEER" >/dev/null 2>&1 &
+		senders+=($!)
+	done
+	iperf_start -P 4 --bidir -t 60
+	for ((turn = 0; turn < 8; turn++)); do
+		nap 0.7
+		echo 1 >"$pci/reset" || bad "reset failed"
+	done
+	nap 0.5
+	kill "${senders[@]}" "$IPERF_PID" 2>/dev/null
+	pkill iperf3
+	dropped=$(($(stat_sum 'tx[0-9]+_drops') - dropped))
+	[ $dropped = 0 ] || bad "$dropped packets were dropped"
+	if [ "$traced" ]; then
+		trace none
+		read -r kicks resets < <(early_kicks)
+		[ "${resets:-0}" -ge 8 ] || bad "QEMU traced ${resets:-no} resets: $(early_kicks)"
+		[ "${kicks:-1}" = 0 ] || bad "$kicks notifications between a reset and DRIVER_OK"
+	fi
+	check
+	verdict "eight resets under load: nothing is dropped, nothing notified"
 fi
 
 begin

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
-plan 7
+plan 8
 
 dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
 no_violations() { dev violations >"$WORK/v"; [ "$(head -1 "$WORK/v")" = 0 ]; }
@@ -75,6 +75,47 @@ for turn in 1 2 3; do
 	reach || bad "turn $turn: no answer to ping"
 done
 verdict "unbind and bind"
+
+# A backend that serves fewer queues than it announces. One reset may help, more only disturb the others.
+begin
+if ! ours; then
+	skip "pairs that nobody serves" "the driver $DRV resets nothing"
+elif [ "$max" -lt 4 ]; then
+	skip "pairs that nobody serves" "the device has $max pairs"
+else
+	mark_log
+	set_pairs "$max"
+	dev serve 2 || bad "the device doesn't know that"
+	floods=()
+	for ((i = 0; i < 4; i++)); do
+		# Full rings are noticed only.
+		for _ in 1 2 3 4; do
+			taskset -c "$i" bash -c 'while :; do echo "$SECONDS" >/dev/udp/'"$PEER"'/7; done' 2>/dev/null &
+			floods+=($!)
+		done
+	done
+	message() { log_since | grep -q 'not served by the host'; }
+	wait_for 60 message || bad "the log doesn't name the cause: $(log_since | tail -3)"
+	began=$(stat_sum 'tx[0-9]+_tx_timeouts')
+	more() { [ "$(stat_sum 'tx[0-9]+_tx_timeouts')" -ge $((began + 4)) ]; }
+	wait_for 60 more || bad "only $(stat_sum 'tx[0-9]+_tx_timeouts') timeouts"
+	resets=$(log_since | grep -c 'stuck; resetting')
+	[ "$resets" = 1 ] || bad "$resets resets: $(log_since | grep -E 'stuck|WATCHDOG' | tail -5 | tr '\n' ';')"
+	carrier || bad "no carrier"
+	for i in 0 1; do
+		wait_for 10 taskset -c $i ping -q -c 1 -W 1 "$PEER" >/dev/null || bad "CPU $i: no answer to ping meanwhile"
+	done
+	# The cure.
+	set_pairs 2 || bad "2 pairs were refused"
+	kill "${floods[@]}" 2>/dev/null
+	reach || bad "no answer to ping with 2 pairs"
+	set_pairs "$max" || bad "$max pairs were refused"
+	dev serve || bad "the device doesn't know that"
+	for ((i = 0; i < 4; i++)); do
+		wait_for 30 taskset -c "$i" ping -q -c 1 -W 1 "$PEER" >/dev/null || bad "CPU $i: no answer to ping afterwards"
+	done
+	verdict "pairs that nobody serves: one reset, and a message"
+fi
 
 begin
 no_violations || bad "rules broken: $(cat "$WORK/v")"

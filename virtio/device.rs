@@ -123,12 +123,35 @@ impl Device {
         unsafe { bindings::virtio_device_ready(self.as_raw()) };
     }
 
-    /// Whether the device says that it can't go on without a reset (DEVICE_NEEDS_RESET, specification
-    /// 2.1.2). One that is gone reads as all ones and says nothing. Process context.
-    pub(crate) fn needs_reset(&self) -> bool {
+    /// The device's status (specification 2.1). Process context.
+    fn status(&self) -> u32 {
         // SAFETY: The device is valid; every transport has the function.
-        let status = u32::from(unsafe { bindings::virtio_get_status(self.as_raw()) });
-        status != 0xff && status & bindings::VIRTIO_CONFIG_S_NEEDS_RESET != 0
+        u32::from(unsafe { bindings::virtio_get_status(self.as_raw()) })
+    }
+
+    /// Whether the device says that it can't go on without a reset (DEVICE_NEEDS_RESET, specification
+    /// 2.1.2), or is gone. Process context.
+    pub(crate) fn is_out_of_order(&self) -> bool {
+        self.status() & bindings::VIRTIO_CONFIG_S_NEEDS_RESET != 0
+    }
+
+    /// Whether the device is gone: its registers read as all ones. Waiting for it has no end then, which the
+    /// virtio core does as it resets a device or a queue. Process context.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.status() == 0xff
+    }
+
+    /// Whether [`super::driver::Driver::probe`] is over, so that the bus's other callbacks find their data.
+    pub(crate) fn is_bound(&self) -> bool {
+        // SAFETY: The device is valid; reads a pointer.
+        !unsafe { bindings::dev_get_drvdata(self.dev_raw()) }.is_null()
+    }
+
+    /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified any more.
+    /// Any context that may take a lock.
+    pub(crate) fn break_queues(&self) {
+        // SAFETY: The device is valid; the list of its queues has a lock of its own.
+        unsafe { bindings::virtio_break_device(self.as_raw()) };
     }
 
     /// Lets config change notifications through. A driver that had the device before may have

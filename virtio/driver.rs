@@ -364,7 +364,8 @@ impl<D: Driver> Adapter<D> {
     }
 
     /// The machine ends or makes place for another kernel: nothing may bring the device back to life, which
-    /// the reset work could do after the core has reset it.
+    /// the reset work could do after the core has reset it. Nothing that waits for a lock of others, or for an
+    /// answer of the device, may hold that up.
     ///
     /// # Safety
     ///
@@ -372,7 +373,12 @@ impl<D: Driver> Adapter<D> {
     unsafe extern "C" fn shutdown(vdev: *mut bindings::virtio_device) {
         // SAFETY: Called by the bus with a bound device, whose lock it holds.
         unsafe {
-            Self::quiesce(vdev);
+            let dev = Device::from_raw(vdev);
+            // Ends commands that are under way.
+            dev.break_queues();
+            if let Some(Ok(net)) = Self::binding(vdev).map(|b| b.net()) {
+                net.shut(|| dev.break_queues());
+            }
             bindings::virtio_device_shutdown(vdev);
         }
     }

@@ -18,7 +18,11 @@ use core::{
     cell::UnsafeCell,
     ffi::c_void,
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    }, //
 };
 use kernel::{
     bindings as _,
@@ -69,12 +73,12 @@ pub(crate) struct QueueInfo {
 /// only if the device was reset after `find_vqs` and not made ready since.
 ///
 /// Lifetime: reference-counted, by the owner and by each [`Virtqueue`]; holds a reference to the
-/// device. Locking: `reset` and `taken` are written under RTNL or in a bus callback.
+/// device. Locking: `taken` is written under RTNL or in a bus callback.
 pub(crate) struct VirtqueueSet {
     vdev: NonNull<bindings::virtio_device>,
     vqs: KVVec<Slot>,
     _names: KVVec<QueueInfo>,
-    reset: UnsafeCell<bool>,
+    reset: AtomicBool,
 }
 
 struct Slot {
@@ -144,7 +148,7 @@ impl VirtqueueSet {
                 vdev: unsafe { NonNull::new_unchecked(dev.as_raw()) },
                 vqs,
                 _names: infos,
-                reset: UnsafeCell::new(false),
+                reset: AtomicBool::new(false),
             })
             .into())
     }
@@ -178,14 +182,12 @@ impl VirtqueueSet {
     /// Resets the device: no buffer is the device's any more.
     pub(crate) fn reset_device(&self) {
         self.device().reset();
-        // SAFETY: Serialised by RTNL or the bus, see the type's documentation.
         // INVARIANT: The device was just reset.
-        unsafe { *self.reset.get() = true };
+        self.reset.store(true, Ordering::Release);
     }
 
     fn is_reset(&self) -> bool {
-        // SAFETY: As above.
-        unsafe { *self.reset.get() }
+        self.reset.load(Ordering::Acquire)
     }
 
     /// The device.

@@ -6,7 +6,7 @@
 use crate::pure::affinity::{order, pair_cpus, Place};
 use crate::pure::config;
 use crate::pure::features::{hdr_len, name, offload_bit, resolve, Features, SUPPORTED};
-use crate::pure::recovery::{ResetLimit, Verdict, WINDOW_S};
+use crate::pure::recovery::{Cure, Pace, ResetLimit, Stuck, Verdict, WINDOW_S};
 
 /// All CPUs have a pair and all pairs a CPU; with fewer pairs than CPUs each CPU has one, and no pair has two more than
 /// another.
@@ -127,6 +127,10 @@ pub fn resets(steps: &[u16]) {
     let mut now = 0;
     for step in steps {
         now += u64::from(*step);
+        assert_eq!(
+            limit.rest(now) == 0,
+            done.iter().filter(|t| now - **t < WINDOW_S).count() < 3
+        );
         let late = done.iter().filter(|t| now - **t < WINDOW_S).count();
         match limit.ask(now) {
             Verdict::Reset => {
@@ -140,5 +144,40 @@ pub fn resets(steps: &[u16]) {
                 refused = true;
             }
         }
+    }
+}
+
+/// A queue that is stuck again and again: a reset of one kind is never sooner than 5 s after the one before of that kind, nor
+/// kept back for more than a minute; where others work and it doesn't, there is one at most. `steps`: the seconds since the
+/// last look, whether the queue has sent something since, whether others have.
+pub fn stuck(alone: bool, steps: &[(u8, bool, bool)]) {
+    let (mut q, mut pace) = (Stuck::new(), Pace::new());
+    let (mut now, mut sent, mut at) = (0, (0, 0), None);
+    let mut last = [None; 2];
+    for (step, mine, theirs) in steps {
+        now += u64::from(*step);
+        sent = (sent.0 + u64::from(*mine), sent.1 + u64::from(*theirs));
+        let cure = q.cure(now, sent, alone, &mut pace);
+        let dead = at.is_some_and(|(mine, _)| mine == sent.0);
+        let others = at.is_some_and(|(_, theirs)| theirs != sent.1);
+        assert_eq!(
+            dead && others,
+            matches!(cure, Cure::Unserved | Cure::UnservedAgain)
+        );
+        let kind = match cure {
+            Cure::Queue => 0,
+            Cure::Device => 1,
+            Cure::Wait => {
+                let i = usize::from(dead || !alone);
+                assert!(last[i].is_some_and(|l| now - l < 60));
+                continue;
+            }
+            _ => continue,
+        };
+        assert!(kind == 1 || alone && !dead);
+        assert!(last[kind].is_none_or(|l| now - l >= 5));
+        last[kind] = Some(now);
+        q.was_reset(sent);
+        at = Some(sent);
     }
 }

@@ -124,7 +124,17 @@ pub fn rss(data: &[u8]) {
 }
 
 pub fn recovery(data: &[u8]) {
-    queues::resets(&Input(data).list(400, |i| u16::from(i.u8())));
+    let mut i = Input(data);
+    match i.u8() % 3 {
+        0 => queues::resets(&i.list(400, |i| u16::from(i.u8()))),
+        kind => queues::stuck(
+            kind == 1,
+            &i.list(400, |i| {
+                let b = i.u8();
+                (b / 4, b & 1 != 0, b & 2 != 0)
+            }),
+        ),
+    }
 }
 
 pub fn affinity(data: &[u8]) {

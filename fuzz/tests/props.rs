@@ -202,6 +202,11 @@ proptest! {
     }
 
     #[test]
+    fn stuck(alone: bool, steps in vec((prop_oneof![0u8..8, any::<u8>()], any::<bool>(), any::<bool>()), 0..80)) {
+        queues::stuck(alone, &steps);
+    }
+
+    #[test]
     fn cpus(pairs in 0u16..600, cpus in 0u16..600, places in vec((-1i8..4, 0i8..4, 0i8..4, any::<u32>()), 0..40)) {
         queues::spread(pairs, cpus);
         queues::places(&places);
