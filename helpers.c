@@ -189,6 +189,7 @@ static const size_t layout[] = {
 	LAYOUT_SIZE(struct ethtool_coalesce),
 	LAYOUT_SIZE(struct napi_struct),
 	LAYOUT_AT(struct napi_struct, state),
+	LAYOUT_AT(struct napi_struct, gro_flush_timeout),
 	LAYOUT_AT(struct napi_struct, gro),
 	LAYOUT_AT(struct napi_struct, dev),
 	LAYOUT_SIZE(struct sk_buff),
@@ -198,6 +199,10 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct sk_buff, queue_mapping),
 	LAYOUT_AT(struct sk_buff, data),
 	LAYOUT_AT(struct sk_buff, truesize),
+	LAYOUT_SIZE(struct skb_shared_info),
+	LAYOUT_SIZE(struct scatterlist),
+	LAYOUT_SIZE(struct delayed_work),
+	LAYOUT_AT(struct delayed_work, work),
 	LAYOUT_SIZE(struct page_pool_params),
 	LAYOUT_SIZE(struct virtio_device),
 	LAYOUT_AT(struct virtio_device, dev),
@@ -213,6 +218,7 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct virtqueue, num_free),
 	LAYOUT_AT(struct virtqueue, num_max),
 	LAYOUT_SIZE(struct virtqueue_info),
+	SKB_DATA_ALIGN(sizeof(struct skb_shared_info)),
 };
 
 size_t vnm_helper_layout(unsigned int i)

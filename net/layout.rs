@@ -6,6 +6,7 @@
 //! field in the wrong place is memory corruption, so sizes, and the offsets that are used, are
 //! compared when the module is loaded. `helpers.c` has the other half, in the same order.
 
+use super::page_pool::SHINFO;
 use crate::bindings;
 use core::mem::{
     offset_of,
@@ -14,7 +15,7 @@ use core::mem::{
 use kernel::prelude::*;
 
 macro_rules! layout {
-    ($($t:ident { $($field:ident),* })*) => {
+    ($($t:ident { $($field:ident),* })* $(; $what:literal = $is:expr)*) => {
         &[
             $(
                 (concat!("sizeof(struct ", stringify!($t), ")"), size_of::<bindings::$t>()),
@@ -23,6 +24,7 @@ macro_rules! layout {
                     offset_of!(bindings::$t, $field),
                 ),)*
             )*
+            $(($what, $is),)*
         ]
     };
 }
@@ -51,13 +53,18 @@ const LAYOUT: &[(&str, usize)] = layout! {
     ethtool_rxfh_fields { data, flow_type }
     ethtool_link_ksettings {}
     ethtool_coalesce {}
-    napi_struct { state, gro, dev }
+    napi_struct { state, gro_flush_timeout, gro, dev }
     sk_buff { cb, len, data_len, queue_mapping, data, truesize }
+    skb_shared_info {}
+    scatterlist {}
+    delayed_work { work }
     page_pool_params {}
     virtio_device { dev, priv_ }
     virtio_driver { driver, id_table, probe, reset_done }
     virtqueue { vdev, index, num_free, num_max }
     virtqueue_info {}
+    // CAST: A few hundred bytes.
+    ; "SKB_DATA_ALIGN(sizeof(struct skb_shared_info))" = SHINFO as usize
 };
 
 /// Compares the structures.
