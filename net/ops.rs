@@ -180,6 +180,8 @@ impl<T: Driver> Ops<T> {
         // SAFETY: The core hands the skb's reference over, until NETDEV_TX_BUSY gives it back.
         let skb = unsafe { SkBuff::from_raw(skb) };
         let Some(pair) = dev.pair(skb.queue_mapping()) else {
+            // SAFETY: Inside of `ndo_start_xmit`.
+            unsafe { Self::end_batch(dev) };
             dev.drop_tx(skb);
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
@@ -199,6 +201,23 @@ impl<T: Driver> Ops<T> {
         }
     }
 
+    /// A packet that isn't for the queue that the core has locked is perhaps the last of a batch: those
+    /// before it wait for a notification, which it won't bring.
+    ///
+    /// # Safety
+    ///
+    /// Inside of `ndo_start_xmit`, without a token for that queue.
+    #[cold]
+    unsafe fn end_batch(dev: &NetDevice<T>) {
+        for pair in dev.pairs() {
+            // SAFETY: By this function's contract; the token is gone at the end of the statement.
+            if let Some(tx) = unsafe { pair.tx.locked_by_core() } {
+                T::end_batch(tx);
+                return;
+            }
+        }
+    }
+
     /// The core holds another queue's lock than that of `pair`, where the packet belongs. That one is
     /// tried for a while: another CPU that is here may have it and try ours. If that fails the core comes
     /// again with the right lock. That isn't the rule, because the core then waits for the wrong queue to be
@@ -209,14 +228,8 @@ impl<T: Driver> Ops<T> {
     /// Inside of `ndo_start_xmit`; `pair` isn't locked by this CPU.
     #[cold]
     unsafe fn xmit_elsewhere(dev: &NetDevice<T>, skb: SkBuff, pair: &QueuePair<T>) -> Xmit {
-        // The queue that the core has locked gets no more packets of this batch.
-        for other in dev.pairs() {
-            // SAFETY: By this function's contract; the token is gone at the end of the statement.
-            if let Some(tx) = unsafe { other.tx.locked_by_core() } {
-                T::end_batch(tx);
-                break;
-            }
-        }
+        // SAFETY: By this function's contract.
+        unsafe { Self::end_batch(dev) };
         // SAFETY: Softirqs are off in `ndo_start_xmit`.
         let Some(mut tx) = (unsafe { pair.tx.trylock_for_a_while() }) else {
             return Xmit::Busy(skb);
