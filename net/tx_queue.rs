@@ -37,6 +37,10 @@ const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
 /// Looks at a lock that another CPU has, which takes some 100 µs.
 const TRIES: u32 = 2000;
 
+/// Whether code with softirqs off that runs on a softirq's CPU is part of that softirq. Where softirqs
+/// can be preempted (PREEMPT_RT) it may be another task's.
+const SOFTIRQS_TAKE_TURNS: bool = !cfg!(CONFIG_PREEMPT_RT);
+
 /// No CPU's number.
 pub(super) const NO_CPU: i32 = -1;
 
@@ -148,6 +152,9 @@ impl<T: Driver> TxQueue<T> {
     /// notification to it.
     #[inline(always)]
     pub(crate) fn hold<U: Driver>(&self, _in: &RxPoll<'_, U>) -> RxHold<'_, T> {
+        if !SOFTIRQS_TAKE_TURNS {
+            return RxHold(self);
+        }
         // INVARIANT: The poll stays on this CPU, with softirqs off.
         // SAFETY: Reads a number.
         let cpu = unsafe { bindings::smp_processor_id() };
