@@ -7,6 +7,7 @@
 
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/dim.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
@@ -121,6 +122,43 @@ bool vnm_helper_fail_point(void)
 		return false;
 	atomic_set(&fail_left, -1);
 	return true;
+}
+
+static unsigned int delay_after_complete;
+module_param(delay_after_complete, uint, 0644);
+MODULE_PARM_DESC(delay_after_complete,
+	"After each so many refusals of napi_complete_done, of polls that are not the owner any more, the CPU does nothing for 2 ms (0 = never)");
+
+static atomic_t delays = ATOMIC_INIT(0);
+
+static int get_delays(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&delays));
+}
+
+static const struct kernel_param_ops delays_ops = { .get = get_delays };
+module_param_cb(delays, &delays_ops, NULL, 0444);
+MODULE_PARM_DESC(delays, "How often it did nothing so");
+
+/* As if the hypervisor took the CPU away, at best until nothing polls @napi and nothing is going to */
+void vnm_helper_fail_delay(struct napi_struct *napi)
+{
+	static atomic_t refused = ATOMIC_INIT(0);
+	unsigned int n = READ_ONCE(delay_after_complete), us;
+	unsigned long flags;
+
+	if (!n || READ_ONCE(napi->state) & (NAPIF_STATE_SCHED | NAPIF_STATE_IN_BUSY_POLL))
+		return;
+	if ((unsigned int)atomic_inc_return(&refused) % n)
+		return;
+	local_irq_save(flags);
+	for (us = 0; us < 2000; us++) {
+		if (!(READ_ONCE(napi->state) & NAPIF_STATE_SCHED) && !hrtimer_active(&napi->timer))
+			break;
+		udelay(1);
+	}
+	local_irq_restore(flags);
+	atomic_inc(&delays);
 }
 #endif
 
@@ -797,6 +835,15 @@ void vnm_helper_netif_napi_set_irq(struct napi_struct *napi, int irq)
 bool vnm_helper_napi_is_next_here(const struct napi_struct *napi)
 {
 	return in_serving_softirq() && READ_ONCE(napi->list_owner) == smp_processor_id();
+}
+
+/*
+ * With gro_flush_timeout set: is a poll of @napi that received @work packets to be followed by another
+ * one without an interrupt?  As napi_complete_done() will find.
+ */
+bool vnm_helper_napi_defers_irqs(const struct napi_struct *napi, int work)
+{
+	return work ? READ_ONCE(napi->defer_hard_irqs) : napi->defer_hard_irqs_count;
 }
 
 bool vnm_helper_irqs_disabled(void)

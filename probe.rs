@@ -135,7 +135,11 @@ impl driver::Driver for VirtioNet {
         // that runs already on another CPU may be asking for the interrupt at this moment.
         if index % 2 == 0 {
             pair.rx.shared().callbacks.inc();
-            pair.rx.schedule(|| vq.disable_cb());
+            pair.rx.schedule(|rq| {
+                if let Some(vq) = rq.vq.as_mut() {
+                    vq.disable_cb();
+                }
+            });
         } else {
             pair.tx.shared().callbacks.inc();
             pair.tx.schedule(|| vq.disable_cb());

@@ -154,6 +154,10 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     let Some((rq, napi)) = poll.state() else {
         return poll.again();
     };
+    if let Some(vq) = rq.vq.as_mut() {
+        // Polls that began without an interrupt find it on, and it would come for each buffer.
+        vq.disable_cb();
+    }
     let mut work = 0i32;
     let mut bytes = 0u64;
     // Bounded: at most `budget` packets, dropped ones included, and a turn without any is the last.

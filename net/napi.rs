@@ -28,6 +28,9 @@ pub(super) enum Run {
     Off,
 }
 
+/// What of a `napi_struct`'s state says that `napi_complete_done` won't give it up.
+const KEPT: usize = 1 << bindings::NAPI_STATE_NPSVC | 1 << bindings::NAPI_STATE_IN_BUSY_POLL;
+
 /// One `napi_struct` and what guards it.
 ///
 /// # Invariants
@@ -75,6 +78,22 @@ impl Napi {
                 bindings::netif_napi_del_async(self.napi.get());
             }
         }
+    }
+
+    /// Whether a poll that is about to end, having received `work` packets, is followed by another one
+    /// without an interrupt. Inside of that poll.
+    #[inline(always)]
+    pub(super) fn is_deferred(&self, work: i32) -> bool {
+        let napi = self.napi.get();
+        // SAFETY: Initialised; C reads both so as well (READ_ONCE).
+        let (state, timeout) = unsafe {
+            (
+                (&raw const (*napi).state).read_volatile(),
+                (&raw const (*napi).gro_flush_timeout).read_volatile(),
+            )
+        };
+        // SAFETY: As above; the rest is the poll's.
+        state & KEPT != 0 || (timeout != 0 && unsafe { bindings::napi_defers_irqs(napi, work) })
     }
 
     /// Schedules a poll and calls `first` before, unless one is scheduled already (or NAPI is

@@ -14,7 +14,10 @@ use super::{
     },
     rtnl::Rtnl, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    sync::fail, //
+};
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -29,8 +32,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by NAPI, or under RTNL while
-/// NAPI is disabled.
+/// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by whoever has taken
+/// `NAPI_STATE_SCHED`: a poll, or who is about to schedule one; or under RTNL while NAPI is disabled.
 #[pin_data]
 pub(crate) struct RxQueue<T: Driver> {
     #[pin]
@@ -59,8 +62,12 @@ impl<T: Driver> RxQueue<T> {
     /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
     /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
     #[inline(always)]
-    pub(crate) fn schedule(&self, first: impl FnOnce()) -> bool {
-        self.napi.schedule(first)
+    pub(crate) fn schedule(&self, first: impl FnOnce(&mut T::Rx)) -> bool {
+        self.napi.schedule(|| {
+            // SAFETY: `napi_schedule_prep` has just taken `NAPI_STATE_SCHED`: NAPI, and with it the state,
+            // is nobody else's until `__napi_schedule`, which comes after this.
+            first(unsafe { &mut *self.state.get() })
+        })
     }
 
     /// Schedules a poll from process context, and runs it before it returns where it can.
@@ -191,14 +198,31 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         Polled(self.budget)
     }
 
-    /// Gives the queue back. True if it is really given up (no poll was asked for meanwhile).
+    /// Whether the poll is going to be followed by another one without an interrupt: somebody polls in a
+    /// loop, or interrupts are deferred and a timer polls. What is asked for in sysfs may change until
+    /// [`RxPoll::napi_complete_done`].
+    #[inline(always)]
+    pub(crate) fn is_deferred(&self, work: i32) -> bool {
+        self.q.napi.is_deferred(work)
+    }
+
+    /// Gives the queue back. True if it is really given up, and an interrupt is to come for what the device
+    /// does from now on. False says nothing about who owns it: this poll's caller (busy polling), a poll
+    /// that somebody asked for meanwhile, or nobody until a timer ends.
     ///
     /// # Safety
     ///
-    /// The caller uses no exclusive state after this, and arms the interrupt.
+    /// The caller has armed the interrupt, or [`RxPoll::is_deferred`] and it schedules a poll if this
+    /// returns true all the same.
     #[inline(always)]
     pub(crate) unsafe fn napi_complete_done(self, work: i32) -> bool {
+        let napi = self.q.napi.napi.get();
         // SAFETY: Called in the poll function of an added instance that owns its schedule.
-        unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), work) }
+        let gone = unsafe { bindings::napi_complete_done(napi, work) };
+        if !gone {
+            // SAFETY: The instance is alive while this poll runs.
+            unsafe { fail::delay_after_complete(napi) };
+        }
+        gone
     }
 }

@@ -5,6 +5,8 @@
 //! [`point`] stands before each step of probe and open that can fail. The module parameter
 //! `fail_at` counts down with each of them; the one that brings it to 0 fails. A test walks
 //! through all of them and looks for what a failed step leaves behind.
+//!
+//! [`delay_after_complete`] makes a race that is nanoseconds wide one of milliseconds.
 
 use kernel::prelude::*;
 
@@ -17,4 +19,19 @@ pub(crate) fn point() -> Result {
         return Err(ENOMEM);
     }
     Ok(())
+}
+
+/// Holds this CPU up, if it is this refusal's turn (`delay_after_complete`): a poll of `napi` was told that
+/// it doesn't own the instance any more, perhaps.
+///
+/// # Safety
+///
+/// `napi` is alive.
+#[inline(always)]
+pub(crate) unsafe fn delay_after_complete(_napi: *mut crate::bindings::napi_struct) {
+    #[cfg(vnm_failpoints)]
+    // SAFETY: By this function's contract; reads its state.
+    unsafe {
+        crate::bindings::fail_delay(_napi)
+    };
 }

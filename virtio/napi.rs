@@ -4,6 +4,8 @@
 //!
 //! The order matters: the interrupt is asked for *before* NAPI gives the queue up, and the ring is
 //! looked at *after* it, so that a buffer that came in between is either seen here or interrupts.
+//! Nothing is written to the ring after it: it may be somebody else's by then, who has asked for the
+//! interrupt, has gone, and relies on it.
 
 use super::virtqueue::{
     Token,
@@ -35,29 +37,28 @@ where
         return poll.again();
     }
     let q = poll.queue();
-    let Some(armed) = poll
-        .state()
-        .and_then(|(rq, _)| vq(rq))
-        .map(|vq| vq.enable_cb_prepare())
-    else {
-        // No queue, nothing to arm.
-        // SAFETY: The state isn't used any more; there is no interrupt.
-        unsafe { poll.napi_complete_done(work) };
-        // SAFETY: Completed above.
-        return unsafe { Polled::new(work) };
+    // Who polls in a loop, or on a timer, wants no interrupt in between.
+    let deferred = poll.is_deferred(work);
+    let armed = if deferred {
+        None
+    } else {
+        poll.state()
+            .and_then(|(rq, _)| vq(rq))
+            .map(|vq| vq.enable_cb_prepare())
     };
-    // SAFETY: The state isn't used any more. The queue stays alive while this softirq runs: it is
-    // dropped only after `NetDevice::napi_settle`.
-    unsafe {
-        if poll.napi_complete_done(work) {
-            if armed.more() {
-                q.schedule(|| armed.disable());
+    // SAFETY: The interrupt is armed unless there is no queue, or the poll is deferred.
+    let gone = unsafe { poll.napi_complete_done(work) };
+    // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
+    // `NetDevice::napi_settle`.
+    if gone && armed.map_or(deferred, |armed| unsafe { armed.more() }) {
+        q.schedule(|rq| {
+            if let Some(vq) = vq(rq) {
+                vq.disable_cb();
             }
-        } else {
-            armed.disable();
-        }
-        Polled::new(work)
+        });
     }
+    // SAFETY: Completed above.
+    unsafe { Polled::new(work) }
 }
 
 /// Ends a poll of a TX queue that found everything reaped. Where the device has nothing left there is
@@ -78,9 +79,9 @@ where
     // SAFETY: The interrupt is armed if one is to come, or disabled again below.
     let gone = unsafe { poll.napi_complete() };
     if !gone {
-        if let Some(armed) = armed {
-            // SAFETY: The queue is alive, we hold its lock.
-            unsafe { armed.disable() };
+        // Whoever polls next, the lock is still ours.
+        if let Some(vq) = vq(poll.locked().state()) {
+            vq.disable_cb();
         }
     }
     drop(poll);

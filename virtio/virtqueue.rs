@@ -316,8 +316,9 @@ pub(crate) struct Used<T> {
 /// `T::into_raw`. `size` is the ring's number of descriptors. `dma` is the queue's
 /// `virtqueue_dma_dev`, alive as long as `set`.
 ///
-/// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). The queue's
-/// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows.
+/// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). A transmit queue's
+/// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows; it has scheduled a poll
+/// before, which asks for the interrupt again.
 pub(crate) struct Virtqueue<T: Token> {
     vq: NonNull<bindings::virtqueue>,
     size: u32,
@@ -577,21 +578,12 @@ impl Armed {
     ///
     /// # Safety
     ///
-    /// The queue is alive. (It need not be the caller's: C allows this beside its owner.)
+    /// The queue is alive. It need not be the caller's any more: this only reads, and if somebody has used
+    /// it since, what it says costs a poll at most.
     #[inline(always)]
     pub(super) unsafe fn more(self) -> bool {
         // SAFETY: By this function's contract.
         unsafe { bindings::virtqueue_poll(self.vq.as_ptr(), self.state) }
-    }
-
-    /// Asks not to be interrupted.
-    ///
-    /// # Safety
-    ///
-    /// The queue is alive.
-    pub(super) unsafe fn disable(self) {
-        // SAFETY: By this function's contract.
-        unsafe { bindings::virtqueue_disable_cb(self.vq.as_ptr()) };
     }
 }
 
