@@ -37,6 +37,8 @@ begin
 [ "$(ethtool -i "$master" | sed -n 's/^driver: //p')" = net_failover ] || bad "$master: $(ethtool -i "$master" | head -1)"
 under "$standby" || bad "$standby isn't under $master"
 [ "$(cat "/sys/class/net/$standby/address")" = "$(cat "/sys/class/net/$master/address")" ] || bad "the addresses differ"
+# Where swapping.rst, and cloud-init, look for STANDBY.
+[ "$(cut -c63 "/sys/bus/virtio/devices/$VDEV/features")" = 1 ] || bad "column 63 of features isn't STANDBY"
 verdict "there is an interface on top"
 note "standby $standby, on top $master"
 
