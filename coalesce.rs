@@ -433,5 +433,6 @@ pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
     if told.is_err() {
         report(info, told);
         s.commit(dev, Params::INITIAL);
+        info.settings.lock().changed.coalesce = true;
     }
 }

@@ -137,6 +137,8 @@ pub(crate) struct Settings {
     pub(crate) pace: Pace,
     /// The device is of no use for now: there is no carrier, whatever it says.
     pub(crate) gave_up: bool,
+    /// What the driver has changed by itself, and told nobody yet.
+    pub(crate) changed: net::ethtool::Changed,
 }
 
 /// Private data of an interface.
@@ -215,6 +217,7 @@ impl VirtnetInfo {
                     failed_resets: 0,
                     pace: Pace::new(),
                     gave_up: false,
+                    changed: net::ethtool::Changed::default(),
                 },
                 "virtio_net_mq::settings"
             ),

@@ -34,9 +34,17 @@ use crate::{
 };
 use core::{
     fmt::Display,
+    mem::take,
     slice::ChunksExactMut, //
 };
 use kernel::prelude::*;
+
+/// Tells those who listen (`ethtool --monitor`) what the driver has changed by itself since the last time. Process
+/// context, on an interface that isn't detached.
+pub(crate) fn tell_changes(dev: &Net, rtnl: &mut Rtnl) {
+    let changed = take(&mut dev.data().settings.lock().changed);
+    dev.ethtool_notify(changed, rtnl);
+}
 
 /// The callbacks.
 pub(crate) struct Ethtool;

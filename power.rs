@@ -10,6 +10,7 @@ use crate::{
     coalesce,
     device::Net,
     device_stats,
+    ethtool,
     filter,
     link,
     net::Rtnl,
@@ -134,7 +135,11 @@ fn bring_up_locked(
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
         dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
         pairs = 1;
-        info.settings.lock().pairs = pairs;
+        {
+            let mut s = info.settings.lock();
+            s.pairs = pairs;
+            s.changed.channels = true;
+        }
         rss::fall_back(dev, pairs, rtnl);
         dev.set_real_num_queues(pairs, rtnl)?;
     }
@@ -150,6 +155,7 @@ fn bring_up_locked(
         pair.tx.lock_bh().start();
     }
     dev.attach(rtnl);
+    ethtool::tell_changes(dev, rtnl);
     dev.refresh_rx_mode(rtnl);
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, pairs);

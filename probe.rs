@@ -14,6 +14,7 @@ use crate::{
         VirtnetInfo, //
     },
     device_stats,
+    ethtool,
     filter,
     link,
     net::{
@@ -99,11 +100,18 @@ impl driver::Driver for VirtioNet {
     fn validate(dev: &Device, offered: Features) -> Result<Features> {
         let (mut accepted, refused) = features::resolve(offered);
         for b in (0..128).filter(|b| refused.has(*b)) {
-            dev_warn!(
-                dev.dev(),
-                "{} refused: it needs a feature that is missing\n",
-                features::name(b)
-            );
+            let name = features::name(b);
+            if features::is_detail(b) {
+                dev_dbg!(
+                    dev.dev(),
+                    "{name} is of no use without what it belongs to\n"
+                );
+            } else {
+                dev_warn!(
+                    dev.dev(),
+                    "{name} refused: it needs a feature that is missing\n"
+                );
+            }
         }
         // An MTU that no packet fits is as good as none.
         if accepted.has(bit::MTU) && check_mtu(dev.cread16(CONFIG_MTU)).is_none() {
@@ -337,7 +345,8 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     link::update(net);
     dev_info!(
         dev.dev(),
-        "{pairs} of {max_pairs} queue pairs, {} mode\n",
+        "{} of {max_pairs} queue pairs, {} mode\n",
+        net.data().pairs(),
         match mode {
             Mode::Mergeable => "mergeable",
             Mode::Big { .. } => "big",
@@ -352,7 +361,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     let info = net.data();
     let pairs = info.pairs();
     let told = channels::tell_device(net, pairs, rtnl).or_else(|e| {
-        if e == EINVAL && rss::give_up(info) {
+        if e == EINVAL && rss::give_up(net, rtnl) {
             channels::tell_device(net, pairs, rtnl)
         } else {
             Err(e)
@@ -363,7 +372,11 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
             info.vdev.dev(),
             "{pairs} queue pairs refused: {e:?}; using 1\n"
         );
-        info.settings.lock().pairs = 1;
+        {
+            let mut s = info.settings.lock();
+            s.pairs = 1;
+            s.changed.channels = true;
+        }
         rss::fall_back(net, 1, rtnl);
         if net.is_running() {
             // A standby: the interface on top opened it when it was registered.
@@ -371,6 +384,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         }
         net.set_real_num_queues(1, rtnl)?;
     }
+    rss::settle(net, rtnl);
     if random_mac {
         // A device that can't be told still works.
         if let Err(e) = filter::tell_mac(info, net.mac()) {
@@ -382,5 +396,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, info.pairs());
     affinity::apply(net, &held, None);
+    drop(held);
+    ethtool::tell_changes(net, rtnl);
     Ok(())
 }

@@ -55,7 +55,9 @@ pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
         return false;
     };
     dev_warn!(info.vdev.dev(), "ring sizes not restored: {e:?}\n");
-    info.settings.lock().rings = None;
+    let mut s = info.settings.lock();
+    s.rings = None;
+    s.changed.rings = true;
     e == EBUSY
 }
 

@@ -295,24 +295,40 @@ pub(crate) fn report_hashes(info: &VirtnetInfo) -> Result {
     };
     let state = info.rss.state.lock().copy();
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-    let sent = state.and_then(|state| send(info, caps, &state, info.pairs(), rxhash));
-    if let Err(e) = sent {
-        if e == ETIMEDOUT {
-            return sent;
-        }
-        dev_warn!(info.vdev.dev(), "packets come without hashes: {e:?}\n");
+    match state.and_then(|state| send(info, caps, &state, info.pairs(), rxhash)) {
+        Ok(()) => info.rss.state.lock().accepted = true,
+        Err(ETIMEDOUT) => return Err(ETIMEDOUT),
+        Err(e) => dev_warn!(info.vdev.dev(), "packets come without hashes: {e:?}\n"),
     }
     Ok(())
 }
 
 /// The device refuses at probe: it is used without RSS. False if it wasn't RSS that it refused.
-pub(crate) fn give_up(info: &VirtnetInfo) -> bool {
+pub(crate) fn give_up(dev: &Net, rtnl: &mut Rtnl) -> bool {
+    let info = dev.data();
     if !steers(info) {
         return false;
     }
     dev_warn!(info.vdev.dev(), "RSS refused by the device: not used\n");
-    info.rss.state.lock().refused = true;
+    without(dev, rtnl);
     true
+}
+
+/// At probe, when the device was told what it is to do: without hashes if it refused to report them.
+pub(crate) fn settle(dev: &Net, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    let refused = !steers(info) && !info.rss.state.lock().accepted;
+    if refused && info.rss.caps().is_some() {
+        without(dev, rtnl);
+    }
+}
+
+/// Nothing is hashed, and nobody can ask for it.
+fn without(dev: &Net, rtnl: &mut Rtnl) {
+    let rss = &dev.data().rss;
+    rss.state.lock().refused = true;
+    rss.rxhash.store(false, Ordering::Relaxed);
+    dev.withdraw_features(NetFeatures::RXHASH, rtnl);
 }
 
 /// `pairs` queue pairs are left, whatever the device was told.
@@ -328,6 +344,8 @@ pub(crate) fn fall_back(dev: &Net, pairs: u16, rtnl: &mut Rtnl) {
     if users {
         dev.table_is_lost(rtnl);
     }
+    // Those who listen: the core has told them only if the interface isn't detached.
+    dev.data().settings.lock().changed.rss = true;
 }
 
 /// `ndo_set_features`: `rxhash`. With RSS the device hashes all the same.
@@ -404,7 +422,9 @@ impl rxfh::Ops for Rxfh {
 
     fn fields(dev: &Net, flow: Flow) -> Result<Fields> {
         let rss = &dev.data().rss;
-        rss.caps().ok_or_else(eopnotsupp)?;
+        if rss.caps().is_none() {
+            return Ok(Fields::None);
+        }
         let types = rss.state.lock().types;
         Ok(rss::fields(types, flow))
     }

@@ -360,6 +360,20 @@ impl<T: Driver> NetDevice<T> {
         Features(unsafe { (*self.as_raw()).features })
     }
 
+    /// The device turned out not to do `what`: it is off, and the user can't switch it on. Process context.
+    pub(crate) fn withdraw_features(&self, what: Features, _rtnl: &mut Rtnl) {
+        let d = self.as_raw();
+        // SAFETY: The device is valid. These fields are written under RTNL, which is held; those who read
+        // them without it see the one set or the other.
+        unsafe {
+            (*d).hw_features &= !what.0;
+            (*d).wanted_features &= !what.0;
+            (*d).vlan_features &= !what.0;
+            (*d).features &= !what.0;
+            bindings::netdev_features_change(d);
+        }
+    }
+
     /// The address.
     pub(crate) fn mac(&self) -> [u8; 6] {
         let mut mac = [0; 6];

@@ -172,6 +172,44 @@ pub(crate) trait Ops {
     fn set_link(dev: &NetDevice<Self::Net>, link: Link, rtnl: &mut Rtnl) -> Result;
 }
 
+/// Settings that the driver has changed by itself.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Changed {
+    /// Number of channels ([`Ops::channels`]).
+    pub(crate) channels: bool,
+    /// Ring sizes ([`Ops::rings`]).
+    pub(crate) rings: bool,
+    /// Interrupt moderation ([`Ops::coalesce`]).
+    pub(crate) coalesce: bool,
+    /// Indirection table and key ([`rxfh::Ops::get`]).
+    pub(crate) rss: bool,
+}
+
+impl<T: Driver> NetDevice<T> {
+    /// Tells those who listen (`ethtool --monitor`) what `changed` to. Calls back into [`Ops`], so no lock may be
+    /// held that the callbacks take; the core says nothing of a device that is detached. Process context, not from
+    /// within a callback of [`rxfh::Ops`].
+    pub(crate) fn ethtool_notify(&self, changed: Changed, _rtnl: &mut Rtnl) {
+        let Changed {
+            channels,
+            rings,
+            coalesce,
+            rss,
+        } = changed;
+        for (yes, what) in [
+            (channels, bindings::ETHTOOL_MSG_CHANNELS_NTF),
+            (rings, bindings::ETHTOOL_MSG_RINGS_NTF),
+            (coalesce, bindings::ETHTOOL_MSG_COALESCE_NTF),
+            (rss, bindings::ETHTOOL_MSG_RSS_NTF),
+        ] {
+            if yes {
+                // SAFETY: The device is valid and RTNL is held, which the core asserts. It reads by our callbacks.
+                unsafe { bindings::ethtool_notify(self.as_raw(), what) };
+            }
+        }
+    }
+}
+
 struct Table<T>(PhantomData<T>);
 
 /// The function table for driver `T`.

@@ -184,7 +184,8 @@ impl<E: Ops> Table<E> {
             )
         };
         E::get(dev, table, key);
-        param.hfunc = if sizes.key == 0 { 0 } else { TOEPLITZ };
+        // Also where nothing is hashed: there is no other that could be asked for.
+        param.hfunc = TOEPLITZ;
         0
     }
 
@@ -201,13 +202,17 @@ impl<E: Ops> Table<E> {
             let (dev, param, mut rtnl) = unsafe { (Self::dev(dev), &*param, Rtnl::assume_held()) };
             let sizes = E::sizes(dev);
             // 0: as it is. The core asks for no transformation of the input that we don't announce.
-            if sizes.key == 0 || (param.hfunc != 0 && param.hfunc != TOEPLITZ) {
+            if param.hfunc != 0 && param.hfunc != TOEPLITZ {
                 return Err(eopnotsupp());
             }
             // CAST: u32 fits.
             let (table_len, key_len) = (sizes.table as usize, sizes.key as usize);
-            if !param.indir.is_null() && table_len == 0 {
+            if (!param.indir.is_null() && table_len == 0) || (!param.key.is_null() && key_len == 0)
+            {
                 return Err(eopnotsupp());
+            }
+            if param.indir.is_null() && param.key.is_null() {
+                return Ok(0);
             }
             // SAFETY: Where there is an array, the core made it as long as the functions for the
             // sizes said, which is not 0, and filled it.

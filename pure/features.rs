@@ -304,6 +304,19 @@ pub(crate) fn resolve(negotiated: Features) -> (Features, Features) {
     (accepted, refused)
 }
 
+/// Returns whether feature `bit` only says something about packets of another feature, so that without that one
+/// nothing is lost with it. Devices are common that clear the other bits only, for instance all of TSO but ECN.
+pub(crate) const fn is_detail(bit: u32) -> bool {
+    matches!(
+        bit,
+        bit::GUEST_ECN
+            | bit::HOST_ECN
+            | bit::RSC_EXT
+            | bit::GUEST_UDP_TUNNEL_GSO_CSUM
+            | bit::HOST_UDP_TUNNEL_GSO_CSUM
+    )
+}
+
 /// Returns the bit by which receive offload `feature` is named in `GUEST_OFFLOADS_SET` (5.1.6.5.8):
 /// its own number, and for those beyond the 64 bits of that command the one that the
 /// specification gives them.

@@ -337,7 +337,7 @@ mod affinity {
 
 mod features {
     use super::pure::features::{
-        bit, hdr_len, name, offload_bit, resolve, Features, SUPPORTED, SUPPORTED_LEGACY,
+        bit, hdr_len, is_detail, name, offload_bit, resolve, Features, SUPPORTED, SUPPORTED_LEGACY,
     };
     use super::Random;
 
@@ -582,6 +582,27 @@ mod features {
         ];
         for (negotiated, accepted) in table {
             assert_eq!(resolve(set(negotiated)).0, set(accepted), "{negotiated:?}");
+        }
+    }
+
+    #[test]
+    fn details() {
+        let details: Vec<u32> = (0..128).filter(|b| is_detail(*b)).collect();
+        assert_eq!(
+            details,
+            [
+                bit::GUEST_ECN,
+                bit::HOST_ECN,
+                bit::RSC_EXT,
+                bit::GUEST_UDP_TUNNEL_GSO_CSUM,
+                bit::HOST_UDP_TUNNEL_GSO_CSUM
+            ]
+        );
+        let all = (0..128).fold(Features::EMPTY, |f, b| f.with(b));
+        for b in details {
+            // It needs another one, and no other one needs it.
+            assert_eq!(resolve(set(&[b])), (Features::EMPTY, set(&[b])));
+            assert_eq!(resolve(all.without(b)), (all.without(b), Features::EMPTY));
         }
     }
 

@@ -9,7 +9,7 @@ MQ=22 CTRL_VQ=17 CTRL_MAC=23
 max=$(max_pairs)
 at_exit 'set_pairs $first_pairs'
 first_pairs=$(pairs)
-plan 7
+plan 8
 reach
 
 lacking=
@@ -112,6 +112,16 @@ for _ in 1 2 3; do
 	reach || bad "no answer to ping after down and up"
 done
 verdict "down and up"
+
+begin
+off() { case ,$FEATURES, in *,$1=off,*) ;; *) return 1 ;; esac }
+if off host_tso4 && off host_tso6 && ! off host_ecn; then
+	negotiated 13 && ours && bad "HOST_ECN was negotiated without TSO"
+	! dmesg | grep 'HOST_ECN' >"$WORK/ecn" || bad "the log complains: $(head -1 "$WORK/ecn")"
+	verdict "the log says nothing of ECN without TSO, which is of no use"
+else
+	skip "the log says nothing of ECN without TSO, which is of no use" "the device has TSO, or no ECN"
+fi
 
 begin
 if irq_per_queue || ! ours; then

@@ -20,7 +20,7 @@ at_exit 'bind 40 128 0x3f'
 # What TCP over IPv4 is hashed over: the number of fields, or nothing.
 tcp4() { ethtool -n "$NETIF" rx-flow-hash tcp4 2>/dev/null | grep -cE '^(IP|L4)'; }
 
-plan 4
+plan 5
 
 # KEY TABLE TYPES, then what comes of it: RSS, reports, entries, bytes of the key, fields of TCP over IPv4.
 begin
@@ -80,6 +80,46 @@ set_pairs 2 || bad "2 pairs refused"
 ethtool -X "$NETIF" default || bad "default refused"
 set_pairs "$QUEUES" || bad "$QUEUES pairs refused"
 verdict "what the device refuses changes nothing"
+
+# What is refused at probe is gone for good, and what is told of it is what there is.
+begin
+feature_of() { ethtool -k "$NETIF" | sed -nE 's/^receive-hashing: //p'; }
+at_exit 'dev refuse'
+while read -r table refuse want; do
+	mark_log
+	# shellcheck disable=SC2086
+	dev refuse ${refuse/\// }
+	bind 40 "$table" 0x3f
+	dev refuse
+	got="$(pairs) $(feature_of | tr ' ' _) $(indir | wc -w) $(ethtool -x "$NETIF" 2>&1 | grep -c 'toeplitz: on')"
+	[ "$got" = "$want" ] || bad "table $table, $refuse refused: $got instead of $want"
+	told=$(log_since | sed -nE 's/.* ([0-9]+) of [0-9]+ queue pairs, .*/\1/p')
+	! ours || [ "$told" = "$(pairs)" ] || bad "table $table, $refuse refused: the log says ${told:-nothing}, there are $(pairs) pairs"
+	reach || bad "table $table, $refuse refused: no answer to ping"
+	# As a device that lacks it: what there is to see is there, what there is to change isn't.
+	case $got in
+	*off*)
+		ethtool -n "$NETIF" rx-flow-hash tcp4 >/dev/null 2>&1 || bad "$refuse refused: no answer what TCP is hashed over"
+		[ "$(tcp4)" = 0 ] || bad "$refuse refused: $(tcp4) fields of TCP"
+		ethtool -X "$NETIF" hfunc toeplitz >/dev/null 2>&1 || bad "$refuse refused: the hash function that there is was refused"
+		for what in "equal 1" "hkey $(printf 'a5:%.0s' {1..39})5a" "hfunc xor"; do
+			# shellcheck disable=SC2086
+			ethtool -X "$NETIF" $what >/dev/null 2>&1 && bad "$refuse refused: -X $what was taken"
+		done
+		ethtool -N "$NETIF" rx-flow-hash tcp4 sd >/dev/null 2>&1 && bad "$refuse refused: -N was taken"
+		ethtool -K "$NETIF" rxhash on >/dev/null 2>&1
+		[ "$(feature_of)" = "off [fixed]" ] || bad "$refuse refused: after -K rxhash on it is $(feature_of)"
+		;;
+	esac
+done <<-END
+	128 4 1 off_[fixed] 0 1
+	128 4/1 $QUEUES off_[fixed] 0 1
+	0 4/2 $QUEUES off_[fixed] 0 1
+	128 9 $QUEUES on 128 1
+END
+bind 40 128 0x3f
+set_pairs "$QUEUES"
+verdict "what the device refuses at probe isn't there, and the log says how many pairs are in use"
 
 begin
 ping -q -c 50 -i 0.01 -s 1400 "$PEER" >"$WORK/ping" || bad "ping: $(tail -2 "$WORK/ping")"

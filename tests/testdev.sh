@@ -67,6 +67,52 @@ for turn in 1 2 3; do
 done
 verdict "announcements are acknowledged"
 
+# What the driver changes by itself: after a suspend the device refuses what it had agreed to.
+begin
+if ! [ -w /sys/power/pm_test ] || ! grep -qw freeze /sys/power/state; then
+	skip "who listens is told what a refusal changes" "the kernel has no /sys/power/pm_test"
+elif ! negotiated 53 || ! ours; then
+	skip "who listens is told what a refusal changes" "no interrupt moderation to refuse, or the driver $DRV"
+else
+	suspend() {
+		echo 1 >/sys/module/suspend/parameters/pm_test_delay
+		echo devices >/sys/power/pm_test
+		echo freeze >/sys/power/state || bad "no suspend"
+		echo none >/sys/power/pm_test
+		wait_for 10 carrier || bad "no carrier after the suspend"
+	}
+	at_exit 'echo none >/sys/power/pm_test; dev refuse'
+	set_pairs "$max"
+	ethtool -C "$NETIF" rx-usecs 20 || bad "rx-usecs 20 was refused"
+	listen() {
+		: >"$WORK/heard"
+		# On a terminal, or it keeps what it hears to itself for long.
+		socat -u "EXEC:ethtool --monitor,pty,raw,stderr" "OPEN:$WORK/heard,append" 2>>"$WORK/heard" &
+		LISTEN=$!
+		wait_for 10 grep -q listening "$WORK/heard" || bad "nobody listens: $(head -3 "$WORK/heard")"
+	}
+	heard() { grep -qE "$1" "$WORK/heard"; }
+	listen
+	dev refuse 4
+	suspend
+	dev refuse
+	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs, though the device refuses"
+	wait_for 10 heard "^Channel parameters for $NETIF" || bad "nobody is told of the number of pairs: $(head -3 "$WORK/heard")"
+	heard "^Coalesce parameters" && bad "told of interrupt moderation, which is as it was"
+	kill $LISTEN
+	set_pairs "$max" || bad "$max pairs were refused afterwards"
+	listen
+	dev refuse 6
+	suspend
+	dev refuse
+	wait_for 10 heard "^Coalesce parameters for $NETIF" || bad "nobody is told of interrupt moderation: $(head -3 "$WORK/heard")"
+	heard "^Channel parameters" && bad "told of the number of pairs, which is as it was"
+	kill $LISTEN
+	ethtool -C "$NETIF" rx-usecs 0 2>/dev/null
+	reach || bad "no answer to ping"
+	verdict "who listens is told what a refusal changes"
+fi
+
 begin
 for turn in 1 2 3; do
 	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/unbind" || bad "turn $turn: unbind"
