@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) use crate::virtio::ctrl_ring::Request;
 use crate::{
     net::ratelimit,
     pure::{
@@ -48,8 +49,8 @@ pub(crate) trait Command {
     /// Command within the class.
     const CMD: u8;
 
-    /// Appends the payload, in the specification's layout.
-    fn payload(&self, out: &mut KVec<u8>) -> Result;
+    /// Appends the data, in the specification's layout.
+    fn payload(&self, out: &mut Request) -> Result;
 }
 
 macro_rules! command {
@@ -61,9 +62,9 @@ macro_rules! command {
             const CLASS: u8 = ctrl::class::$class;
             const CMD: u8 = ctrl::$cmd;
 
-            fn payload(&self, out: &mut KVec<u8>) -> Result {
+            fn payload(&self, out: &mut Request) -> Result {
                 let $v = &self.0;
-                Ok(out.extend_from_slice(&$bytes, GFP_KERNEL)?)
+                out.push(&$bytes)
             }
         }
     };
@@ -125,23 +126,25 @@ impl Command for StatsGet<'_> {
     const CLASS: u8 = ctrl::class::STATS;
     const CMD: u8 = ctrl::STATS_GET;
 
-    fn payload(&self, out: &mut KVec<u8>) -> Result {
+    fn payload(&self, out: &mut Request) -> Result {
         for q in self.0 {
-            out.extend_from_slice(&q.request(), GFP_KERNEL)?;
+            out.push(&q.request())?;
         }
         Ok(())
     }
 }
 
-/// The addresses to receive: an encoded pair of tables (5.1.6.5.2), unicast then multicast.
-pub(crate) struct MacTableSet<'a>(pub(crate) &'a [u8]);
+/// The addresses to receive: two encoded tables (5.1.6.5.2), unicast and multicast.
+pub(crate) struct MacTableSet<'a>(pub(crate) &'a [u8], pub(crate) &'a [u8]);
 
 impl Command for MacTableSet<'_> {
     const CLASS: u8 = ctrl::class::MAC;
     const CMD: u8 = ctrl::MAC_TABLE_SET;
 
-    fn payload(&self, out: &mut KVec<u8>) -> Result {
-        Ok(out.extend_from_slice(self.0, GFP_KERNEL)?)
+    fn payload(&self, out: &mut Request) -> Result {
+        out.push(self.0)?;
+        out.cut();
+        out.push(self.1)
     }
 }
 
@@ -198,8 +201,8 @@ impl CtrlVq {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EPROTO`-like `EIO`
-    /// for a malformed answer, a broken queue or a device that owes an answer, `ETIMEDOUT`.
+    /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EIO` if it gives the
+    /// command back without an answer, if the queue is broken or the device owes an answer, `ETIMEDOUT`.
     pub(crate) fn exec<C: Command>(&self, dev: &Device, cmd: &C) -> Result {
         self.query(dev, cmd, 0).map(drop)
     }
@@ -209,9 +212,8 @@ impl CtrlVq {
     pub(crate) fn query<C: Command>(&self, dev: &Device, cmd: &C, room: usize) -> Result<KVec<u8>> {
         fail::point()?;
         let reply_len = room.checked_add(1).ok_or(EINVAL)?;
-        let mut out = KVec::with_capacity(16, GFP_KERNEL)?;
-        out.extend_from_slice(&[C::CLASS, C::CMD], GFP_KERNEL)?;
-        cmd.payload(&mut out)?;
+        let mut request = Request::new(C::CLASS, C::CMD)?;
+        cmd.payload(&mut request)?;
 
         let mut guard = self.state.lock();
         let State { vq, late, spare } = &mut *guard;
@@ -224,7 +226,7 @@ impl CtrlVq {
             Some(cmd) => cmd,
             None => ctrl_ring::Command::replace(spare, reply_len)?,
         };
-        if let Err((e, cmd)) = vq.submit(cmd, out, reply_len) {
+        if let Err((e, cmd)) = vq.submit(cmd, request, reply_len) {
             *spare = Some(cmd);
             return Err(e);
         }
@@ -255,19 +257,17 @@ impl CtrlVq {
             }
         };
         let cmd = spare.insert(used.token);
-        let ack = cmd.ack().unwrap_or(ctrl::ACK_ERR);
-        match ctrl::ack(ack, used.len, u32::try_from(room)?) {
+        match ctrl::ack(cmd.ack().unwrap_or(ctrl::NO_ANSWER)) {
             // Its own memory: the device could go on writing into the other.
-            Ack::Ok => cmd.result(usize::try_from(used.len)?.saturating_sub(1)),
+            Ack::Ok => cmd.result(ctrl::result_len(used.len, room)),
             Ack::Refused => Err(EINVAL),
-            Ack::Malformed => {
+            Ack::Missing => {
                 if ratelimit() {
                     dev_warn!(
                         dev.dev(),
-                        "control command {}/{}: malformed answer of {} bytes\n",
+                        "control command {}/{}: malformed answer, none was written\n",
                         C::CLASS,
-                        C::CMD,
-                        used.len
+                        C::CMD
                     );
                 }
                 Err(EIO)

@@ -42,14 +42,18 @@ use kernel::prelude::*;
 /// Offset of `mac` in the device's configuration (specification 5.1.4).
 const CONFIG_MAC: u32 = 0;
 
+/// The tables of addresses as the device takes them: unicast and multicast.
+#[derive(PartialEq)]
+struct Tables(KVec<u8>, KVec<u8>);
+
 /// The receive filter as the device has it, for replay after a reset.
 pub(crate) struct Shadow {
     /// None: the device has not been told since its reset. What it does then is its own choice
     /// (QEMU's starts promiscuous).
     promisc: Option<bool>,
     allmulti: Option<bool>,
-    /// Payload of the last MAC_TABLE_SET.
-    table: Option<KVec<u8>>,
+    /// What the last MAC_TABLE_SET held.
+    tables: Option<Tables>,
     /// One bit for each VLAN.
     vlans: [u64; 64],
 }
@@ -60,7 +64,7 @@ impl Shadow {
         Self {
             promisc: None,
             allmulti: None,
-            table: None,
+            tables: None,
             vlans: [0; 64],
         }
     }
@@ -82,14 +86,15 @@ impl Shadow {
     }
 }
 
-/// Appends one address table: a count, then the addresses (5.1.6.5.2).
-fn push_table(out: &mut KVec<u8>, list: AddrList<'_>) -> Result {
+/// One table of addresses: a count, then the addresses (5.1.6.5.2).
+fn table(list: AddrList<'_>) -> Result<KVec<u8>> {
     let n = u32::try_from(list.iter().count())?;
+    let mut out = KVec::new();
     out.extend_from_slice(&n.to_le_bytes(), GFP_KERNEL)?;
     for mac in list.iter() {
         out.extend_from_slice(&mac, GFP_KERNEL)?;
     }
-    Ok(())
+    Ok(out)
 }
 
 /// `ndo_set_rx_mode_async`. An error makes the core try again later.
@@ -105,9 +110,7 @@ pub(crate) fn set_rx_mode(
         return Ok(());
     }
     let (promisc, allmulti) = dev.rx_flags();
-    let mut table = KVec::new();
-    push_table(&mut table, uc)?;
-    push_table(&mut table, mc)?;
+    let tables = Tables(table(uc)?, table(mc)?);
 
     let (was_promisc, was_allmulti, same) = {
         let s = info.settings.lock();
@@ -115,10 +118,11 @@ pub(crate) fn set_rx_mode(
         (
             f.promisc,
             f.allmulti,
-            f.table.as_ref().is_some_and(|t| t[..] == table[..]),
+            f.tables.as_ref().is_some_and(|t| *t == tables),
         )
     };
     // What isn't answered may be done later all the same, so it isn't known until it is.
+    let mut tables = Some(tables);
     for step in rx_steps((was_promisc, was_allmulti), (promisc, allmulti), !same) {
         match step {
             RxStep::Promisc(on) => {
@@ -132,9 +136,11 @@ pub(crate) fn set_rx_mode(
                 info.settings.lock().filter.allmulti = Some(on);
             }
             RxStep::Table => {
-                info.settings.lock().filter.table = None;
-                info.ctrl.exec(&info.vdev, &MacTableSet(&table))?;
-                info.settings.lock().filter.table = Some(core::mem::take(&mut table));
+                info.settings.lock().filter.tables = None;
+                if let Some(Tables(uc, mc)) = &tables {
+                    info.ctrl.exec(&info.vdev, &MacTableSet(uc, mc))?;
+                }
+                info.settings.lock().filter.tables = tables.take();
             }
         }
     }
@@ -238,7 +244,7 @@ pub(crate) fn replay(dev: &Net) {
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
         f.promisc = None;
         f.allmulti = None;
-        f.table = None;
+        f.tables = None;
         (s.mac_set, s.guest_offloads)
     };
     if mac_set {

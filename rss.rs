@@ -10,7 +10,10 @@
 
 use crate::{
     channels,
-    ctrl_vq::Command,
+    ctrl_vq::{
+        Command,
+        Request, //
+    },
     device::{
         Net,
         VirtnetInfo, //
@@ -188,12 +191,12 @@ impl Command for RssConfig<'_> {
     const CLASS: u8 = ctrl::class::MQ;
     const CMD: u8 = ctrl::MQ_RSS_CONFIG;
 
-    fn payload(&self, out: &mut KVec<u8>) -> Result {
+    fn payload(&self, out: &mut Request) -> Result {
         let Self(state, pairs) = self;
         // Once, and not bit by bit: the table may have thousands of entries.
-        out.reserve(state.table.len().saturating_mul(2), GFP_KERNEL)?;
+        out.reserve(state.table.len().saturating_mul(2))?;
         rss::rss_config(state.types, &state.table, *pairs, &state.key, |bytes| {
-            Ok(out.extend_from_slice(bytes, GFP_KERNEL)?)
+            out.push(bytes)
         })
     }
 }
@@ -205,9 +208,9 @@ impl Command for HashConfig<'_> {
     const CLASS: u8 = ctrl::class::MQ;
     const CMD: u8 = ctrl::MQ_HASH_CONFIG;
 
-    fn payload(&self, out: &mut KVec<u8>) -> Result {
-        out.extend_from_slice(&rss::hash_config(self.0), GFP_KERNEL)?;
-        Ok(out.extend_from_slice(self.1, GFP_KERNEL)?)
+    fn payload(&self, out: &mut Request) -> Result {
+        out.push(&rss::hash_config(self.0))?;
+        out.push(self.1)
     }
 }
 

@@ -19,6 +19,10 @@ use kernel::{
     ThisModule, //
 };
 
+// The fields of legacy devices have the guest's byte order, which nothing here converts to.
+#[cfg(not(target_endian = "little"))]
+compile_error!("virtio_net_mq is for little-endian machines only");
+
 // Raw C; for the safe layer only.
 mod bindings;
 

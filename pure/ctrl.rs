@@ -63,8 +63,10 @@ pub(crate) const STATS_GET: u8 = 1;
 
 /// Answer: the command was carried out (5.1.6.5).
 pub(crate) const ACK_OK: u8 = 0;
-/// Answer: the command was refused (5.1.6.5).
-pub(crate) const ACK_ERR: u8 = 1;
+
+/// What is in the place of the answer before the device has written one: no answer of the
+/// specification.
+pub(crate) const NO_ANSWER: u8 = 0xff;
 
 /// The outcome of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,23 +75,35 @@ pub(crate) enum Ack {
     Ok,
     /// It was refused.
     Refused,
-    /// The device did not write an answer, or claims to have written more than it can have.
-    Malformed,
+    /// The device did not write an answer.
+    Missing,
 }
 
-/// Interprets the answer to a command (5.1.6.5).
+/// Interprets the answer to a command, the byte in its place (5.1.6.5). Anything but [`ACK_OK`] that
+/// the device wrote there (1, by the specification) is a refusal.
 ///
-/// `byte` is what is in the place of the answer, `used_len` how many bytes the device claims to
-/// have written, `reply_len` how many bytes of a command-specific reply there was room for besides
-/// the answer. Anything but [`ACK_OK`] is a refusal.
-pub(crate) fn ack(byte: u8, used_len: u32, reply_len: u32) -> Ack {
-    // Compared without the answer's byte, as `reply_len + 1` can overflow.
-    match used_len.checked_sub(1) {
-        None => Ack::Malformed,
-        Some(reply) if reply > reply_len => Ack::Malformed,
-        Some(_) if byte == ACK_OK => Ack::Ok,
-        Some(_) => Ack::Refused,
+/// The used length takes no part in it. Devices have always got it wrong: some count what they
+/// have read as well (5.1.6, "Legacy Interface: Device Operation"), and the byte says enough.
+pub(crate) fn ack(byte: u8) -> Ack {
+    match byte {
+        ACK_OK => Ack::Ok,
+        NO_ANSWER => Ack::Missing,
+        _ => Ack::Refused,
     }
+}
+
+/// How many bytes of a result the device has written behind its answer, if it claims to have
+/// written `used_len` in all and there is room for `room` of a result.
+pub(crate) fn result_len(used_len: u32, room: usize) -> usize {
+    usize::try_from(used_len.saturating_sub(1)).map_or(room, |len| len.min(room))
+}
+
+/// The parts of a command, each for a descriptor of its own (5.1.6.6): class and command, and its
+/// data, of which `cut` bytes are in the first of two parts. Any of them may be empty.
+pub(crate) fn parts(command: &[u8], cut: usize) -> [&[u8]; 3] {
+    let (header, data) = command.split_at(command.len().min(2));
+    let (first, second) = data.split_at(data.len().min(cut));
+    [header, first, second]
 }
 
 /// A command that changes what the device receives (5.1.6.5.1, 5.1.6.5.2).

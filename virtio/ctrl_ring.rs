@@ -2,16 +2,68 @@
 
 //! What goes into the control virtqueue: one command with its reply.
 
-use super::virtqueue::{
-    Token,
-    Virtqueue, //
+use super::{
+    virtqueue::{
+        Token,
+        Virtqueue, //
+    },
+    Device, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    pure::ctrl::parts, //
+};
 use core::{
     ffi::c_void,
     ptr::NonNull, //
 };
 use kernel::prelude::*;
+
+/// What the device reads of a command: class and command, then data in one part or two.
+///
+/// Each part gets a descriptor of its own. Drivers must cut commands so where ANY_LAYOUT wasn't
+/// negotiated (specification 5.1.6.6), and there are devices that count on it whatever was.
+pub(crate) struct Request {
+    bytes: KVec<u8>,
+    /// Bytes of data in the first part.
+    cut: usize,
+}
+
+impl Request {
+    /// Nothing yet.
+    const EMPTY: Self = Self {
+        bytes: KVec::new(),
+        cut: usize::MAX,
+    };
+
+    /// A command without data so far.
+    pub(crate) fn new(class: u8, cmd: u8) -> Result<Self> {
+        let mut this = Self::EMPTY;
+        this.reserve(16)?;
+        this.push(&[class, cmd])?;
+        Ok(this)
+    }
+
+    /// Makes room for `n` more bytes at once.
+    pub(crate) fn reserve(&mut self, n: usize) -> Result {
+        Ok(self.bytes.reserve(n, GFP_KERNEL)?)
+    }
+
+    /// Appends to the data.
+    pub(crate) fn push(&mut self, data: &[u8]) -> Result {
+        Ok(self.bytes.extend_from_slice(data, GFP_KERNEL)?)
+    }
+
+    /// What is appended from now on is the second part of the data.
+    pub(crate) fn cut(&mut self) {
+        self.cut = self.bytes.len().saturating_sub(2);
+    }
+
+    /// The parts in order. They may be empty.
+    fn parts(&self) -> [&[u8]; 3] {
+        parts(&self.bytes, self.cut)
+    }
+}
 
 /// A command buffer: what the device reads, and where it writes.
 ///
@@ -29,7 +81,7 @@ use kernel::prelude::*;
 /// `reply` stays empty, so it stays where it is too: it is the memory that it has room for, the
 /// first `reply_len` bytes of which were written. `reply_len` is within its capacity.
 pub(crate) struct Command {
-    out: KVec<u8>,
+    request: Request,
     reply: KVec<u8>,
     reply_len: usize,
     /// The smaller one that was used before.
@@ -43,7 +95,7 @@ impl Command {
         let room = room.max(64).checked_next_power_of_two().ok_or(EINVAL)?;
         let mut new = KBox::new(
             Self {
-                out: KVec::new(),
+                request: Request::EMPTY,
                 // INVARIANT: Empty, and 0 bytes of it written.
                 reply: KVec::with_capacity(room, GFP_KERNEL)?,
                 reply_len: 0,
@@ -60,12 +112,12 @@ impl Command {
         self.reply.capacity()
     }
 
-    /// Makes it a command of the bytes `out`, with room for a reply of `reply_len` bytes.
-    fn load(&mut self, out: KVec<u8>, reply_len: usize) -> Result {
+    /// Makes it the command `request`, with room for a reply of `reply_len` bytes.
+    fn load(&mut self, request: Request, reply_len: usize) -> Result {
         if reply_len == 0 || reply_len > self.room() {
             return Err(EINVAL);
         }
-        self.out = out;
+        self.request = request;
         let reply = self.reply.as_mut_ptr();
         for at in 0..reply_len {
             // SAFETY: Within the capacity, which was checked. Volatile as for `byte`.
@@ -88,22 +140,40 @@ impl Command {
         self.byte(0)
     }
 
-    /// A copy of the `len` bytes behind the answer.
+    /// A copy of what is behind the answer, `len` bytes or as many as there is room for.
     ///
     /// # Errors
     ///
-    /// `EIO` if the reply has no room for so many, `ENOMEM`.
+    /// `ENOMEM`.
     pub(crate) fn result(&self, len: usize) -> Result<KVec<u8>> {
-        if len >= self.reply_len {
-            return Err(EIO);
-        }
+        let len = len.min(self.reply_len.saturating_sub(1));
         let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
         for at in 1..=len {
             copy.push(self.byte(at).ok_or(EIO)?, GFP_KERNEL)?;
         }
         Ok(copy)
     }
+
+    /// What the device reads, in the order of the descriptors: class and command, and the data.
+    fn readable(&self) -> [(*const u8, usize); 3] {
+        self.request.parts().map(|part| (part.as_ptr(), part.len()))
+    }
+
+    /// What it writes: the answer's byte, and the result.
+    fn writable(&mut self) -> [(*const u8, usize); 2] {
+        let reply = self.reply.as_mut_ptr().cast_const();
+        let result = self.reply_len.saturating_sub(1);
+        [
+            (reply, self.reply_len.min(1)),
+            (reply.wrapping_add(1), result),
+        ]
+    }
 }
+
+/// The most descriptors of a command.
+const MOST: usize = 5;
+/// A feature of the transport.
+const INDIRECT_DESC: u32 = 28;
 
 // SAFETY: A box's pointer goes and comes back; it owns both vectors.
 unsafe impl Token for KBox<Command> {
@@ -119,56 +189,66 @@ unsafe impl Token for KBox<Command> {
 }
 
 impl Virtqueue<KBox<Command>> {
-    /// Gives a command of the bytes `out` to the device, with room for a reply of `reply_len` bytes
-    /// (the ack included), and kicks. A queue that is found broken then is so for good. Process
-    /// context.
+    /// Whether a buffer's descriptors may be in a table of their own, which takes one of the ring's
+    /// (INDIRECT_DESC, 2.7.5.3).
+    fn has_tables(&self) -> bool {
+        // SAFETY: The queue is valid, its device outlives it.
+        let dev = unsafe { Device::from_raw((*self.as_raw()).vdev) };
+        dev.features().has(INDIRECT_DESC)
+    }
+
+    /// Gives the command `request` to the device, with room for a reply of `reply_len` bytes (the ack
+    /// included), and kicks. A queue that is found broken then is so for good. Process context.
     ///
     /// # Errors
     ///
     /// With the command: `EINVAL` for a reply larger than [`Command::room`] or none, `ENOSPC` if the
-    /// ring is full, `EIO` if it is broken, `ENOMEM`.
+    /// ring is full or too small, `EIO` if it is broken, `ENOMEM`.
     pub(crate) fn submit(
         &mut self,
         mut cmd: KBox<Command>,
-        out: KVec<u8>,
+        request: Request,
         reply_len: usize,
     ) -> Result<(), (Error, KBox<Command>)> {
-        if let Err(e) = cmd.load(out, reply_len) {
+        if let Err(e) = cmd.load(request, reply_len) {
             return Err((e, cmd));
         }
-        let (Ok(out_len), Ok(reply_len)) =
-            (u32::try_from(cmd.out.len()), u32::try_from(cmd.reply_len))
+        let mut sg = [bindings::scatterlist::default(); MOST];
+        let mut sgs = [core::ptr::null_mut(); MOST];
+        let mut free = sg.iter_mut().zip(&mut sgs);
+        let mut describe = |pieces: &[(*const u8, usize)]| -> Result<u32> {
+            let mut n = 0u32;
+            // No descriptor may be empty.
+            for (buf, len) in pieces.iter().filter(|p| p.1 > 0) {
+                let len = u32::try_from(*len)?;
+                let (sg, list) = free.next().ok_or(EINVAL)?;
+                // SAFETY: A list of one entry. The memory is from kmalloc and the token's, which
+                // neither moves it nor frees it before it comes back.
+                unsafe {
+                    bindings::sg_table_init(sg, 1);
+                    bindings::sg_set_buf(sg, buf.cast(), len);
+                }
+                *list = core::ptr::from_mut(sg);
+                n = n.saturating_add(1);
+            }
+            Ok(n)
+        };
+        let (Ok(readable), Ok(writable)) = (describe(&cmd.readable()), describe(&cmd.writable()))
         else {
             return Err((EINVAL, cmd));
         };
-        // The answer's byte in a descriptor of its own, as in the specification's legacy framing,
-        // then the result if there is one.
-        let (ack_len, result_len) = (reply_len.min(1), reply_len.saturating_sub(1));
-        let lists: u32 = if result_len > 0 { 2 } else { 1 };
-        let mut sg = [bindings::scatterlist::default(); 3];
-        let [out, ack, result] = &mut sg;
-        // SAFETY: All ranges are heap memory (kmalloc) that the token owns, `result` begins where
-        // `ack` ends; each list has one entry. The last is only used if it has a length.
-        unsafe {
-            bindings::sg_table_init(out, 1);
-            bindings::sg_set_buf(out, cmd.out.as_ptr().cast(), out_len);
-            let reply = cmd.reply.as_mut_ptr();
-            bindings::sg_table_init(ack, 1);
-            bindings::sg_set_buf(ack, reply.cast(), ack_len);
-            bindings::sg_table_init(result, 1);
-            if result_len > 0 {
-                bindings::sg_set_buf(result, reply.add(1).cast(), result_len);
-            }
+        if readable.saturating_add(writable) > self.size() && !self.has_tables() {
+            // The virtio core would warn.
+            return Err((ENOSPC, cmd));
         }
-        let mut sgs = [out, ack, result].map(core::ptr::from_mut);
         let token = cmd.into_raw();
-        // SAFETY: One readable list, then the writable ones; the token is given away.
+        // SAFETY: That many lists, the readable ones first; the token is given away.
         let err = unsafe {
             bindings::virtqueue_add_sgs(
                 self.as_raw(),
                 sgs.as_mut_ptr(),
-                1,
-                lists,
+                readable,
+                writable,
                 token.as_ptr(),
                 bindings::GFP_KERNEL,
             )

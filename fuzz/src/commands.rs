@@ -3,21 +3,31 @@
 //! `pure/ctrl.rs`, `pure/coalesce.rs` and `pure/stats.rs`: commands and their answers.
 
 use crate::pure::coalesce::{check, check_fixed, Moderation, Params, MAX_FRAMES, MAX_USECS};
-use crate::pure::ctrl::{ack, Ack, Backoff};
+use crate::pure::ctrl::{ack, parts, result_len, Ack, Backoff};
 use crate::pure::features::Features;
 use crate::pure::stats::{self, QueueStats, Side};
 
-/// An answer counts only if the device can have written it.
-pub fn answer(byte: u8, used_len: u32, reply_len: u32) {
-    let written = u64::from(used_len);
-    let want = if written == 0 || written > u64::from(reply_len) + 1 {
-        Ack::Malformed
-    } else if byte == 0 {
-        Ack::Ok
-    } else {
-        Ack::Refused
+/// Only the byte that says so is a success, only the one that was there before is none; no result is longer than what there
+/// was room for, or than the device says.
+pub fn answer(byte: u8, used_len: u32, room: u32) {
+    let want = match byte {
+        0 => Ack::Ok,
+        0xff => Ack::Missing,
+        _ => Ack::Refused,
     };
-    assert_eq!(ack(byte, used_len, reply_len), want);
+    assert_eq!(ack(byte), want);
+    let len = result_len(used_len, room as usize);
+    assert!(len <= room as usize && len <= used_len as usize);
+    assert!(len == room as usize || len + 1 == used_len as usize || used_len == 0 && len == 0);
+}
+
+/// A command is cut without losing a byte or changing their order; the first part is class and command.
+pub fn cut(command: &[u8], cut: usize) {
+    let p = parts(command, cut);
+    assert_eq!(p.concat(), command);
+    assert_eq!(p[0].len(), command.len().min(2));
+    assert!(p[1].len() <= cut);
+    assert!(p[2].is_empty() || p[1].len() == cut);
 }
 
 /// The sleeps make up the deadline, get longer, and none is long.

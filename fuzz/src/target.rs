@@ -85,8 +85,12 @@ pub fn hdr(data: &[u8]) {
 
 pub fn ctrl(data: &[u8]) {
     let mut i = Input(data);
-    match i.u8() % 2 {
+    match i.u8() % 3 {
         0 => commands::answer(i.u8(), i.u32(), i.u32()),
+        1 => {
+            let (cut, command) = (i.u8(), i.bytes::<24>());
+            commands::cut(&command, cut.into());
+        }
         _ => commands::backoff(i.u32() % 20_000_000),
     }
 }

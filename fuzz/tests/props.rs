@@ -151,6 +151,11 @@ proptest! {
     }
 
     #[test]
+    fn commands_in_parts(command in vec(any::<u8>(), 0..40), cut in 0usize..50) {
+        commands::cut(&command, cut);
+    }
+
+    #[test]
     fn deadlines(us in 0u32..20_000_000) {
         commands::backoff(us);
     }
