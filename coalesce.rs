@@ -20,6 +20,7 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
+    late,
     net::{
         ratelimit,
         Rtnl, //
@@ -201,7 +202,13 @@ impl State {
         for (i, _) in self.active(info).filter(differs) {
             if let Err(e) = tell_queue(info, i, side, m) {
                 for (j, p) in self.active(info).filter(differs).filter(|(j, _)| *j < i) {
-                    report(info, tell_queue(info, j, side, p.at_device(side)));
+                    let back = tell_queue(info, j, side, p.at_device(side));
+                    let in_vain = back.is_err_and(|e| e != EINVAL);
+                    report(info, back);
+                    if in_vain {
+                        // Nor will the others be taken back. There may be hundreds.
+                        break;
+                    }
                 }
                 return Err(e);
             }
@@ -272,6 +279,10 @@ pub(crate) fn get(dev: &Net) -> Params {
 /// `EOPNOTSUPP`, `EINVAL` (also if the device refuses) and what the control queue reports: then
 /// everything is as before.
 pub(crate) fn set(dev: &Net, want: Params, _rtnl: &mut Rtnl) -> Result {
+    change(dev, want).inspect_err(|_| late::watch(dev))
+}
+
+fn change(dev: &Net, want: Params) -> Result {
     let info = dev.data();
     if !at_once(info) && !per_queue(&info.f) {
         return Ok(check_fixed(&want)?);
@@ -315,6 +326,10 @@ pub(crate) fn get_queue(dev: &Net, queue: u32) -> Result<Params> {
 ///
 /// As for [`set`].
 pub(crate) fn set_queue(dev: &Net, queue: u32, want: Params, _rtnl: &mut Rtnl) -> Result {
+    change_queue(dev, queue, want).inspect_err(|_| late::watch(dev))
+}
+
+fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     let info = dev.data();
     let now = get_queue(dev, queue)?;
     if !per_queue(&info.f) {
@@ -390,6 +405,7 @@ pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
                     "input.{i}: adaptive moderation refused: {e:?}\n"
                 );
             }
+            late::watch(dev);
         }
     }
 }
@@ -411,7 +427,22 @@ pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
                 info.vdev.dev(),
                 "pair {i}: interrupt moderation not restored: {e:?}\n"
             );
+            if e != EINVAL {
+                // Nor will the others be. There may be hundreds.
+                late::watch(dev);
+                return;
+            }
         }
+    }
+}
+
+/// The device may have missed what it was told, or done it late: it is told what is written down.
+pub(crate) fn retell(dev: &Net, _rtnl: &mut Rtnl) {
+    let info = dev.data();
+    let s = info.coalesce.lock();
+    if s.touched {
+        let told = s.retell(info, Side::Tx);
+        report(info, told.and_then(|()| s.retell(info, Side::Rx)));
     }
 }
 
@@ -434,5 +465,6 @@ pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
         report(info, told);
         s.commit(dev, Params::INITIAL);
         info.settings.lock().changed.coalesce = true;
+        late::watch(dev);
     }
 }

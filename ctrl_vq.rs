@@ -164,8 +164,43 @@ struct State {
     vq: Option<CtrlRing>,
     /// Commands that missed the deadline and are still in the ring.
     late: u32,
+    /// There was one since the device was told everything.
+    was_late: bool,
+    /// How often there was one while it was told everything, one after the other.
+    tries: u32,
     /// The buffer of the command before, for the next one.
     spare: Option<KBox<ctrl_ring::Command>>,
+}
+
+/// What the device owes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owed {
+    Nothing,
+    /// The answer to a command that missed the deadline.
+    Answer,
+    /// No answer can come: there is no queue, or it is broken.
+    NoQueue,
+}
+
+impl State {
+    /// Takes back what the device has answered late.
+    fn collect(&mut self) -> Owed {
+        let Some(vq) = self.vq.as_mut() else {
+            return Owed::NoQueue;
+        };
+        while self.late > 0 {
+            let Some(used) = vq.get_buf() else {
+                return if vq.is_broken() {
+                    Owed::NoQueue
+                } else {
+                    Owed::Answer
+                };
+            };
+            self.spare = Some(used.token);
+            self.late = self.late.saturating_sub(1);
+        }
+        Owed::Nothing
+    }
 }
 
 impl CtrlVq {
@@ -176,6 +211,8 @@ impl CtrlVq {
                 State {
                     vq: None,
                     late: 0,
+                    was_late: false,
+                    tries: 0,
                     spare: None,
                 },
                 "virtio_net_mq::ctrl",
@@ -188,13 +225,43 @@ impl CtrlVq {
         let mut state = self.state.lock();
         state.vq = Some(vq);
         state.late = 0;
+        state.was_late = false;
+        state.tries = 0;
     }
 
     /// Gives the queue up; late commands end with it.
     pub(crate) fn detach(&self) -> Option<CtrlRing> {
         let mut state = self.state.lock();
         state.late = 0;
+        state.was_late = false;
         state.vq.take()
+    }
+
+    /// What the device owes, after taking back what it has answered late. Process context.
+    pub(crate) fn collect(&self) -> Owed {
+        self.state.lock().collect()
+    }
+
+    /// Whether a command has missed the deadline since the device was reset or told everything anew. If
+    /// so, how often that went wrong, one after the other. Process context.
+    pub(crate) fn was_late(&self) -> Option<u32> {
+        let state = self.state.lock();
+        state.was_late.then_some(state.tries)
+    }
+
+    /// The device is about to be told everything anew. False if there is no need. Process context.
+    pub(crate) fn begin_anew(&self) -> bool {
+        core::mem::take(&mut self.state.lock().was_late)
+    }
+
+    /// It was, with or without an answer. Process context.
+    pub(crate) fn end_anew(&self) {
+        let mut state = self.state.lock();
+        state.tries = if state.was_late {
+            state.tries.saturating_add(1)
+        } else {
+            0
+        };
     }
 
     /// Sends a command and waits for the device's answer. Process context; sleeps.
@@ -216,11 +283,17 @@ impl CtrlVq {
         cmd.payload(&mut request)?;
 
         let mut guard = self.state.lock();
-        let State { vq, late, spare } = &mut *guard;
+        let owed = guard.collect();
+        let State {
+            vq,
+            late,
+            was_late,
+            spare,
+            ..
+        } = &mut *guard;
         let vq = vq.as_mut().ok_or_else(crate::sync::errno::eopnotsupp)?;
-        while *late > 0 {
-            *spare = Some(vq.get_buf().ok_or(EIO)?.token);
-            *late = late.saturating_sub(1);
+        if owed != Owed::Nothing {
+            return Err(EIO);
         }
         let cmd = match spare.take_if(|cmd| cmd.room() >= reply_len) {
             Some(cmd) => cmd,
@@ -244,6 +317,7 @@ impl CtrlVq {
                 Some(us) => waits.took(us, sleep(us)),
                 None => {
                     *late = 1;
+                    *was_late = true;
                     dev_err!(
                         dev.dev(),
                         "control command {}/{} not answered within {} ms; \

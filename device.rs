@@ -12,6 +12,7 @@ use crate::{
     device_stats::DeviceStats,
     ethtool,
     filter,
+    late,
     link,
     net::{
         self,
@@ -335,6 +336,10 @@ impl net::Driver for VirtnetInfo {
 
     fn notify_work(dev: &Net) {
         open::notify_work(dev);
+    }
+
+    fn late_work(dev: &Net) {
+        late::work(dev);
     }
 
     fn moderate(dev: &Net, index: u16, to: Moderation) {

@@ -20,6 +20,7 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
+    late,
     net::{
         addr::AddrList,
         device::Features as NetFeatures,
@@ -69,6 +70,19 @@ impl Shadow {
         }
     }
 
+    fn has_vlan(&self, vid: u16) -> bool {
+        self.vlans
+            .get(usize::from(vid >> 6))
+            .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
+    }
+
+    /// How many VLANs there are from `vid` on.
+    fn vlans_from(&self, vid: u16) -> usize {
+        (vid..4096)
+            .filter(|vid| self.has_vlan(*vid))
+            .fold(0, |n, _| n.saturating_add(1))
+    }
+
     fn vlan(&mut self, vid: u16, add: bool) {
         if let Some(word) = self.vlans.get_mut(usize::from(vid >> 6)) {
             let mask = 1u64 << (vid & 63);
@@ -78,11 +92,7 @@ impl Shadow {
 
     /// The first VLAN from `vid` on.
     fn next_vid(&self, vid: u16) -> Option<u16> {
-        (vid..4096).find(|vid| {
-            self.vlans
-                .get(usize::from(vid >> 6))
-                .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
-        })
+        (vid..4096).find(|vid| self.has_vlan(*vid))
     }
 }
 
@@ -97,13 +107,17 @@ fn table(list: AddrList<'_>) -> Result<KVec<u8>> {
     Ok(out)
 }
 
-/// `ndo_set_rx_mode_async`. An error makes the core try again later.
+/// `ndo_set_rx_mode_async`. An error makes the core try again later, for some seconds.
 pub(crate) fn set_rx_mode(
     dev: &Net,
     uc: AddrList<'_>,
     mc: AddrList<'_>,
     _rtnl: &mut Rtnl,
 ) -> Result {
+    tell_rx_mode(dev, uc, mc).inspect_err(|_| late::watch(dev))
+}
+
+fn tell_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
     let info = dev.data();
     if !info.f.has(bit::CTRL_RX) {
         // Such a device receives everything (5.1.6.5.1).
@@ -178,15 +192,20 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     if !info.f.has(bit::CTRL_VLAN) {
         return Ok(());
     }
-    if info.set().is_none() {
+    let told = if info.set().is_none() {
         // The device is reset: `replay` sends what is in the shadow by then.
+        Ok(())
     } else if add {
-        info.ctrl.exec(&info.vdev, &VlanAdd(vid))?;
+        info.ctrl.exec(&info.vdev, &VlanAdd(vid))
     } else {
-        info.ctrl.exec(&info.vdev, &VlanDel(vid))?;
+        info.ctrl.exec(&info.vdev, &VlanDel(vid))
+    };
+    // The stack forgets a VLAN that goes whatever becomes of the command. A device that still lets its
+    // packets through does no harm, one that was told of it again would go on doing so.
+    if told.is_ok() || !add {
+        info.settings.lock().filter.vlan(vid, add);
     }
-    info.settings.lock().filter.vlan(vid, add);
-    Ok(())
+    told.inspect_err(|_| late::watch(dev))
 }
 
 /// The receive offloads that GRO_HW stands for, as the device's command names them.
@@ -229,8 +248,8 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
     Ok(())
 }
 
-/// After a reset: sends what the stack won't send again by itself. What the device refuses now is
-/// reported, not fatal.
+/// Sends what the stack won't send again by itself: after a reset, or if the device may have missed it.
+/// What the device refuses now is reported, not fatal.
 pub(crate) fn replay(dev: &Net) {
     let info = dev.data();
     let report = |what: &str, r: Result| {
@@ -250,17 +269,35 @@ pub(crate) fn replay(dev: &Net) {
     if mac_set {
         report("address", tell_mac(info, dev.mac()));
     }
-    let mut from = 0;
-    loop {
-        let next = info.settings.lock().filter.next_vid(from);
-        let Some(vid) = next else { break };
-        report("VLAN", info.ctrl.exec(&info.vdev, &VlanAdd(vid)));
-        from = vid.saturating_add(1);
-    }
+    replay_vlans(info);
     if let Some(bits) = offloads {
         report(
             "offloads",
             info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits)),
         );
+    }
+    late::watch(dev);
+}
+
+/// The VLANs among that. There may be thousands: one line for all that the device doesn't take, and none
+/// is tried any more once it doesn't answer.
+fn replay_vlans(info: &VirtnetInfo) {
+    let (mut missing, mut why, mut from) = (0usize, None, 0);
+    loop {
+        let next = info.settings.lock().filter.next_vid(from);
+        let Some(vid) = next else { break };
+        if let Err(e) = info.ctrl.exec(&info.vdev, &VlanAdd(vid)) {
+            why = Some(e);
+            if e != EINVAL {
+                let rest = info.settings.lock().filter.vlans_from(vid);
+                missing = missing.saturating_add(rest);
+                break;
+            }
+            missing = missing.saturating_add(1);
+        }
+        from = vid.saturating_add(1);
+    }
+    if let Some(e) = why {
+        dev_warn!(info.vdev.dev(), "{missing} VLANs not restored: {e:?}\n");
     }
 }

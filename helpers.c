@@ -1030,6 +1030,9 @@ void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, u
 	case 1:
 		INIT_DELAYED_WORK(work, func);
 		break;
+	case 2:
+		INIT_DELAYED_WORK(work, func);
+		break;
 	default:
 		INIT_DELAYED_WORK(work, func);
 		break;

@@ -10,6 +10,7 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
+    late,
     net::{
         ethtool::Link,
         ratelimit, //
@@ -108,6 +109,7 @@ pub(crate) fn config_work(dev: &Net) {
             if ratelimit() {
                 dev_warn!(info.vdev.dev(), "announcement not acknowledged: {e:?}\n");
             }
+            late::watch(dev);
         }
     }
 }

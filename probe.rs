@@ -16,6 +16,7 @@ use crate::{
     device_stats,
     ethtool,
     filter,
+    late,
     link,
     net::{
         device::{
@@ -393,6 +394,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         info.settings.lock().mac_set = true;
     }
     device_stats::query(info);
+    late::watch(net);
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, info.pairs());
     affinity::apply(net, &held, None);

@@ -43,6 +43,7 @@ mod device;
 mod device_stats;
 mod ethtool;
 mod filter;
+mod late;
 mod link;
 mod open;
 mod power;

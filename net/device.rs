@@ -166,6 +166,8 @@ pub(super) struct Private<T: Driver> {
     /// Somebody has asked for a reset since [`NetDevice::take_reset_asked`].
     reset_asked: AtomicBool,
     #[pin]
+    late_work: Work<NetDevice<T>>,
+    #[pin]
     hotplug: HotplugNode<NetDevice<T>>,
     #[pin]
     data: T,
@@ -459,6 +461,11 @@ impl<T: Driver> NetDevice<T> {
         self.private().notify_work.schedule_after(ms);
     }
 
+    /// Runs [`Driver::late_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
+    pub(crate) fn schedule_late_work(&self, ms: u32) {
+        self.private().late_work.schedule_after(ms);
+    }
+
     /// Keeps the config work from running and waits for it. Not under RTNL, which it takes.
     pub(crate) fn disable_config_work(&self) {
         self.private().config_work.disable_sync();
@@ -519,6 +526,10 @@ impl<T: Driver> NetDevice<T> {
         T::notify_work(self);
     }
 
+    fn late_work_fn(&self) {
+        T::late_work(self);
+    }
+
     /// Stops everything that calls into the driver on its own: works and hotplug callbacks.
     pub(crate) fn quiesce(&self) {
         // First the reset work: it removes and adds the hotplug node itself.
@@ -526,6 +537,7 @@ impl<T: Driver> NetDevice<T> {
         self.hotplug_remove();
         self.private().config_work.disable_sync();
         self.private().notify_work.disable_sync();
+        self.private().late_work.disable_sync();
     }
 
     /// The machine ends: nothing brings the device back to life from here on. Works that wait for others, for
@@ -535,6 +547,7 @@ impl<T: Driver> NetDevice<T> {
         let p = self.private();
         p.config_work.disable();
         p.notify_work.disable();
+        p.late_work.disable();
         p.reset_work.disable();
         while !p.gate.close() {
             hurry();
@@ -622,6 +635,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             config_work <- Work::new(0, NetDevice::<T>::config_work_fn),
             reset_work <- Work::new(1, NetDevice::<T>::reset_work_fn),
             notify_work <- Work::new(2, NetDevice::<T>::notify_work_fn),
+            late_work <- Work::new(3, NetDevice::<T>::late_work_fn),
             gate: Gate::new(),
             reset_asked: AtomicBool::new(false),
             hotplug <- HotplugNode::new(),
@@ -639,6 +653,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             net.private().config_work.bind(net);
             net.private().reset_work.bind(net);
             net.private().notify_work.bind(net);
+            net.private().late_work.bind(net);
         }
         if setup.moderation {
             // SAFETY: The device is valid and nobody else sees it; its drop frees them.

@@ -116,6 +116,9 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// The notify work runs: queues are to be notified once more. Process context.
     fn notify_work(dev: &NetDevice<Self>);
 
+    /// The late work runs: an answer that is late may have come. Process context.
+    fn late_work(dev: &NetDevice<Self>);
+
     /// The traffic of RX queue `index` asks for other interrupts. Process context, no lock held; it
     /// must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
     fn moderate(dev: &NetDevice<Self>, index: u16, to: Moderation);

@@ -54,7 +54,7 @@ unsafe impl<T: WorkTarget> Send for Work<T> {}
 unsafe impl<T: WorkTarget> Sync for Work<T> {}
 
 impl<T: WorkTarget> Work<T> {
-    /// A work item that is not bound to a target yet: scheduling it does nothing. `kind` (0, 1, 2) tells
+    /// A work item that is not bound to a target yet: scheduling it does nothing. `kind` (0 to 3) tells
     /// lockdep those apart that wait for each other.
     pub(crate) fn new(kind: u32, func: fn(&T)) -> impl PinInit<Self> {
         pin_init!(Self {

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Commands of the control queue, on the test device (qemu-test/device): they are framed so that old and odd devices
-# understand them too, whatever length these report.
+# understand them too, whatever length these report; what a device refuses or misses leaves no trace that a reset
+# would bring back; and what it missed while it owed an answer it is told once that has come.
 . "$(dirname "$0")/lib.sh"
 
 have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
 dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
 max=$(max_pairs)
 timeout=/sys/module/virtio_net_mq/parameters/ctrl_timeout_ms
+pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")
 have_vlans() { modprobe 8021q 2>/dev/null || [ -d /proc/net/vlan ]; }
 
-plan 4
+plan 8
 at_exit 'set_pairs $max; ethtool -C $NETIF rx-usecs 0'
 at_exit 'dev release; dev refuse; dev ctrl any; dev ctrl-used honest; echo 10000 >$timeout'
 # How long is waited for an answer that doesn't come. The device answers at once.
@@ -102,6 +104,117 @@ reach || bad "no answer to ping"
 dev ctrl-used honest
 rebind honest
 verdict "an answer counts whatever its length is said to be"
+
+# --- VLANs ------------------------------------------------------------------------------------------------------------
+
+vlans_are() { [ "$(vlans)" = "$1" ]; }
+reset() {
+	echo 1 >"$pci/reset" || bad "no reset"
+	wait_for 10 carrier || bad "no carrier after the reset"
+}
+usecs() { [ "$(dev stat rx0.max_usecs)" = "$(ethtool -c "$NETIF" | awk '$1 == "rx-usecs:" { print $2 }')" ]; }
+lines() { log_since | grep -cE "$1"; }
+# The in-tree driver has no callbacks for a reset of the PCI function.
+ready=
+ours && have_vlans && negotiated 19 && [ -e "$pci/reset" ] && ready=yes
+
+begin
+if [ $ready ]; then
+	for v in 7 8 9; do ip link add link "$NETIF" name v$v type vlan id $v || bad "no VLAN $v"; done
+	vlans_are "0 7 8 9" || bad "the device has VLANs $(vlans) at first"
+	dev refuse 2 1
+	ip link del v7
+	vlans_are "0 7 8 9" || bad "the device was to refuse, and has VLANs $(vlans)"
+	dev refuse
+	reset
+	vlans_are "0 8 9" || bad "after a refusal and a reset the device has VLANs $(vlans), not 0 8 9"
+	patience 200
+	dev hold
+	ip link del v8
+	patience 3000
+	dev release
+	reset
+	vlans_are "0 9" || bad "after no answer and a reset the device has VLANs $(vlans), not 0 9"
+	ip link del v9
+	verdict "a VLAN that goes is forgotten, whatever becomes of the command"
+else
+	skip "a VLAN that goes is forgotten, whatever becomes of the command" "not this driver, no VLANs or no reset of the device"
+fi
+
+begin
+if [ $ready ]; then
+	for v in {101..140}; do ip link add link "$NETIF" name v$v type vlan id $v || bad "no VLAN $v"; done
+	want="0 $(echo {101..140})"
+	vlans_are "$want" || bad "the device has VLANs $(vlans) at first"
+	mark_log
+	dev refuse 2
+	reset
+	vlans_are "" || bad "the device was to refuse, and has VLANs $(vlans)"
+	n=$(lines 'VLAN')
+	[ "$n" -le 2 ] || bad "$n lines in the log about VLANs that were refused"
+	log_since | grep -q '41 VLANs' || bad "not told how many: $(log_since | grep VLAN | head -1)"
+	dev refuse
+	reset
+	vlans_are "$want" || bad "after another reset the device has VLANs $(vlans)"
+	verdict "VLANs that a reset can't bring back are counted"
+else
+	skip "VLANs that a reset can't bring back are counted" "not this driver, no VLANs or no reset of the device"
+fi
+
+# --- late answers -----------------------------------------------------------------------------------------------------
+
+# The reset's first command is not answered, so none of the others is sent.
+begin
+if [ $ready ]; then
+	set_pairs "$max" || bad "$max pairs were refused"
+	want_groups=$(dev stat multicast)
+	ethtool -C "$NETIF" rx-usecs 33 || bad "-C was refused"
+	patience 200
+	mark_log
+	dev hold
+	reset
+	n=$(lines "$VDEV|$NETIF")
+	[ "$n" -le 15 ] || bad "$n lines in the log of a reset without answers"
+	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs without an answer"
+	vlans_are "" || bad "the device was to do nothing, and has VLANs $(vlans)"
+	dev release
+	wait_for 60 vlans_are "$want" || bad "the device has VLANs $(vlans)"
+	wait_for 60 multicast_is "$want_groups" || bad "the device has $(dev stat multicast) groups, not $want_groups"
+	one_pair() { [ "$(dev stat pairs)" = 1 ]; }
+	wait_for 60 one_pair || bad "the device has $(dev stat pairs) pairs, not 1"
+	wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
+	reach || bad "no answer to ping"
+	patience 3000
+	set_pairs "$max" || bad "$max pairs were refused"
+	verdict "what a reset couldn't set is set once the device answers"
+else
+	skip "what a reset couldn't set is set once the device answers" "not this driver, no VLANs or no reset of the device"
+fi
+for v in {101..140}; do ip link del v$v 2>/dev/null; done
+
+# The core tries five times to set the filter, within 15 s.
+begin
+if ours; then
+	n=$(dev stat multicast)
+	ethtool -C "$NETIF" rx-usecs 0 || bad "-C was refused"
+	patience 200
+	mark_log
+	dev hold
+	ethtool -C "$NETIF" rx-usecs 44 2>/dev/null && bad "-C was taken by a device that doesn't answer"
+	ip maddr add 33:33:00:00:56:78 dev "$NETIF" || bad "no group"
+	given_up() { log_since | grep -q 'rx_mode retry limit reached'; }
+	wait_for 60 given_up || bad "the core doesn't give up: $(log_since | grep rx_mode | tail -1)"
+	patience 3000
+	dev release
+	wait_for 60 multicast_is $((n + 1)) || bad "the device has $(dev stat multicast) groups, not $((n + 1))"
+	wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
+	ip maddr del 33:33:00:00:56:78 dev "$NETIF"
+	wait_for 10 multicast_is "$n" || bad "the device has $(dev stat multicast) groups, not $n"
+	reach || bad "no answer to ping"
+	verdict "a receive filter that the core gave up is set once the device answers"
+else
+	skip "a receive filter that the core gave up is set once the device answers" "not this driver"
+fi
 
 begin
 [ "$(dev violations | head -1)" = 0 ] || bad "rules broken: $(dev violations)"

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device that owes an answer: each command fails until the answer has come. Whoever asked for
+//! them has given up by then, so the device is told everything once more.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    channels,
+    coalesce,
+    ctrl_vq::Owed,
+    device::Net,
+    device_stats,
+    filter,
+    net::{
+        rtnl::RtnlGuard,
+        Rtnl, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Milliseconds between looks whether the answer has come.
+const LOOK_MS: u32 = 2000;
+/// Each time that the device owes an answer again before it was told everything, the next attempt comes
+/// twice as late: it may hold RTNL for `ctrl_timeout_ms`. So often at most, which makes 17 minutes.
+const DOUBLINGS: u32 = 9;
+
+/// A command has failed. If that is because the device owes an answer, or did, it is looked after from
+/// now on. Process context.
+pub(crate) fn watch(dev: &Net) {
+    if let Some(tries) = dev.data().ctrl.was_late() {
+        dev.schedule_late_work(LOOK_MS.wrapping_shl(tries.min(DOUBLINGS)));
+    }
+}
+
+/// Looks whether the answer has come. It ends with that, with the queue, or with a reset of the device,
+/// after which everything is sent anyway. Process context, RTNL not held.
+pub(crate) fn work(dev: &Net) {
+    let info = dev.data();
+    match info.ctrl.collect() {
+        Owed::Answer => dev.schedule_late_work(LOOK_MS),
+        Owed::Nothing => {
+            let mut rtnl = RtnlGuard::new();
+            // Not if another work was quicker: a reset.
+            if info.ctrl.begin_anew() {
+                tell_again(dev, &mut rtnl);
+            }
+        }
+        Owed::NoQueue => {}
+    }
+}
+
+/// What was sent in vain isn't known one by one, nor what the device has done late: all of it.
+fn tell_again(dev: &Net, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    dev_info!(
+        info.vdev.dev(),
+        "the device answers again: it is told all settings\n"
+    );
+    let pairs = info.pairs();
+    if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
+        dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
+    }
+    filter::replay(dev);
+    coalesce::retell(dev, rtnl);
+    device_stats::query(info);
+    dev.refresh_rx_mode(rtnl);
+    // An announcement that couldn't be acknowledged is asked for still.
+    dev.schedule_config_work();
+    info.ctrl.end_anew();
+}
