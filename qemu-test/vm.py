@@ -344,9 +344,7 @@ class Guest:
         """Why it has to be started once more, if it has."""
         if self.died_booting() and len(self.retries) < BOOTS - 1:
             return "the kernel died as it booted (Oops: int3, the emulator's fault)"
-        if not self.wrong and self.keeps_time and self.console.exists():
-            factor = clock.of_console(self.console.read_text(errors="replace"), time.monotonic() - self.started)
-            self.wrong = self.wrong_by(factor) if factor else ""
+        self.look_at_console()
         if self.wrong and (self.knows_again or self.test is None) and not any("clock" in why for _, why in self.retries):
             return self.wrong
         return None
@@ -355,14 +353,34 @@ class Guest:
     def wrong_by(factor):
         return f"its clock ran at {f'least {factor:.1f}' if factor > 1 else f'most {factor:.3f}'} times as fast as the host's"
 
+    def look_at_console(self):
+        """Whether the time of its last message is still to come."""
+        if not self.wrong and self.keeps_time and self.console.exists():
+            with open(self.console, "rb") as f:
+                f.seek(max(0, f.seek(0, os.SEEK_END) - 8192))
+                factor = clock.of_console(f.read().decode(errors="replace"), time.monotonic() - self.started)
+            self.wrong = self.wrong_by(factor) if factor else ""
+        return self.wrong
+
+    def gone(self, proc):
+        """Waits for the process; False if the time is up. One that drowns in timer interrupts may never get to be asked for its clock."""
+        end = self.started + self.spec["timeout"] if self.spec["job"] != "shell" else float("inf")
+        while True:
+            left = end - time.monotonic()
+            try:
+                proc.wait(max(min(left, 10), 1))
+                return True
+            except subprocess.TimeoutExpired:
+                if self.look_at_console():
+                    self.proc.kill()
+                elif left < 10:
+                    return False
+
     def wait(self):
         """Until the guest is gone; True if it ended by itself in time."""
         while True:
             proc = self.proc
-            end = self.started + self.spec["timeout"]
-            try:
-                proc.wait(max(end - time.monotonic(), 1) if self.spec["job"] != "shell" else None)
-            except subprocess.TimeoutExpired:
+            if not self.gone(proc):
                 self.timed_out = True
                 self.registers()
                 self.stop()
