@@ -9,6 +9,8 @@ TCP port 7000, one request line per connection:
   UDPCOUNT port      answers "datagrams bytes" seen on that UDP port since the last UDPRESET
   UDPRESET           forgets all counts
   UDPSEND addr port n size   sends n datagrams of that size, answers "sent n"
+  USOSEND addr port n size each seed   sends n datagrams of that size, each of which has `each` to a system call (UDP_SEGMENT), with
+                     the contents that seed determines, answers "n sha256" of what was sent
 UDP ports 7100 to 7163 count what arrives; 7099 sends each datagram back.
 
 Usage: peer.py [--port N]
@@ -24,6 +26,7 @@ import time
 
 UDP_FIRST, UDP_COUNT, UDP_ECHO = 7100, 64, 7099
 BLOCK = 1 << 16
+UDP_SEGMENT = 103
 counts = {}
 lock = threading.Lock()
 
@@ -95,6 +98,16 @@ class Handler(socketserver.StreamRequestHandler):
             counts.clear()
         self.reply("ok")
 
+    def do_usosend(self, addr, port, n, size, each, seed):
+        n, size, each = int(n), int(size), int(each)
+        data = b"".join(stream(n * size, seed))
+        with uso_socket(addr, port) as s:
+            s.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+            for at in range(0, n * size, each * size):
+                s.send(data[at:at + each * size])
+                time.sleep(0.02)  # The guest may be slow; losing datagrams isn't the point.
+        self.reply(f"{n} {hashlib.sha256(data).hexdigest()}")
+
     def do_udpsend(self, addr, port, n, size):
         family = socket.AF_INET6 if ":" in addr else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as s:
@@ -103,6 +116,12 @@ class Handler(socketserver.StreamRequestHandler):
                 if i % 32 == 31:
                     time.sleep(0.002)  # The guest may be slow; losing datagrams isn't the point.
         self.reply(f"sent {n}")
+
+
+def uso_socket(addr, port):
+    s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect((addr, int(port)))
+    return s
 
 
 def udp_socket(port):
