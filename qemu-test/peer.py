@@ -11,13 +11,18 @@ TCP port 7000, one request line per connection:
   UDPSEND addr port n size   sends n datagrams of that size, answers "sent n"
   USOSEND addr port n size each seed   sends n datagrams of that size, each of which has `each` to a system call (UDP_SEGMENT), with
                      the contents that seed determines, answers "n sha256" of what was sent
+  USOFLOOD addr port seconds seed tap   the same with sizes and numbers by chance, as fast as `tap` of this machine gives them away;
+                     answers "calls datagrams bytes"
 UDP ports 7100 to 7163 count what arrives; 7099 sends each datagram back.
 
 Usage: peer.py [--port N]
 """
 
 import argparse
+import contextlib
 import hashlib
+import pathlib
+import random
 import selectors
 import socket
 import socketserver
@@ -27,6 +32,8 @@ import time
 UDP_FIRST, UDP_COUNT, UDP_ECHO = 7100, 64, 7099
 BLOCK = 1 << 16
 UDP_SEGMENT = 103
+# Of USOFLOOD: the least size of a datagram, and how many bytes may be on their way to the guest: fewer packets than a tap holds.
+USO_LEAST, IN_FLIGHT = 500, 128 << 10
 counts = {}
 lock = threading.Lock()
 
@@ -108,6 +115,28 @@ class Handler(socketserver.StreamRequestHandler):
                 time.sleep(0.02)  # The guest may be slow; losing datagrams isn't the point.
         self.reply(f"{n} {hashlib.sha256(data).hexdigest()}")
 
+    def do_usoflood(self, addr, port, seconds, seed, tap):
+        chance = random.Random(seed)
+        given = Given(tap)
+        calls = datagrams = payload = lost = 0
+        end = time.monotonic() + float(seconds)
+        with contextlib.ExitStack() as stack:
+            flows = [stack.enter_context(uso_socket(addr, port)) for _ in range(4)]
+            while time.monotonic() < end:
+                size = chance.randint(USO_LEAST, 1472)
+                n = chance.randint(1, min(64, 65000 // size))
+                s = chance.choice(flows)
+                s.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+                s.send(bytes(size * n))
+                calls, datagrams, payload = calls + 1, datagrams + n, payload + n * size
+                # What is lost on the way to the tap is never given away: after a while it isn't waited for any more.
+                since = time.monotonic()
+                while payload - lost - given.payload() > IN_FLIGHT:
+                    time.sleep(0.002)
+                    if time.monotonic() - since > 5:
+                        lost = payload - given.payload()
+        self.reply(f"{calls} {datagrams} {payload}")
+
     def do_udpsend(self, addr, port, n, size):
         family = socket.AF_INET6 if ":" in addr else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as s:
@@ -116,6 +145,20 @@ class Handler(socketserver.StreamRequestHandler):
                 if i % 32 == 31:
                     time.sleep(0.002)  # The guest may be slow; losing datagrams isn't the point.
         self.reply(f"sent {n}")
+
+
+class Given:
+    """Bytes of UDP over IPv4 that a tap has given away, in datagrams or in packets of several: each packet has 42 bytes
+    beside them. (So has an ARP packet, of which then nothing is left.)"""
+
+    def __init__(self, tap):
+        self.dir = pathlib.Path("/sys/class/net") / tap / "statistics"
+        self.start = 0
+        self.start = self.payload()
+
+    def payload(self):
+        n, size = (int((self.dir / f"tx_{what}").read_text()) for what in ("packets", "bytes"))
+        return size - 42 * n - self.start
 
 
 def uso_socket(addr, port):
