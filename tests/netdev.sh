@@ -134,15 +134,12 @@ if see_filter; then
 
 	begin
 	# A second unicast address, as a macvlan would add it.
-	if bridge fdb add 02:00:00:00:00:99 dev "$NETIF" self 2>"$WORK/err"; then
-		expect_filter unicast-table '*02:00:00:00:00:99*' "added"
-		[ "$(rx_filter promiscuous)" = false ] || bad "promiscuous for one more address"
-		bridge fdb del 02:00:00:00:00:99 dev "$NETIF" self
-		wait_for 5 eval '! filter_is unicast-table "*02:00:00:00:00:99*"' || bad "the address is still there"
-		verdict "further unicast addresses are told"
-	else
-		skip "further unicast addresses are told" "$(tail -1 "$WORK/err")"
-	fi
+	bridge fdb add 02:00:00:00:00:99 dev "$NETIF" self 2>"$WORK/err" || bad "not added: $(tail -1 "$WORK/err")"
+	expect_filter unicast-table '*02:00:00:00:00:99*' "added"
+	[ "$(rx_filter promiscuous)" = false ] || bad "promiscuous for one more address"
+	bridge fdb del 02:00:00:00:00:99 dev "$NETIF" self
+	wait_for 5 eval '! filter_is unicast-table "*02:00:00:00:00:99*"' || bad "the address is still there"
+	verdict "further unicast addresses are told"
 else
 	for t in "promiscuous mode is told" "all-multicast mode is told" "groups are told" "further unicast addresses are told"; do
 		skip "$t" "no hostctl, or the device doesn't filter"
