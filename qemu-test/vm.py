@@ -180,6 +180,7 @@ class Guest:
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
             "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "", "BOUND": "yes" if s["bound"] else "",
+            "VHOST": "yes" if s["vhost"] else "",
             "KSFT_MACHINE_SLOW": "yes",
             "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
         }
