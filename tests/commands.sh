@@ -59,7 +59,7 @@ all_sorts() {
 
 # --- descriptors ------------------------------------------------------------------------------------------------------
 
-patience 3000
+patience 10000
 begin
 dev ctrl legacy
 rebind legacy
@@ -131,7 +131,7 @@ if [ $ready ]; then
 	patience 200
 	dev hold
 	ip link del v8
-	patience 3000
+	patience 10000
 	dev release
 	reset
 	vlans_are "0 9" || bad "after no answer and a reset the device has VLANs $(vlans), not 0 9"
@@ -177,6 +177,7 @@ if [ $ready ]; then
 	[ "$n" -le 15 ] || bad "$n lines in the log of a reset without answers"
 	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs without an answer"
 	vlans_are "" || bad "the device was to do nothing, and has VLANs $(vlans)"
+	patience 10000
 	dev release
 	wait_for 60 vlans_are "$want" || bad "the device has VLANs $(vlans)"
 	wait_for 60 multicast_is "$want_groups" || bad "the device has $(dev stat multicast) groups, not $want_groups"
@@ -184,7 +185,6 @@ if [ $ready ]; then
 	wait_for 60 one_pair || bad "the device has $(dev stat pairs) pairs, not 1"
 	wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
 	reach || bad "no answer to ping"
-	patience 3000
 	set_pairs "$max" || bad "$max pairs were refused"
 	verdict "what a reset couldn't set is set once the device answers"
 else
@@ -204,7 +204,7 @@ if ours; then
 	ip maddr add 33:33:00:00:56:78 dev "$NETIF" || bad "no group"
 	given_up() { log_since | grep -q 'rx_mode retry limit reached'; }
 	wait_for 60 given_up || bad "the core doesn't give up: $(log_since | grep rx_mode | tail -1)"
-	patience 3000
+	patience 10000
 	dev release
 	wait_for 60 multicast_is $((n + 1)) || bad "the device has $(dev stat multicast) groups, not $((n + 1))"
 	wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
