@@ -10,6 +10,7 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
+    net::net_warn,
     open::{
         rx_vq,
         tx_vq, //
@@ -82,7 +83,7 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     let cpus = match placed_cpus(held, leaving) {
         Ok(cpus) => cpus,
         Err(e) => {
-            dev_warn!(info.vdev.dev(), "CPUs not set: {e:?}\n");
+            net_warn!(dev, "CPUs not set: {e:?}\n");
             return;
         }
     };
@@ -92,12 +93,12 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
             dev.set_xps(i, &mask, held)
         });
         if let Err(e) = done {
-            dev_warn!(info.vdev.dev(), "pair {i}: CPUs not set: {e:?}\n");
+            net_warn!(dev, "pair {i}: CPUs not set: {e:?}\n");
         }
     }
     for i in state.pairs..info.max_pairs {
         if let Err(e) = park(set, i, &cpus, &mut state.last) {
-            dev_warn!(info.vdev.dev(), "pair {i}: CPUs not set: {e:?}\n");
+            net_warn!(dev, "pair {i}: CPUs not set: {e:?}\n");
         }
         set.clear_affinity(rx_vq(i));
         set.clear_affinity(tx_vq(i));

@@ -15,7 +15,10 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
-    net::Rtnl,
+    net::{
+        net_warn,
+        Rtnl, //
+    },
     open::{
         self,
         rx_vq,
@@ -313,8 +316,8 @@ fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
         }
         Some(Err(e)) => {
             // The queue may be left disabled, which only a reset of the device mends.
-            dev_warn!(
-                info.vdev.dev(),
+            net_warn!(
+                dev,
                 "input.{i}: reset failed: {e:?}; resetting the device\n"
             );
             dev.schedule_reset_work();

@@ -22,6 +22,7 @@ use crate::{
     },
     late,
     net::{
+        net_warn,
         ratelimit,
         Rtnl, //
     },
@@ -400,10 +401,7 @@ pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
         }
         Err(e) => {
             if ratelimit() {
-                dev_warn!(
-                    info.vdev.dev(),
-                    "input.{i}: adaptive moderation refused: {e:?}\n"
-                );
+                net_warn!(dev, "input.{i}: adaptive moderation refused: {e:?}\n");
             }
             late::watch(dev);
         }
@@ -423,10 +421,7 @@ pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
     }
     for i in pairs {
         if let Err(e) = s.retell_pair(dev, i) {
-            dev_warn!(
-                info.vdev.dev(),
-                "pair {i}: interrupt moderation not restored: {e:?}\n"
-            );
+            net_warn!(dev, "pair {i}: interrupt moderation not restored: {e:?}\n");
             if e != EINVAL {
                 // Nor will the others be. There may be hundreds.
                 late::watch(dev);

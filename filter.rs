@@ -24,6 +24,7 @@ use crate::{
     net::{
         addr::AddrList,
         device::Features as NetFeatures,
+        net_warn,
         Rtnl, //
     },
     pure::{
@@ -254,7 +255,7 @@ pub(crate) fn replay(dev: &Net) {
     let info = dev.data();
     let report = |what: &str, r: Result| {
         if let Err(e) = r {
-            dev_warn!(info.vdev.dev(), "{what} not restored: {e:?}\n");
+            net_warn!(dev, "{what} not restored: {e:?}\n");
         }
     };
     let (mac_set, offloads) = {

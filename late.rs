@@ -13,11 +13,12 @@ use crate::{
     device_stats,
     filter,
     net::{
+        net_info,
+        net_warn,
         rtnl::RtnlGuard,
         Rtnl, //
     }, //
 };
-use kernel::prelude::*;
 
 /// Milliseconds between looks whether the answer has come.
 const LOOK_MS: u32 = 2000;
@@ -53,13 +54,10 @@ pub(crate) fn work(dev: &Net) {
 /// What was sent in vain isn't known one by one, nor what the device has done late: all of it.
 fn tell_again(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
-    dev_info!(
-        info.vdev.dev(),
-        "the device answers again: it is told all settings\n"
-    );
+    net_info!(dev, "the device answers again: it is told all settings\n");
     let pairs = info.pairs();
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
-        dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
+        net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
     }
     filter::replay(dev);
     coalesce::retell(dev, rtnl);

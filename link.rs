@@ -13,6 +13,7 @@ use crate::{
     late,
     net::{
         ethtool::Link,
+        net_warn,
         ratelimit, //
     },
     open,
@@ -22,7 +23,6 @@ use crate::{
     }, //
 };
 use core::mem::replace;
-use kernel::prelude::*;
 
 /// Offsets in the device's configuration (specification 5.1.4).
 const CONFIG_STATUS: u32 = 6;
@@ -107,7 +107,7 @@ pub(crate) fn config_work(dev: &Net) {
         dev.notify_peers();
         if let Err(e) = info.ctrl.exec(&info.vdev, &AnnounceAck(())) {
             if ratelimit() {
-                dev_warn!(info.vdev.dev(), "announcement not acknowledged: {e:?}\n");
+                net_warn!(dev, "announcement not acknowledged: {e:?}\n");
             }
             late::watch(dev);
         }

@@ -13,7 +13,12 @@ use crate::{
     ethtool,
     filter,
     link,
-    net::Rtnl,
+    net::{
+        net_err,
+        net_info,
+        net_warn,
+        Rtnl, //
+    },
     open,
     pure::{
         features::bit,
@@ -90,7 +95,7 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
     if up.is_ok() {
         info.settings.lock().failed_resets = 0;
         if link::revive(dev) {
-            dev_info!(info.vdev.dev(), "the device works again\n");
+            net_info!(dev, "the device works again\n");
         }
     }
     // Last, as that work freezes and restores too.
@@ -133,7 +138,7 @@ fn bring_up_locked(
     vdev.ready();
     let mut pairs = info.pairs();
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
-        dev_warn!(info.vdev.dev(), "{pairs} queue pairs refused: {e:?}\n");
+        net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
         pairs = 1;
         {
             let mut s = info.settings.lock();
@@ -201,14 +206,14 @@ fn unstick(dev: &Net) -> bool {
         match cure {
             Cure::Queue => device |= !reset_tx(dev, i),
             Cure::Device => {
-                dev_err!(
-                    info.vdev.dev(),
+                net_err!(
+                    dev,
                     "output.{i}: stuck; resetting the device\n"
                 );
                 device = true;
             }
-            Cure::Unserved => dev_err!(
-                info.vdev.dev(),
+            Cure::Unserved => net_err!(
+                dev,
                 "output.{i}: stuck, a reset didn't help, other queues work: not served by the host? \
                  (ethtool -L with fewer queue pairs does without it)\n"
             ),
@@ -228,16 +233,15 @@ fn unstick(dev: &Net) -> bool {
 
 /// False if only a reset of the device helps.
 fn reset_tx(dev: &Net, i: u16) -> bool {
-    let info = dev.data();
-    dev_err!(info.vdev.dev(), "output.{i}: stuck; resetting the queue\n");
+    net_err!(dev, "output.{i}: stuck; resetting the queue\n");
     let Some(mut guard) = dev.lock_rtnl() else {
         return true;
     };
     match rings::reset_tx(dev, i, &mut guard) {
         Ok(()) => true,
         Err(e) => {
-            dev_warn!(
-                info.vdev.dev(),
+            net_warn!(
+                dev,
                 "output.{i}: reset failed: {e:?}; resetting the device\n"
             );
             false
@@ -255,14 +259,11 @@ fn may_reset(dev: &Net) -> bool {
     drop(s);
     match verdict {
         Verdict::Reset => {
-            dev_err!(
-                info.vdev.dev(),
-                "the device asks for a reset; resetting it\n"
-            );
+            net_err!(dev, "the device asks for a reset; resetting it\n");
             return true;
         }
-        Verdict::Refused => dev_err!(
-            info.vdev.dev(),
+        Verdict::Refused => net_err!(
+            dev,
             "the device asks for a reset again and again: no carrier, the next one in {rest} s\n"
         ),
         Verdict::RefusedAgain => {}
@@ -294,8 +295,8 @@ pub(crate) fn reset_work(dev: &Net) {
     }
     if info.vdev.is_gone() {
         if link::give_up(dev) {
-            dev_err!(
-                info.vdev.dev(),
+            net_err!(
+                dev,
                 "the device is gone (its status reads 0xff): no carrier\n"
             );
         }
@@ -331,10 +332,10 @@ fn reset_failed(dev: &Net, e: Error, failed: u32) {
     info.settings.lock().failed_resets = failed;
     let (ms, hopeless) = recovery::retry(failed);
     if !hopeless {
-        dev_err!(info.vdev.dev(), "reset failed: {e:?}\n");
+        net_err!(dev, "reset failed: {e:?}\n");
     } else if link::give_up(dev) {
-        dev_err!(
-            info.vdev.dev(),
+        net_err!(
+            dev,
             "reset failed: {e:?}, for the {failed}th time: no carrier; trying again every {} s\n",
             ms / 1000
         );

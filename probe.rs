@@ -24,6 +24,8 @@ use crate::{
             Setup, //
         },
         failover::Failover,
+        net_info,
+        net_warn,
         queue::PairInit,
         rtnl::RtnlGuard, //
     },
@@ -344,8 +346,8 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     let net = binding.net()?;
     crate::hotplug_add(net)?;
     link::update(net);
-    dev_info!(
-        dev.dev(),
+    net_info!(
+        net,
         "{} of {max_pairs} queue pairs, {} mode\n",
         net.data().pairs(),
         match mode {
@@ -369,10 +371,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         }
     });
     if let Err(e) = told {
-        dev_warn!(
-            info.vdev.dev(),
-            "{pairs} queue pairs refused: {e:?}; using 1\n"
-        );
+        net_warn!(net, "{pairs} queue pairs refused: {e:?}; using 1\n");
         {
             let mut s = info.settings.lock();
             s.pairs = 1;
@@ -389,7 +388,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     if random_mac {
         // A device that can't be told still works.
         if let Err(e) = filter::tell_mac(info, net.mac()) {
-            dev_warn!(info.vdev.dev(), "random address refused: {e:?}\n");
+            net_warn!(net, "random address refused: {e:?}\n");
         }
         info.settings.lock().mac_set = true;
     }

@@ -10,6 +10,7 @@ use crate::{
     device::Net,
     net::{
         ethtool::Rings,
+        net_warn,
         Rtnl, //
     },
     open,
@@ -54,7 +55,7 @@ pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
     let Err(e) = apply(dev, rx, tx, rtnl) else {
         return false;
     };
-    dev_warn!(info.vdev.dev(), "ring sizes not restored: {e:?}\n");
+    net_warn!(dev, "ring sizes not restored: {e:?}\n");
     let mut s = info.settings.lock();
     s.rings = None;
     s.changed.rings = true;
@@ -117,7 +118,7 @@ fn paused(
         drop(tx);
         if let Err(e) = enabled {
             // Nobody polls the pair: it needs what a reset does.
-            dev_warn!(info.vdev.dev(), "pair {i} doesn't come back: {e:?}\n");
+            net_warn!(dev, "pair {i} doesn't come back: {e:?}\n");
             return Err(EBUSY);
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     },
     net::{
         device::Features as NetFeatures,
+        net_warn,
         rxfh,
         rxfh::Sizes,
         Rtnl, //
@@ -312,7 +313,7 @@ pub(crate) fn give_up(dev: &Net, rtnl: &mut Rtnl) -> bool {
     if !steers(info) {
         return false;
     }
-    dev_warn!(info.vdev.dev(), "RSS refused by the device: not used\n");
+    net_warn!(dev, "RSS refused by the device: not used\n");
     without(dev, rtnl);
     true
 }

@@ -10,6 +10,7 @@ use crate::{
         VirtnetInfo, //
     },
     net::{
+        net_warn,
         queue::{
             Polled,
             TxLocked,
@@ -239,8 +240,8 @@ fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) 
         skb.drop_with(DropReason::FullRing);
         let told = core::mem::replace(&mut tx.state().told, broken);
         if !told && ratelimit() {
-            dev_warn!(
-                dev.data().vdev.dev(),
+            net_warn!(
+                dev,
                 "output.{}: packet refused by the ring: {:?}\n",
                 tx.queue().index(),
                 e

@@ -10,6 +10,7 @@
 //!   state; [`napi`]: what polls them.
 //! - [`dim`]: interrupt moderation by the traffic.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
+//! - [`printk`]: messages with the interface's name.
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
 
@@ -23,6 +24,7 @@ pub(crate) mod layout;
 pub(crate) mod napi;
 pub(crate) mod ops;
 pub(crate) mod page_pool;
+pub(crate) mod printk;
 pub(crate) mod queue;
 pub(crate) mod rtnl;
 pub(crate) mod rx_queue;
@@ -39,6 +41,11 @@ pub(crate) fn ratelimit() -> bool {
 
 pub(crate) use device::NetDevice;
 pub(crate) use driver::Driver;
+pub(crate) use printk::{
+    net_err,
+    net_info,
+    net_warn, //
+};
 pub(crate) use rtnl::Rtnl;
 pub(crate) use skb::{
     DropReason,

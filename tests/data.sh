@@ -10,7 +10,7 @@ plan 11
 reach
 
 # "4 of 4 queue pairs, mergeable mode", of the last binding
-mode=$(dmesg | grep "$DRV $VDEV: .* mode" | tail -1 | sed 's/.*, //')
+mode=$(dmesg | grep "$DRV $VDEV .*: .* mode" | tail -1 | sed 's/.*, //')
 note "receive mode: ${mode:-unknown}; MTU $(mtu)"
 
 # What the guest's device has been told to have or not, and the rings are different for.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages about an interface. They begin with the driver, the device and the interface's name, as those of
+//! `netdev_err` and so on do; what there is to say before there is an interface goes by `dev_err!`.
+
+use super::{
+    device::NetDevice,
+    driver::Driver, //
+};
+use crate::bindings;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+macro_rules! levels {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        impl<T: Driver> NetDevice<T> {
+            $(
+                $(#[$doc])*
+                pub(crate) fn $name(&self, message: fmt::Arguments<'_>) {
+                    // SAFETY: The device is valid, its name ends within the structure. `%pA` takes a pointer to
+                    // `Arguments`, which are there for the call.
+                    unsafe {
+                        bindings::$name(
+                            self.as_raw(),
+                            c"%pA".as_char_ptr(),
+                            core::ptr::from_ref(&message).cast::<core::ffi::c_void>(),
+                        );
+                    }
+                }
+            )*
+        }
+    };
+}
+
+levels! {
+    /// By [`net_err!`]. Any context.
+    netdev_err;
+    /// By [`net_warn!`]. Any context.
+    netdev_warn;
+    /// By [`net_info!`]. Any context.
+    netdev_info;
+}
+
+/// Prints an error of an interface: `net_err!(dev, "…\n", …)`, as `netdev_err` in C. Any context.
+macro_rules! net_err {
+    ($dev:expr, $($f:tt)*) => {
+        $crate::net::NetDevice::netdev_err($dev, kernel::prelude::fmt!($($f)*))
+    };
+}
+
+/// The same for a warning.
+macro_rules! net_warn {
+    ($dev:expr, $($f:tt)*) => {
+        $crate::net::NetDevice::netdev_warn($dev, kernel::prelude::fmt!($($f)*))
+    };
+}
+
+/// The same for what is worth to know.
+macro_rules! net_info {
+    ($dev:expr, $($f:tt)*) => {
+        $crate::net::NetDevice::netdev_info($dev, kernel::prelude::fmt!($($f)*))
+    };
+}
+
+pub(crate) use {
+    net_err,
+    net_info,
+    net_warn, //
+};
