@@ -4,7 +4,8 @@ import pathlib
 import socket
 import subprocess
 import threading
-import time
+
+from qmp import opened
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Built by `qemu-test/tree device`.
@@ -30,17 +31,16 @@ class TestDevice:
             self.proc = subprocess.Popen([PROGRAM, "--socket", self.socket, "--control", self.control, *self.options],
                                          stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         self.sock = self.file = None
-        for _ in range(100):
-            if self.socket.exists() or self.proc.poll() is not None:
+        for _ in opened(self.proc):
+            if self.socket.exists():
                 break
-            time.sleep(0.05)
         else:
             self.stop()
         if self.proc.poll() is not None:
             text = pathlib.Path(self.log).read_text(errors="replace").strip()
             raise ConnectionError(f"the test device ended at once: {text}")
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(60)
         self.sock.connect(str(self.control))
         self.file = self.sock.makefile("r", encoding="utf-8", errors="replace")
 

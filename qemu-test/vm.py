@@ -24,7 +24,7 @@ import clock                       # noqa: E402
 import initramfs                   # noqa: E402
 import migrate                     # noqa: E402
 import testdev                     # noqa: E402
-from qmp import Qmp                # noqa: E402
+from qmp import Qmp, opened        # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
@@ -320,16 +320,13 @@ class Guest:
     @staticmethod
     def connect(path, proc):
         """A socket of a QEMU that is starting."""
-        for _ in range(200):
+        for _ in opened(proc):
             try:
                 s = socket.socket(socket.AF_UNIX)
                 s.connect(str(path))
                 return s
             except OSError:
                 s.close()
-                if proc.poll() is not None:
-                    break
-                time.sleep(0.05)
         raise ConnectionError("QEMU ended at once" if proc.poll() is not None else f"QEMU doesn't open {path}")
 
     def _no_start(self):
@@ -511,7 +508,7 @@ class Guest:
         if cmd == "unplug":
             self.qmp.events.clear()
             ok, reply = self.qmp.command("device_del", {"id": req["id"]})
-            if ok and not self.qmp.wait_event("DEVICE_DELETED", lambda d: d.get("device") == req["id"], 15):
+            if ok and not self.qmp.wait_event("DEVICE_DELETED", lambda d: d.get("device") == req["id"], 35):
                 return False, "the guest doesn't let go of the device"
             return ok, reply
         if cmd == "plug":

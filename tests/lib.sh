@@ -211,7 +211,7 @@ iperf_start() {
 	IPERF_LOG=$WORK/iperf.$RANDOM
 	(
 		for _ in 1 2 3 4 5 6; do
-			iperf3 -c "$PEER" -i 0 --connect-timeout 10000 "$@" >"$IPERF_LOG" 2>&1 && exit 0
+			iperf3 -c "$PEER" -i 0 --connect-timeout 30000 "$@" >"$IPERF_LOG" 2>&1 && exit 0
 			grep -q 'server is busy' "$IPERF_LOG" || exit 1
 			sleep 1
 		done
