@@ -127,8 +127,9 @@ class Guest:
         self.proc = None
         self.testdev = None
         self.violations = None
-        # Why it was started again, each with the console of that time.
+        # Why it was started again, each with the console of that time; and whether that is all over.
         self.retries = []
+        self.over = False
         self._fresh()
         self.console = self.out / "console.log"
         self.kernel = initramfs.kernel_version()
@@ -395,6 +396,7 @@ class Guest:
                 self.retries.append((kept, why))
                 self.on_event("again", {"text": why})
                 self.start()
+        self.over = True
         self.trouble = self.trouble or self.wrong
         if not self.timed_out and not self.trouble and self.proc.returncode:
             said = (self.out / (f"qemu.{self.moves}.log" if self.moves else "qemu.log")).read_text(errors="replace").split("\n")
