@@ -73,6 +73,8 @@ class HostNet:
         links = [link["ifname"] for link in json.loads(sh("ip", "-j", "link").stdout)]
         if set(links) - {"lo", "br0", "tapA", "tapB", "tapM"}:
             sys.exit("vm: this must run in a network namespace of its own: qemu-test/tree run --net -- …")
+        # For what a test has the host say to its own services.
+        sh("ip", "link", "set", "lo", "up")
         if "br0" not in links:
             sh("ip", "link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0")
             pathlib.Path("/proc/sys/net/ipv6/conf/br0/accept_dad").write_text("0")

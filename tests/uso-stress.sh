@@ -100,6 +100,7 @@ verdict "$rounds rounds"
 note "$datagrams_all datagrams, $((sent_all >> 20)) MB; rx-gro-hw switched $toggles times; about $whole packets of several datagrams and $split single ones received"
 for who in host device guest; do
 	begin
+	[ $datagrams_all -gt 0 ] || bad "nothing was sent"
 	[ "${lost[$who]}" = 0 ] || bad "lost ${lost[$who]} $([ $who = guest ] && echo datagrams || echo bytes) in all"
 	verdict "the $who loses nothing"
 done
