@@ -17,6 +17,7 @@ use crate::{
     },
     net::{
         net_warn,
+        queue::QueuePair,
         Rtnl, //
     },
     open::{
@@ -26,6 +27,7 @@ use crate::{
     },
     pure::features::bit,
     refill,
+    rings,
     rss,
     rx::Mode,
     sync::{
@@ -37,6 +39,7 @@ use crate::{
         VirtqueueSet, //
     }, //
 };
+use core::ops::Range;
 use kernel::{
     prelude::*,
     str::CString,
@@ -121,11 +124,13 @@ pub(crate) struct Resting {
 
 /// Takes all virtqueues out of everybody's sight: whoever holds RTNL after this finds none, and nobody notifies
 /// the device. NAPI is disabled on all pairs. None if there are none.
-pub(crate) fn rest(dev: &Net, _rtnl: &mut Rtnl) -> Option<Resting> {
+pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
     let info = dev.data();
     info.affinity.lock().set(None);
     let set = info.queues.lock().take()?;
     for pair in dev.pairs() {
+        // One that was left on to send its last packets.
+        pair.napi_disable(rtnl);
         pair.tx.lock_bh().state().park();
     }
     Some(Resting {
@@ -146,6 +151,9 @@ pub(crate) fn let_go(dev: &Net, resting: Resting) {
         for pair in dev.pairs() {
             if let Some((rq, _)) = pair.rx.idle(rtnl) {
                 drop(rq.vq.take());
+                if pair.rx.index() >= dev.data().pairs() {
+                    refill::release(rq);
+                }
             }
             let mut tx = pair.tx.lock_bh();
             let vq = tx.state().take_parked();
@@ -212,15 +220,14 @@ pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
 
 /// The new queues work before anybody uses them.
 fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
-    let up = dev.is_running();
-    if up {
-        open::enable_pairs(dev, now, want, rtnl)?;
-    }
-    let told = start_queues(dev, now, want, rtnl);
+    let enabled = if dev.is_running() {
+        open::enable_pairs(dev, now, want, rtnl)
+    } else {
+        Ok(())
+    };
+    let told = enabled.and_then(|()| start_queues(dev, now, want, rtnl));
     if let Err(e) = told {
-        if up {
-            open::disable_pairs(dev, now, want, rtnl);
-        }
+        leave(dev, now..want, e != ETIMEDOUT, rtnl);
         let _ = dev.set_real_num_rx_queues(now, rtnl);
         resync(dev, e);
     }
@@ -274,11 +281,8 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     info.settings.lock().pairs = want;
     if up {
         open::drain_rx(dev, want..now);
-        open::disable_pairs(dev, want, now, rtnl);
-        for i in want..now {
-            reclaim(dev, i, rtnl);
-        }
     }
+    leave(dev, want..now, true, rtnl);
     // Nothing arrives there any more. (Too many would do no harm.)
     let _ = dev.set_real_num_rx_queues(want, rtnl);
     Ok(())
@@ -296,32 +300,51 @@ fn settle_backlog(dev: &Net, now: u16, want: u16) {
     }
 }
 
-/// Takes the receive buffers of an inactive queue back, and its pool, where the device can reset a
-/// single queue. Elsewhere they stay with the device until the interface is set up anew.
-fn reclaim(dev: &Net, i: u16, rtnl: &mut Rtnl) {
+/// Nobody uses `pairs` any more, or yet: stops them, if the interface is up, and takes back what their
+/// rings hold, where the device can reset a single queue. Elsewhere receive buffers stay with the device
+/// until it is reset, and what it has to send stays until it is sent. Not `reclaim` what a reset of the
+/// device is going to free in any case.
+pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl) {
+    if dev.is_running() {
+        open::retire_pairs(dev, pairs.start, pairs.end, rtnl);
+    }
     let info = dev.data();
     // The virtio core would wait for one that is gone for ever.
-    if !info.f.has(bit::RING_RESET) || info.vdev.is_gone() {
+    if !reclaim || !info.f.has(bit::RING_RESET) || info.vdev.is_gone() {
         return;
     }
-    let Some((rq, _)) = dev.pair(i).and_then(|p| p.rx.idle(rtnl)) else {
-        return;
-    };
-    match rq.vq.as_mut().map(|vq| vq.reset()) {
-        Some(Ok(())) => {
-            if let Some(vq) = rq.vq.as_mut() {
-                vq.disable_cb();
-            }
-            refill::release(rq);
-        }
-        Some(Err(e)) => {
+    for pair in pairs.filter_map(|i| dev.pair(i)) {
+        let done = reclaim_rx(pair, rtnl).and_then(|()| reclaim_tx(dev, pair, rtnl));
+        if let Err(e) = done {
             // The queue may be left disabled, which only a reset of the device mends.
+            let i = pair.rx.index();
             net_warn!(
                 dev,
-                "input.{i}: reset failed: {e:?}; resetting the device\n"
+                "pair {i}: reset failed: {e:?}; resetting the device\n"
             );
             dev.schedule_reset_work();
+            return;
         }
-        None => {}
     }
+}
+
+/// The receive buffers of a pair at rest, and its pool.
+fn reclaim_rx(pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
+    let Some((rq, _)) = pair.rx.idle(rtnl) else {
+        return Ok(());
+    };
+    if let Some(vq) = rq.vq.as_mut().filter(|vq| !vq.is_idle()) {
+        vq.reset()?;
+        vq.disable_cb();
+    }
+    refill::release(rq);
+    Ok(())
+}
+
+/// What a pair at rest has sent and the device hasn't: it is dropped.
+fn reclaim_tx(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
+    if open::tx_idle(pair) {
+        return Ok(());
+    }
+    rings::reset_tx(dev, pair.tx.index(), rtnl)
 }

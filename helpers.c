@@ -771,6 +771,12 @@ void vnm_helper_dev_core_stats_tx_dropped_inc(struct net_device *dev)
 	dev_core_stats_tx_dropped_inc(dev);
 }
 
+/* For the device whose ring the packet was in */
+void vnm_helper_skb_tx_dropped_inc(const struct sk_buff *skb)
+{
+	dev_core_stats_tx_dropped_inc(skb->dev);
+}
+
 void vnm_helper_netif_tx_unlock(struct netdev_queue *txq)
 {
 	__netif_tx_unlock(txq);

@@ -45,8 +45,13 @@ pub(crate) fn tx_vq(i: u16) -> u32 {
 
 /// `ndo_open`.
 pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
-    let n = dev.data().pairs();
+    let info = dev.data();
+    let n = info.pairs();
     enable_pairs(dev, 0, n, rtnl)?;
+    // What they had to send when the interface went down.
+    if (n..info.max_pairs).any(|i| dev.pair(i).is_some_and(|p| !tx_idle(p))) {
+        retire_pairs(dev, n, info.max_pairs, rtnl);
+    }
     // The link may have changed while nobody looked.
     dev.schedule_config_work();
     Ok(())
@@ -54,9 +59,10 @@ pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
 
 /// `ndo_stop`.
 pub(crate) fn stop(dev: &Net, rtnl: &mut Rtnl) {
-    let n = dev.data().pairs();
-    drain_tx(dev, 0..n);
-    disable_pairs(dev, 0, n, rtnl);
+    let info = dev.data();
+    drain_tx(dev, 0..info.pairs());
+    // All of them: a pair that was taken away may be sending its last packets.
+    disable_pairs(dev, 0, info.max_pairs, rtnl);
 }
 
 /// Gives pairs `from..to` receive buffers and lets NAPI run on them.
@@ -164,6 +170,43 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
             pair.napi_disable(rtnl);
         }
     }
+    silence(dev, from, to, rtnl);
+}
+
+/// Whether the device has nothing to send on this pair.
+pub(crate) fn tx_idle(pair: &QueuePair<VirtnetInfo>) -> bool {
+    let mut tx = pair.tx.lock_bh();
+    tx.state().vq.as_ref().is_none_or(|vq| vq.is_idle())
+}
+
+/// The same for pairs that the stack sends on no more while others stay. A transmit ring that isn't empty
+/// yet is still looked after, where the device can't reset it, until the pair comes into use again or all
+/// are disabled: else senders would wait for their packets' memory for ever.
+pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
+    let can_reset = dev.data().f.has(bit::RING_RESET);
+    let drains = |i| (dev.pair(i)).filter(|pair| !can_reset && !tx_idle(pair));
+    for i in from..to {
+        match (dev.pair(i), drains(i)) {
+            (_, Some(pair)) => pair.napi_disable_rx(rtnl),
+            (Some(pair), None) => pair.napi_disable(rtnl),
+            (None, None) => {}
+        }
+    }
+    silence(dev, from, to, rtnl);
+    let Some(set) = dev.data().set() else {
+        return;
+    };
+    for i in from..to {
+        if let Some(pair) = drains(i) {
+            pair.napi_enable_tx(set.irq(tx_vq(i)), rtnl);
+            // Reaps, and asks for the interrupt.
+            pair.tx.schedule_now();
+        }
+    }
+}
+
+/// No interrupts for queues whose NAPI was disabled.
+fn silence(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     dev.napi_settle(rtnl);
     for i in from..to {
         if let Some(pair) = dev.pair(i) {
@@ -171,6 +214,9 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
                 if let Some(vq) = rq.vq.as_mut() {
                     vq.disable_cb();
                 }
+            }
+            if pair.tx_drains(rtnl) {
+                continue;
             }
             if let Some(vq) = pair.tx.lock_bh().state().vq.as_mut() {
                 vq.disable_cb();

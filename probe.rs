@@ -29,7 +29,6 @@ use crate::{
         queue::PairInit,
         rtnl::RtnlGuard, //
     },
-    open,
     power,
     pure::{
         config::{
@@ -378,10 +377,8 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
             s.changed.channels = true;
         }
         rss::fall_back(net, 1, rtnl);
-        if net.is_running() {
-            // A standby: the interface on top opened it when it was registered.
-            open::disable_pairs(net, 1, pairs, rtnl);
-        }
+        // A standby is up: the interface on top opened it when it was registered.
+        channels::leave(net, 1..pairs, e != ETIMEDOUT, rtnl);
         net.set_real_num_queues(1, rtnl)?;
     }
     rss::settle(net, rtnl);

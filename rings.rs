@@ -97,6 +97,10 @@ fn paused(
     if info.vdev.is_gone() {
         return Err(ENODEV);
     }
+    if pair.tx_drains(rtnl) {
+        // Its last packets aren't waited for any longer.
+        open::disable_pairs(dev, i, i.saturating_add(1), rtnl);
+    }
     let active = pair.napi_is_on(rtnl);
     if active {
         let mut tx = pair.tx.lock_bh();

@@ -125,21 +125,22 @@ impl<T: Driver> QueuePair<T> {
 
     /// Lets NAPI run on both queues, tells the stack which instance serves which queue and on which
     /// interrupt, and polls once, for what came before. Process context. Nothing if it is on, or if
-    /// [`super::device::NetDevice::napi_settle`] wasn't called since it was disabled.
+    /// [`super::device::NetDevice::napi_settle`] wasn't called since it was disabled. A sending side that
+    /// was left on ([`Self::napi_disable_rx`]) stays so.
     pub(crate) fn napi_enable(&self, irqs: (Option<i32>, Option<i32>), rtnl: &mut Rtnl) {
         let (rx, tx) = (&self.rx.napi, &self.tx.napi);
-        if rx.run.get() != Run::Off || tx.run.get() != Run::Off {
+        let tx_on = tx.run.get() == Run::On;
+        if rx.run.get() != Run::Off || tx.run.get() == Run::Disabled {
             return;
         }
         let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
         let weight = params::napi_weight();
-        // SAFETY: The device is valid and has these queues, RTNL is held. The instances are pinned
-        // and off the list, a grace period has passed since they were on it. One lock around all of
-        // it, so that nobody sees an instance that is added and not enabled.
+        // SAFETY: The device is valid and has these queues, RTNL is held. The instances that are added
+        // are pinned and off the list, a grace period has passed since they were on it. One lock around
+        // all of it, so that nobody sees an instance that is added and not enabled.
         unsafe {
             bindings::netdev_lock(dev);
             bindings::napi_forget_threaded(rx.napi.get());
-            bindings::napi_forget_threaded(tx.napi.get());
             bindings::netif_napi_add_config(
                 dev,
                 rx.napi.get(),
@@ -147,9 +148,10 @@ impl<T: Driver> QueuePair<T> {
                 i32::from(i),
                 weight,
             );
-            bindings::netif_napi_add_tx(dev, tx.napi.get(), Some(TxQueue::<T>::poll), weight);
             bindings::napi_enable_locked(rx.napi.get());
-            bindings::napi_enable_locked(tx.napi.get());
+            if !tx_on {
+                self.add_tx();
+            }
             self.link(rx.napi.get(), tx.napi.get());
             bindings::netif_napi_set_irq(rx.napi.get(), irqs.0.unwrap_or(-1));
             bindings::netif_napi_set_irq(tx.napi.get(), irqs.1.unwrap_or(-1));
@@ -159,6 +161,41 @@ impl<T: Driver> QueuePair<T> {
         rx.run.set(Run::On);
         tx.run.set(Run::On);
         self.napi_kick(rtnl);
+    }
+
+    /// Lets NAPI run on the sending side alone, and polls it: the device has something to send yet. Process
+    /// context. Nothing if it is on, or disabled without [`super::device::NetDevice::napi_settle`] since.
+    pub(crate) fn napi_enable_tx(&self, irq: Option<i32>, _rtnl: &mut Rtnl) {
+        let (dev, tx) = (self.tx.dev.as_ptr(), &self.tx.napi);
+        if tx.run.get() != Run::Off {
+            return;
+        }
+        // SAFETY: As in `napi_enable`.
+        unsafe {
+            bindings::netdev_lock(dev);
+            self.add_tx();
+            bindings::netif_napi_set_irq(tx.napi.get(), irq.unwrap_or(-1));
+            bindings::netdev_unlock(dev);
+        }
+        // INVARIANT: On the list.
+        tx.run.set(Run::On);
+        self.tx.schedule_now();
+    }
+
+    /// Adds and enables the sending side's instance.
+    ///
+    /// # Safety
+    ///
+    /// RTNL and the device's `netdev_lock` are held; the instance is off the list, and a grace period has
+    /// passed since it was on it.
+    unsafe fn add_tx(&self) {
+        let (dev, napi) = (self.tx.dev.as_ptr(), self.tx.napi.napi.get());
+        // SAFETY: By this function's contract; the device is valid, the instance pinned.
+        unsafe {
+            bindings::napi_forget_threaded(napi);
+            bindings::netif_napi_add_tx(dev, napi, Some(TxQueue::<T>::poll), params::napi_weight());
+            bindings::napi_enable_locked(napi);
+        }
     }
 
     /// Polls both queues once, if NAPI runs on them. Process context.
@@ -176,8 +213,18 @@ impl<T: Driver> QueuePair<T> {
     /// exclusive RX state is free only after [`super::device::NetDevice::napi_settle`]. Process
     /// context, without a lock that [`Driver::moderate`] takes.
     pub(crate) fn napi_disable(&self, rtnl: &mut Rtnl) {
-        let on = self.napi_is_on(rtnl);
-        if on {
+        self.disable(true, rtnl);
+    }
+
+    /// The same for the receiving side alone. The sending side goes on, until [`Self::napi_disable`]: the
+    /// device has something to send yet. Process context, as above.
+    pub(crate) fn napi_disable_rx(&self, rtnl: &mut Rtnl) {
+        self.disable(false, rtnl);
+    }
+
+    fn disable(&self, tx_too: bool, rtnl: &mut Rtnl) {
+        let tx_drains = self.tx_drains(rtnl);
+        if self.napi_is_on(rtnl) || (tx_too && tx_drains) {
             let dev = self.rx.dev.as_ptr();
             // SAFETY: RTNL is held, the device is valid; null is for "none". One lock around all of
             // it, so that nobody sees an instance that is disabled and not deleted.
@@ -185,7 +232,9 @@ impl<T: Driver> QueuePair<T> {
                 bindings::netdev_lock(dev);
                 self.link(core::ptr::null_mut(), core::ptr::null_mut());
                 self.rx.napi.disable();
-                self.tx.napi.disable();
+                if tx_too {
+                    self.tx.napi.disable();
+                }
                 bindings::netdev_unlock(dev);
             }
             // A poll that has completed but not returned doesn't use it any more.
@@ -213,6 +262,11 @@ impl<T: Driver> QueuePair<T> {
                 tx,
             );
         }
+    }
+
+    /// Whether NAPI is enabled on the sending side alone ([`Self::napi_disable_rx`]).
+    pub(crate) fn tx_drains(&self, rtnl: &Rtnl) -> bool {
+        self.tx.napi.run.get() == Run::On && !self.napi_is_on(rtnl)
     }
 
     /// Whether NAPI is enabled on the pair.

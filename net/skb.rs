@@ -317,6 +317,12 @@ unsafe impl Token for TxToken {
         // INVARIANT: `into_raw` gave the reference away.
         Self(p.cast())
     }
+
+    fn give_up(self) {
+        // SAFETY: The skb is ours. Its device is the one that was to send it, whose queue is reset on its
+        // own behalf: it is there. The counter is this CPU's.
+        unsafe { bindings::skb_tx_dropped_inc(self.0.as_ptr()) };
+    }
 }
 
 impl TxToken {

@@ -84,6 +84,12 @@ impl<T: Driver> TxQueue<T> {
         self.napi.schedule(first)
     }
 
+    /// Schedules a poll from process context. Nothing if NAPI is disabled.
+    pub(crate) fn schedule_now(&self) {
+        // SAFETY: Initialised. One that was never added refuses, as a disabled one does.
+        unsafe { bindings::napi_kick(self.napi.napi.get()) };
+    }
+
     /// Takes the queue's TX lock. Process context.
     pub(crate) fn lock_bh(&self) -> TxGuard<'_, T> {
         // SAFETY: The queue is valid.

@@ -52,6 +52,9 @@ pub(crate) unsafe trait Token: Sized + Send {
     ///
     /// `p` was returned by `into_raw` and is used once.
     unsafe fn from_raw(p: NonNull<c_void>) -> Self;
+
+    /// The queue was reset alone, and the device is done with the buffer, or never began.
+    fn give_up(self) {}
 }
 
 /// How one queue is to be set up.
@@ -545,7 +548,7 @@ impl<T: Token> Virtqueue<T> {
 unsafe extern "C" fn recycle<T: Token>(vq: *mut bindings::virtqueue, buf: *mut c_void) {
     if let Some(p) = NonNull::new(buf) {
         // SAFETY: The queue is reset; each pointer comes once.
-        drop(unsafe { T::from_raw(p) });
+        unsafe { T::from_raw(p) }.give_up();
     }
     // The next look is for the last buffer perhaps.
     // SAFETY: The queue is valid, reset, and this is called by its owner.

@@ -1,0 +1,172 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a queue pair leaves behind that is taken away (ethtool -L): a packet that the device hasn't sent yet, which must not keep
+# its sender's memory for ever, and the memory of its receive queue, which is given back where the device can reset single
+# queues (RING_RESET), also with the interface down.
+. "$(dirname "$0")/lib.sh"
+
+RING_RESET=40
+max=$(max_pairs)
+[ "$max" -gt 1 ] || skip_all "one queue pair"
+plan 8
+at_exit 'set_pairs $max'
+set_pairs "$max"
+reach
+mark_log
+
+dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+on_testdev() { have_hostctl && hostctl device run=acked >/dev/null 2>&1; }
+
+# --- sent packets -----------------------------------------------------------------------------------------------------
+
+# A CPU whose packets leave by the last pair.
+# shellcheck disable=SC2046
+last_cpu() { set -- $(xps_cpus $((max - 1))); echo "$1"; }
+# Memory that the sender's packets have, as ss shows it.
+sent_memory() { ss -uanm "dst $PEER:$PORT" | sed -nE 's/.*skmem:\(.*,t([0-9]+),.*/\1/p'; }
+memory_is() { local m; m=$(sent_memory); [ "${m:--1}" "$1" 0 ]; }
+PORT=9000
+# A datagram that the device has and doesn't give back, of a socket that stays open.
+hold() {
+	PORT=$((PORT + 1))
+	# The stack's limit of bytes under way must not stop the queue: its watchdog would come. It counts from the next packet on.
+	for l in "/sys/class/net/$NETIF/queues/"tx-*/byte_queue_limits/limit_min; do echo 1000000 >"$l"; done
+	for c in $(online_cpus); do from_cpu "$c" -c 3 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+	dev case tx-never >/dev/null || bad "the device can't be told"
+	taskset -c "$(last_cpu)" bash -c "exec 7>/dev/udp/$PEER/$PORT; echo x >&7; exec sleep 600" &
+	sender=$!
+	wait_for 10 memory_is -gt || bad "nothing is under way: $(ss -uanm "dst $PEER:$PORT" | tr '\n' ' ')"
+}
+released() { wait_for 10 memory_is -eq || bad "$1: the sender still has $(sent_memory) bytes under way"; }
+# The device gives back what it holds; all pairs work.
+let_go() {
+	kill $sender
+	wait $sender 2>/dev/null
+	dev honest
+	set_pairs "$max" || bad "$max pairs were refused"
+	for c in $(online_cpus); do from_cpu "$c" -c 3 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+}
+# (QEMU's generic vhost-user device doesn't tell the process of a queue that was reset; its network card does.)
+names=("a packet that comes back late" "... after its queue is in use again" "... after down and up" "... after a reset"
+	"... and unbinding")
+if ! on_testdev || { negotiated $RING_RESET && [[ ,$FEATURES, == *,driver=vhost-user-test-device* ]]; }; then
+	for n in "${names[@]}"; do skip "$n" "not on the test device, or it isn't told of queue resets"; done
+else
+	begin
+	hold
+	dropped=$(if_stat tx_dropped)
+	set_pairs 1 || bad "1 pair was refused"
+	if negotiated $RING_RESET; then
+		released "with the queue reset"
+		[ "$(if_stat tx_dropped)" -gt "$dropped" ] || bad "$(if_stat tx_dropped) packets dropped, as before"
+	else
+		memory_is -gt || bad "the device gave the packet back by itself"
+	fi
+	dev honest
+	released "given back"
+	reach || bad "no answer to ping"
+	let_go
+	verdict "${names[0]}"
+
+	begin
+	hold
+	set_pairs 1 && set_pairs "$max" || bad "refused"
+	from_cpu "$(last_cpu)" -c 1 -W 1 "$PEER"
+	dev honest
+	released "given back"
+	let_go
+	verdict "${names[1]}"
+
+	begin
+	hold
+	set_pairs 1 || bad "1 pair was refused"
+	ip link set "$NETIF" down
+	ip link set "$NETIF" up
+	dev honest
+	configure || bad "it doesn't come up"
+	released "given back"
+	let_go
+	# The usual order of scripts.
+	hold
+	ip link set "$NETIF" down
+	set_pairs 1 || bad "1 pair was refused while down"
+	ip link set "$NETIF" up
+	dev honest
+	configure || bad "it doesn't come up"
+	released "down, fewer pairs, up"
+	let_go
+	verdict "${names[2]}"
+
+	begin
+	hold
+	set_pairs 1 || bad "1 pair was refused"
+	if [ -w "/sys/class/net/$NETIF/device/../reset" ]; then
+		echo 1 >"/sys/class/net/$NETIF/device/../reset" || bad "the device can't be reset"
+	fi
+	dev honest
+	wait_for 20 carrier
+	released "after the reset"
+	let_go
+	verdict "${names[3]}"
+
+	begin
+	hold
+	set_pairs 1 || bad "1 pair was refused"
+	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/unbind" || bad "unbind"
+	released "unbound"
+	dev honest
+	echo "$VDEV" >"/sys/bus/virtio/drivers/$DRV/bind" || bad "bind"
+	configure || bad "it doesn't come up"
+	reach || bad "no answer to ping"
+	let_go
+	verdict "${names[4]}"
+fi
+
+# --- received packets' memory -----------------------------------------------------------------------------------------
+
+own_pools() { pools | awk -v i="$(cat "/sys/class/net/$NETIF/ifindex")" '$2 == i && $4 == "-"' | wc -l; }
+if ! have python3 || ! ours; then
+	skip "memory of queues that are taken away" "there is no Python, or the driver is $DRV"
+	skip "... with the interface down" "there is no Python, or the driver is $DRV"
+else
+	expect=$max
+	negotiated $RING_RESET && expect=1
+	begin
+	set_pairs "$max"
+	[ "$(own_pools)" = "$max" ] || bad "$(own_pools) page pools with $max pairs"
+	set_pairs 1
+	[ "$(own_pools)" = "$expect" ] || bad "$(own_pools) page pools with 1 pair of $max"
+	set_pairs "$max"
+	reach || bad "no answer to ping"
+	verdict "memory of queues that are taken away"
+
+	begin
+	set_pairs "$max"
+	ip link set "$NETIF" down
+	set_pairs 1
+	[ "$(own_pools)" = "$expect" ] || bad "$(own_pools) page pools with 1 pair of $max, down"
+	ip link set "$NETIF" up
+	configure
+	[ "$(own_pools)" = "$expect" ] || bad "$(own_pools) page pools with 1 pair of $max, up again"
+	set_pairs "$max"
+	# Some pairs only, and all over again.
+	for n in 2 1 "$max"; do
+		ip link set "$NETIF" down
+		set_pairs "$n"
+		ip link set "$NETIF" up
+		configure
+		[ "$expect" = "$max" ] || [ "$(own_pools)" = "$n" ] || bad "$(own_pools) page pools with $n pairs"
+	done
+	for c in $(online_cpus); do from_cpu "$c" -c 3 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+	verdict "... with the interface down"
+fi
+
+begin
+if on_testdev; then
+	dev violations >"$WORK/v"
+	[ "$(head -1 "$WORK/v")" = 0 ] || bad "rules broken: $(cat "$WORK/v")"
+fi
+[ -z "$(log_problems)" ] || bad "$(log_problems | head -3)"
+verdict "no complaint of the kernel or the device"
+finish
