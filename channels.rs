@@ -318,10 +318,7 @@ pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl
         if let Err(e) = done {
             // The queue may be left disabled, which only a reset of the device mends.
             let i = pair.rx.index();
-            net_warn!(
-                dev,
-                "pair {i}: reset failed: {e:?}; resetting the device\n"
-            );
+            net_warn!(dev, "pair {i}: reset failed: {e:?}; resetting the device\n");
             dev.schedule_reset_work();
             return;
         }

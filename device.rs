@@ -124,6 +124,8 @@ pub(crate) struct Settings {
     pub(crate) rings: Option<(u32, u32)>,
     /// Receive offloads switched on, by feature bit; none if never changed.
     pub(crate) guest_offloads: Option<u64>,
+    /// The device didn't switch them off, and the log says so.
+    pub(crate) offloads_stay: bool,
     /// Resets that the device asked for.
     pub(crate) resets: ResetLimit,
     /// The address was changed, so the device must be told after a reset.
@@ -211,6 +213,7 @@ impl VirtnetInfo {
                     filter: filter::Shadow::new(),
                     rings: None,
                     guest_offloads: None,
+                    offloads_stay: false,
                     resets: ResetLimit::new(),
                     mac_set: false,
                     frozen: false,

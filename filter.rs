@@ -227,6 +227,11 @@ fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
 }
 
 /// `ndo_set_features`: only `rx-gro-hw` needs the device (5.1.6.5.8).
+///
+/// # Errors
+///
+/// What the device says to being asked to merge packets. That it goes on merging them is none: they are
+/// received as before, and the stack, which switches this off for generic XDP, can do with them.
 pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let on = wanted.has(NetFeatures::GRO_HW);
@@ -242,10 +247,21 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
         0
     };
     let bits = csum | if on { gro_hw_bits(info) } else { 0 };
-    info.ctrl
-        .exec(&info.vdev, &GuestOffloadsSet(bits))
-        .inspect_err(|e| channels::resync(dev, *e))?;
-    info.settings.lock().guest_offloads = Some(bits);
+    let done = info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits));
+    if done.is_err() {
+        late::watch(dev);
+    }
+    if on {
+        done.inspect_err(|e| channels::resync(dev, *e))?;
+    }
+    let mut s = info.settings.lock();
+    // Also if the device refused: it is asked again after a reset.
+    s.guest_offloads = Some(bits);
+    let told = core::mem::replace(&mut s.offloads_stay, done.is_err());
+    drop(s);
+    if let (Err(e), false) = (done, told) {
+        net_warn!(dev, "the device goes on merging received packets: {e:?}\n");
+    }
     Ok(())
 }
 
@@ -258,24 +274,25 @@ pub(crate) fn replay(dev: &Net) {
             net_warn!(dev, "{what} not restored: {e:?}\n");
         }
     };
-    let (mac_set, offloads) = {
+    let (mac_set, offloads, stay) = {
         let mut s = info.settings.lock();
         let f = &mut s.filter;
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
         f.promisc = None;
         f.allmulti = None;
         f.tables = None;
-        (s.mac_set, s.guest_offloads)
+        (s.mac_set, s.guest_offloads, s.offloads_stay)
     };
     if mac_set {
         report("address", tell_mac(info, dev.mac()));
     }
     replay_vlans(info);
     if let Some(bits) = offloads {
-        report(
-            "offloads",
-            info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits)),
-        );
+        let done = info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits));
+        // Once is enough of a device that never does it.
+        if !stay {
+            report("offloads", done);
+        }
     }
     late::watch(dev);
 }

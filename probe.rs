@@ -207,7 +207,8 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
             f.has(bit::HOST_UDP_TUNNEL_GSO_CSUM),
             NetFeatures::UDP_TUNNEL_CSUM,
         );
-    let gro_hw = f.rx.tso4 || f.rx.tso6;
+    // Shown only if it can be switched off: the stack does that (generic XDP) and complains if it stays on.
+    let gro_hw = (f.rx.tso4 || f.rx.tso6) && f.has(bit::CTRL_GUEST_OFFLOADS);
     // What the user doesn't want at first can be switched on later.
     let on = match (params::csum(), params::gso()) {
         (false, _) => NetFeatures::NONE,
@@ -221,10 +222,9 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
         .or(NetFeatures::RXCSUM)
         .or_if(gro_hw, NetFeatures::GRO_HW)
         .or_if(f.has(bit::CTRL_VLAN), NetFeatures::VLAN_FILTER);
-    let hw = tx.or_if(f.hash_report, NetFeatures::RXHASH).or_if(
-        gro_hw && f.has(bit::CTRL_GUEST_OFFLOADS),
-        NetFeatures::GRO_HW,
-    );
+    let hw = tx
+        .or_if(f.hash_report, NetFeatures::RXHASH)
+        .or_if(gro_hw, NetFeatures::GRO_HW);
     // What the device can do to the inner packet of a tunnel.
     let enc = NetFeatures::NONE.or_if(tx.has(NetFeatures::UDP_TUNNEL), tx);
     (features, hw, enc)

@@ -206,6 +206,11 @@ class Guest:
                 f[f"job/tests/{p.relative_to(tests)}"] = p
         if self.spec["testdev"] is not None:
             f["job/testdev-cases"] = subprocess.run([testdev.PROGRAM, "--cases"], capture_output=True, check=True).stdout
+        # Programs for the kernel, where the tree's compiler can make them; tests that want one skip without.
+        for p in sorted(tests.glob("*.bpf.c")):
+            made = subprocess.run(["clang", "-target", "bpf", "-O2", "-Wall", "-c", p, "-o", "-"], capture_output=True, check=False)
+            if made.returncode == 0:
+                f[f"job/tests/{p.name.removesuffix('.c')}.o"] = made.stdout
         for name, content in self.spec["files"].items():
             f[name] = content
         return f

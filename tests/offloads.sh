@@ -19,7 +19,7 @@ has() {
 	tx-tcp-segmentation) negotiated 11 ;;
 	tx-tcp6-segmentation) negotiated 12 ;;
 	tx-udp-segmentation) negotiated 56 ;;
-	rx-gro-hw) negotiated 7 || negotiated 8 ;;
+	rx-gro-hw) negotiated 2 && { negotiated 7 || negotiated 8; } ;;
 	esac
 }
 declare -A start shown=([gro]=generic-receive-offload [gso]=generic-segmentation-offload)
