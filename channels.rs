@@ -188,7 +188,7 @@ pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     } else if pairs != 1 {
         return Err(EINVAL);
     }
-    rss::report_hashes(info)
+    rss::report_hashes(dev)
 }
 
 /// `ethtool -L`: uses `want` pairs from now on. Process context.

@@ -170,12 +170,9 @@ fn tell_queue(info: &VirtnetInfo, i: u16, side: Side, m: Moderation) -> Result {
 }
 
 /// Reports what the device refused to take back.
-fn report(info: &VirtnetInfo, what: Result) {
+fn report(dev: &Net, what: Result) {
     if let Err(e) = what {
-        dev_warn!(
-            info.vdev.dev(),
-            "interrupt moderation not restored: {e:?}\n"
-        );
+        net_warn!(dev, "interrupt moderation not restored: {e:?}\n");
     }
 }
 
@@ -190,7 +187,8 @@ impl State {
     /// # Errors
     ///
     /// The device's. All queues have what is written down then, unless it refuses that, too.
-    fn tell_all(&self, info: &VirtnetInfo, side: Side, m: Moderation) -> Result<bool> {
+    fn tell_all(&self, dev: &Net, side: Side, m: Moderation) -> Result<bool> {
+        let info = dev.data();
         let differs = |(_, p): &(u16, &Pair)| p.at_device(side) != m;
         if at_once(info) {
             if self.all.side(side) == m && self.pairs.iter().all(|p| p.at_device(side) == m) {
@@ -205,7 +203,7 @@ impl State {
                 for (j, p) in self.active(info).filter(differs).filter(|(j, _)| *j < i) {
                     let back = tell_queue(info, j, side, p.at_device(side));
                     let in_vain = back.is_err_and(|e| e != EINVAL);
-                    report(info, back);
+                    report(dev, back);
                     if in_vain {
                         // Nor will the others be taken back. There may be hundreds.
                         break;
@@ -293,11 +291,11 @@ fn change(dev: &Net, want: Params) -> Result {
     // A device that is reset is told by `replay`.
     if info.set().is_some() {
         s.touched = true;
-        let told = s.tell_all(info, Side::Tx, want.tx)?;
+        let told = s.tell_all(dev, Side::Tx, want.tx)?;
         if !want.adaptive_rx {
-            if let Err(e) = s.tell_all(info, Side::Rx, want.rx) {
+            if let Err(e) = s.tell_all(dev, Side::Rx, want.rx) {
                 if told {
-                    report(info, s.retell(info, Side::Tx));
+                    report(dev, s.retell(info, Side::Tx));
                 }
                 return Err(e);
             }
@@ -359,7 +357,7 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
         if want.tx != now.tx {
             if let Err(e) = tell_queue(info, i, Side::Tx, want.tx) {
                 if rx {
-                    report(info, tell_queue(info, i, Side::Rx, now.rx));
+                    report(dev, tell_queue(info, i, Side::Rx, now.rx));
                 }
                 return Err(e);
             }
@@ -437,7 +435,7 @@ pub(crate) fn retell(dev: &Net, _rtnl: &mut Rtnl) {
     let s = info.coalesce.lock();
     if s.touched {
         let told = s.retell(info, Side::Tx);
-        report(info, told.and_then(|()| s.retell(info, Side::Rx)));
+        report(dev, told.and_then(|()| s.retell(info, Side::Rx)));
     }
 }
 
@@ -457,7 +455,7 @@ pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
         .retell(info, Side::Tx)
         .and_then(|()| s.retell(info, Side::Rx));
     if told.is_err() {
-        report(info, told);
+        report(dev, told);
         s.commit(dev, Params::INITIAL);
         info.settings.lock().changed.coalesce = true;
         late::watch(dev);

@@ -16,7 +16,7 @@ use crate::{
     },
     net::{
         ethtool::Strings,
-        ratelimit,
+        net_warn, ratelimit,
         stats::{
             RxQueueStats,
             TxQueueStats, //
@@ -75,7 +75,8 @@ impl DeviceStats {
 }
 
 /// Asks the device which statistics it has. One that doesn't say has none, or those that it had.
-pub(crate) fn query(info: &VirtnetInfo) {
+pub(crate) fn query(dev: &Net) {
+    let info = dev.data();
     if !info.f.has(bit::DEVICE_STATS) {
         return;
     }
@@ -88,7 +89,7 @@ pub(crate) fn query(info: &VirtnetInfo) {
             .store(usable(set, info.f.all), Ordering::Relaxed),
         Err(e) => {
             info.device_stats.errors.inc();
-            dev_warn!(info.vdev.dev(), "device statistics not known: {e:?}\n");
+            net_warn!(dev, "device statistics not known: {e:?}\n");
         }
     }
 }

@@ -286,7 +286,7 @@ pub(crate) fn replay(dev: &Net) {
     if mac_set {
         report("address", tell_mac(info, dev.mac()));
     }
-    replay_vlans(info);
+    replay_vlans(dev);
     if let Some(bits) = offloads {
         let done = info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits));
         // Once is enough of a device that never does it.
@@ -299,7 +299,8 @@ pub(crate) fn replay(dev: &Net) {
 
 /// The VLANs among that. There may be thousands: one line for all that the device doesn't take, and none
 /// is tried any more once it doesn't answer.
-fn replay_vlans(info: &VirtnetInfo) {
+fn replay_vlans(dev: &Net) {
+    let info = dev.data();
     let (mut missing, mut why, mut from) = (0usize, None, 0);
     loop {
         let next = info.settings.lock().filter.next_vid(from);
@@ -316,6 +317,6 @@ fn replay_vlans(info: &VirtnetInfo) {
         from = vid.saturating_add(1);
     }
     if let Some(e) = why {
-        dev_warn!(info.vdev.dev(), "{missing} VLANs not restored: {e:?}\n");
+        net_warn!(dev, "{missing} VLANs not restored: {e:?}\n");
     }
 }

@@ -61,7 +61,7 @@ fn tell_again(dev: &Net, rtnl: &mut Rtnl) {
     }
     filter::replay(dev);
     coalesce::retell(dev, rtnl);
-    device_stats::query(info);
+    device_stats::query(dev);
     dev.refresh_rx_mode(rtnl);
     // An announcement that couldn't be acknowledged is asked for still.
     dev.schedule_config_work();

@@ -151,7 +151,7 @@ fn bring_up_locked(
     let again = rings::replay(dev, rtnl);
     filter::replay(dev);
     coalesce::replay(dev, rtnl);
-    device_stats::query(info);
+    device_stats::query(dev);
     if dev.is_running() {
         open::enable_pairs(dev, 0, pairs, rtnl)?;
     }

@@ -389,7 +389,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         }
         info.settings.lock().mac_set = true;
     }
-    device_stats::query(info);
+    device_stats::query(net);
     late::watch(net);
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, info.pairs());

@@ -226,7 +226,8 @@ fn send(info: &VirtnetInfo, caps: Caps, state: &State, pairs: u16, rxhash: bool)
 }
 
 /// Sends `new`, which is in force from then on if the device takes it; else what was stays.
-fn commit(info: &VirtnetInfo, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Result {
+fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Result {
+    let info = dev.data();
     let sent = send(info, caps, &new, pairs, rxhash);
     match sent {
         Ok(()) => {
@@ -237,7 +238,7 @@ fn commit(info: &VirtnetInfo, caps: Caps, mut new: State, pairs: u16, rxhash: bo
                 .store(rxhash && caps.report, Ordering::Relaxed);
         }
         // A device may stop hashing altogether when it refuses a command (QEMU's does).
-        Err(e) if e == EINVAL => restore(info, caps),
+        Err(e) if e == EINVAL => restore(dev, caps),
         Err(_) => {}
     }
     sent
@@ -246,11 +247,12 @@ fn commit(info: &VirtnetInfo, caps: Caps, mut new: State, pairs: u16, rxhash: bo
 /// The same for the user, without a change of the number of pairs.
 fn change(dev: &Net, caps: Caps, new: State, rxhash: bool) -> Result {
     let info = dev.data();
-    commit(info, caps, new, info.pairs(), rxhash).inspect_err(|e| channels::resync(dev, *e))
+    commit(dev, caps, new, info.pairs(), rxhash).inspect_err(|e| channels::resync(dev, *e))
 }
 
 /// Sends what is in force once more.
-fn restore(info: &VirtnetInfo, caps: Caps) {
+fn restore(dev: &Net, caps: Caps) {
+    let info = dev.data();
     if !info.rss.state.lock().accepted {
         return;
     }
@@ -258,7 +260,7 @@ fn restore(info: &VirtnetInfo, caps: Caps) {
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
     let sent = old.and_then(|old| send(info, caps, &old, info.pairs(), rxhash));
     if let Err(e) = sent {
-        dev_warn!(info.vdev.dev(), "RSS not restored: {e:?}\n");
+        net_warn!(dev, "RSS not restored: {e:?}\n");
     }
 }
 
@@ -280,7 +282,7 @@ pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
         new.spread(pairs);
     }
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-    commit(info, caps, new, pairs, rxhash)?;
+    commit(dev, caps, new, pairs, rxhash)?;
     if lost {
         dev.table_is_lost(rtnl);
     }
@@ -293,7 +295,8 @@ pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
 /// # Errors
 ///
 /// `ETIMEDOUT`. The number is set in any case, and packets without hashes are no reason to fail.
-pub(crate) fn report_hashes(info: &VirtnetInfo) -> Result {
+pub(crate) fn report_hashes(dev: &Net) -> Result {
+    let info = dev.data();
     let Some(caps) = info.rss.caps() else {
         return Ok(());
     };
@@ -302,7 +305,7 @@ pub(crate) fn report_hashes(info: &VirtnetInfo) -> Result {
     match state.and_then(|state| send(info, caps, &state, info.pairs(), rxhash)) {
         Ok(()) => info.rss.state.lock().accepted = true,
         Err(ETIMEDOUT) => return Err(ETIMEDOUT),
-        Err(e) => dev_warn!(info.vdev.dev(), "packets come without hashes: {e:?}\n"),
+        Err(e) => net_warn!(dev, "packets come without hashes: {e:?}\n"),
     }
     Ok(())
 }
