@@ -20,6 +20,7 @@
 #include <linux/topology.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
 #include <linux/workqueue.h>
 #include <net/gro.h>
 #include <net/netdev_queues.h>
@@ -360,6 +361,20 @@ unsigned int vnm_helper_pci_vectors(struct device *dev, unsigned int want)
 bool vnm_helper_pci_msix_enabled(struct device *dev)
 {
 	return dev && dev_is_pci(dev) && to_pci_dev(dev)->msix_enabled;
+}
+
+/* The index of the buffer that @vq is given next, or -1 of a packed ring, which has none */
+int vnm_helper_virtqueue_avail_index(const struct virtqueue *vq)
+{
+	if (virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED))
+		return -1;
+	return virtio16_to_cpu(vq->vdev, virtqueue_get_vring(vq)->avail->idx);
+}
+
+/* The index that the device uses next in a split ring, by its own word */
+u16 vnm_helper_virtqueue_used_index(const struct virtqueue *vq)
+{
+	return virtio16_to_cpu(vq->vdev, READ_ONCE(virtqueue_get_vring(vq)->used->idx));
 }
 
 /* One contiguous buffer for the device to write to */
@@ -1047,6 +1062,10 @@ void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, u
 
 bool vnm_helper_schedule_delayed_work(struct delayed_work *work, unsigned int ms)
 {
+	/* As if it were queued anew: what came before this is there for the work to see */
+	smp_mb();
+	if (delayed_work_pending(work))
+		return false;
 	return schedule_delayed_work(work, msecs_to_jiffies(ms));
 }
 

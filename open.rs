@@ -100,12 +100,10 @@ fn notify_all(set: &VirtqueueSet, pairs: u16) {
 /// Milliseconds from a sign that a ring may have run dry to the notification of all.
 const NOTIFY_AFTER: u32 = 50;
 
-/// The ring of a receive queue ran dry, or may have. Softirq.
+/// A receive queue of a device that steers by hash ran short of buffers, or may have. Softirq.
 #[inline]
 pub(crate) fn maybe_dry(dev: &Net) {
-    if dev.data().f.has(bit::RSS) {
-        dev.schedule_notify_work(NOTIFY_AFTER);
-    }
+    dev.schedule_notify_work(NOTIFY_AFTER);
 }
 
 /// Runs a while after [`maybe_dry`]. Process context, RTNL not held.

@@ -26,6 +26,7 @@ use crate::{
     },
     open,
     pure::{
+        features::bit,
         hdr::{
             parse_rx,
             RawHdr,
@@ -187,12 +188,11 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     if work > 0 {
         stats.bytes.add(bytes);
     }
-    // All that it had was used; or there is more, and what was given back lately may hide that.
-    let dry = rq.vq.as_ref().is_some_and(|vq| vq.num_free() >= vq.size());
-    if dry || work >= budget {
-        open::maybe_dry(dev);
-    }
-    let starved = refill::refill(info, rq, stats, false);
+    let starved = if info.f.has(bit::RSS) {
+        refill_steered(dev, rq, stats, work >= budget)
+    } else {
+        refill::refill(info, rq, stats, false)
+    };
     if work >= budget || starved {
         // A device that waits for buffers doesn't interrupt: poll again.
         return poll.again();
@@ -205,6 +205,30 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
         );
     }
     complete(poll, work)
+}
+
+/// The same for a device that steers by hash, which has to be told more if it ran short of buffers:
+/// see [`open::maybe_dry`].
+#[inline(never)]
+fn refill_steered(dev: &Net, rq: &mut ReceiveQueue, stats: &RxStats, more: bool) -> bool {
+    let index = rq.vq.as_ref().and_then(|vq| vq.avail_index());
+    let emptied = rq.vq.as_ref().is_some_and(|vq| vq.num_free() >= vq.size());
+    let starved = refill::refill(dev.data(), rq, stats, false);
+    let short = match (rq.vq.as_ref(), index) {
+        // Only new buffers end a shortage, so whoever looks right after that has missed none.
+        (Some(vq), Some(index)) => {
+            let least = vq.size().saturating_sub(rq.short_above);
+            vq.avail_index() != Some(index)
+                && i32::from(vq.unused_before(index)) < least.cast_signed()
+        }
+        // All that it had was used; or there is more, and what was given back lately may hide that.
+        (Some(_), None) => emptied || more,
+        (None, _) => false,
+    };
+    if short {
+        open::maybe_dry(dev);
+    }
+    starved
 }
 
 /// Ends a poll that received `work` packets, less than its budget.

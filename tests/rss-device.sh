@@ -128,4 +128,34 @@ reach6 || bad "no answer to ping over IPv6"
 dev violations >"$WORK/v"
 [ "$(head -1 "$WORK/v")" = 0 ] || bad "rules broken: $(cat "$WORK/v")"
 verdict "packets with hashes; the device sees no rule broken"
+
+# Devices that steer by hash are told of all receive queues after one ran short of buffers, and only then.
+begin
+rings=$(ethtool -g "$NETIF" | awk '/^RX:/ { n = $2 } END { print n }')
+count_of() { dev stat "$1"; }
+told() { [ "$(count_of rx1.kicks)" -gt "$k" ]; }
+all_came() { [ "$(stat rx0_packets)" -ge $((p + $1)) ]; }
+if ! ours; then
+	skip "all are notified when one ran short, and only then" "the driver $DRV has no such rule"
+elif [ "$rings" -lt 256 ]; then
+	skip "all are notified when one ran short, and only then" "rings of $rings"
+else
+	ethtool -X "$NETIF" equal 1 || bad "equal 1 refused"
+	part=$((rings * 5 / 16))
+	k=$(count_of rx1.kicks) p=$(stat rx0_packets)
+	for ((i = 1; i <= 10; i++)); do
+		# More than a poll may take.
+		dev gen $part 64 0 9 || bad "no burst"
+		wait_for 5 all_came $((i * part)) || bad "$(($(stat rx0_packets) - p)) packets of $((i * part)) came"
+		sleep 0.15
+	done
+	n=$(($(count_of rx1.kicks) - k))
+	note "ten bursts of $part in a ring of $rings: an idle queue was notified $n times"
+	[ $n -le 2 ] || bad "an idle queue was notified $n times for bursts that left buffers"
+	k=$(count_of rx1.kicks)
+	dev gen $((rings * 2)) 64 0 9 || bad "no burst"
+	wait_for 10 told || bad "an overflow of queue 0 didn't have queue 1 notified"
+	ethtool -X "$NETIF" default
+	verdict "all are notified when one ran short, and only then"
+fi
 finish

@@ -370,6 +370,22 @@ impl<T: Token> Virtqueue<T> {
         self.size
     }
 
+    /// The index of the next buffer that the device is given. None of a packed ring.
+    #[inline]
+    pub(crate) fn avail_index(&self) -> Option<u16> {
+        // SAFETY: The queue is valid and ours.
+        u16::try_from(unsafe { bindings::virtqueue_avail_index(self.as_raw()) }).ok()
+    }
+
+    /// Of the buffers up to that index, how many the device says that it hasn't used: less than none if
+    /// it has used later ones, or says what it likes. Split rings.
+    #[inline]
+    pub(crate) fn unused_before(&self, index: u16) -> i16 {
+        // SAFETY: The queue is valid.
+        let used = unsafe { bindings::virtqueue_used_index(self.as_raw()) };
+        index.wrapping_sub(used).cast_signed()
+    }
+
     /// Whether the device has no buffer of this queue.
     #[inline(always)]
     pub(crate) fn is_idle(&self) -> bool {
