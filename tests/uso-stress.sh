@@ -33,8 +33,7 @@ udp() { awk '/^Udp: [0-9]/ { print $2 + $4 }' /proc/net/snmp; }
 host() { hostctl -t 60 host run="$1"; }
 # The host's counters: what its tap gave away, and what was dropped by the tap, the bridge, sockets and qdiscs.
 host_counts() {
-	host "cd /sys/class/net; cat $TAP/statistics/tx_packets $TAP/statistics/tx_bytes $TAP/statistics/tx_dropped \
-			$TAP/statistics/tx_errors br0/statistics/tx_dropped
+	host "awk '\$1 == \"$TAP:\" { print \$11, \$10, \$13, \$12 }' /proc/net/dev; awk '\$1 == \"br0:\" { print \$13 }' /proc/net/dev
 		awk '/^Udp: [0-9]/ { print \$7 }' /proc/net/snmp
 		tc -s qdisc show dev $TAP | awk '{ for (i = 1; i < NF; i++) if (\$i ~ /dropped/) n += \$(i + 1) } END { print n + 0 }'" |
 		tr '\n' ' '
