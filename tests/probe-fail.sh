@@ -11,7 +11,7 @@ fail_at=/sys/module/virtio_net_mq/parameters/fail_at
 [ -e "$fail_at" ] || skip_all "this module is built without VNM_FAILPOINTS=1"
 bind=/sys/bus/virtio/drivers/$DRV
 LIMIT=${LIMIT:-300}
-plan 5
+plan 6
 at_exit configure
 at_exit '[ -e $bind/$VDEV ] || echo $VDEV >$bind/bind'
 at_exit 'echo 0 >$fail_at'
@@ -88,6 +88,28 @@ if [ "$max" -gt 1 ]; then
 	verdict "-L leaves the old count in force, whatever fails"
 else
 	skip "-L leaves the old count in force, whatever fails" "one queue pair"
+fi
+
+# A reset that fails is tried again; when nothing is to be hoped for soon there is no carrier; then it works again by itself.
+begin
+pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")
+if [ ! -e "$pci/reset" ]; then
+	skip "a reset that fails" "the function can't be reset"
+else
+	(while [ ! -e "$WORK/works" ]; do
+		[ "$(cat "$fail_at")" = 1 ] || echo 1 >"$fail_at"
+		nap 0.02
+	done) &
+	wait_for 10 eval '[ "$(cat $fail_at)" = 1 ]'
+	echo 1 >"$pci/reset" 2>/dev/null
+	wait_for 60 no_carrier || bad "there still is a carrier: $(log_since | tail -3)"
+	wait_for 10 eval 'log_since | grep -q "time: no carrier; trying again"' || bad "the log doesn't say so: $(log_since | tail -3)"
+	touch "$WORK/works"
+	wait $!
+	echo 0 >"$fail_at"
+	wait_for 90 carrier || bad "no carrier though nothing fails any more"
+	reach || bad "nothing gets through"
+	verdict "a reset that fails is tried again, at last without a carrier"
 fi
 
 begin
