@@ -25,7 +25,7 @@ ACTIONS ?=
 # Not empty: what `make selftests` comes to is what is expected from now on; `make hostile` writes Documentation/hostile.rst.
 ACCEPT ?=
 RUSTC ?= rustc
-# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental, debug (qemu-test/tree --help).
+# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental, rt, debug (qemu-test/tree --help).
 KERNEL ?= forky
 export KERNEL
 
@@ -212,7 +212,7 @@ bench-quick: module ## the same for the most telling loads (some minutes)
 
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
-	@echo "KDIR=… names the kernel build tree; KERNEL=sid or experimental takes another of Debian's kernels for the tree and"
+	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
 	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
