@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
-plan 8
+plan 9
 
 dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
 no_violations() { dev violations >"$WORK/v"; [ "$(head -1 "$WORK/v")" = 0 ]; }
