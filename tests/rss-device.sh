@@ -20,7 +20,7 @@ at_exit 'bind 40 128 0x3f'
 # What TCP over IPv4 is hashed over: the number of fields, or nothing.
 tcp4() { ethtool -n "$NETIF" rx-flow-hash tcp4 2>/dev/null | grep -cE '^(IP|L4)'; }
 
-plan 5
+plan 6
 
 # KEY TABLE TYPES, then what comes of it: RSS, reports, entries, bytes of the key, fields of TCP over IPv4.
 begin
