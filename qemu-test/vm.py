@@ -423,6 +423,10 @@ class Guest:
         if self.testdev:
             self.testdev.stop()
 
+    def clear(self):
+        """Deletes what it was started from: that of all guests together is more than /tmp holds. It is over by now."""
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
     def registers(self):
         """Where each CPU is, for a guest that seems to hang; kept beside its console."""
         out = []
