@@ -42,7 +42,9 @@ compiler := LLVM=1
 else ifneq ($(filter-out gcc,$(kcc)),)
 compiler := CC=$(kcc)
 endif
-KMAKE = $(MAKE) -C $(KDIR) $(compiler)
+# The architecture is the machine's own, unless it is that of user-mode Linux.
+arch := $(if $(shell grep -s '^CONFIG_UML=y' $(conf)),ARCH=um)
+KMAKE = $(MAKE) -C $(KDIR) $(compiler) $(arch)
 
 # --- the module --------------------------------------------------------------
 

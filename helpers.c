@@ -1014,6 +1014,19 @@ unsigned int vnm_helper_cpumask_next_online(int cpu)
 	return cpumask_next(cpu, cpu_online_mask);
 }
 
+#ifndef CONFIG_HOTPLUG_CPU
+/* Where no CPU comes or goes these are inline functions, too */
+void vnm_helper_cpus_read_lock(void)
+{
+	cpus_read_lock();
+}
+
+void vnm_helper_cpus_read_unlock(void)
+{
+	cpus_read_unlock();
+}
+#endif
+
 int vnm_helper_cpuhp_setup_state_multi(const char *name,
 				       int (*startup)(unsigned int, struct hlist_node *),
 				       int (*teardown)(unsigned int, struct hlist_node *))
