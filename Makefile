@@ -130,6 +130,11 @@ failpoints: check-kdir
 	+@mkdir -p qemu-test/out/failpoints && $(copy_to) qemu-test/out/failpoints && \
 	$(KMAKE) M=$(CURDIR)/qemu-test/out/failpoints VNM_FAILPOINTS=1 modules
 
+# What bench/native/run measures: KDIR is the build tree of its kernel.
+native: check-kdir
+	+@mkdir -p qemu-test/out/native && $(copy_to) qemu-test/out/native && \
+	$(KMAKE) M=$(CURDIR)/qemu-test/out/native modules
+
 panics: check-kdir all ## say where the module could panic
 	@qemu-test/check-panics
 
@@ -219,4 +224,4 @@ help: ## this list
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
-	bench bench-quick help
+	native bench bench-quick help
