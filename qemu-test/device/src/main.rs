@@ -6,6 +6,7 @@
 //!
 //! One thread, one event loop: everything that happens, happens in some order.
 
+mod backend;
 mod cases;
 mod control;
 mod ctrl;

@@ -2,10 +2,11 @@
 
 //! The guest's memory, as QEMU shares it (vhost-user: SET_MEM_TABLE).
 
-use std::fs::File;
 use std::sync::atomic::Ordering;
 
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap};
+
+use crate::vhost;
 
 /// One region of the table.
 struct Region {
@@ -37,22 +38,23 @@ impl std::fmt::Display for NoMem {
 }
 
 impl Mem {
-    /// Maps a table of (guest address, size, QEMU's address, offset in the file, file).
-    pub fn new(mut table: Vec<(u64, u64, u64, u64, File)>) -> Result<Self, String> {
-        table.sort_by_key(|r| r.0);
+    /// Maps a table.
+    pub fn new(mut table: Vec<vhost::Region>) -> Result<Self, String> {
+        table.sort_by_key(|r| r.guest);
         let regions = table
             .iter()
             .map(|r| Region {
-                gpa: r.0,
-                size: r.1,
-                user: r.2,
+                gpa: r.guest,
+                size: r.size,
+                user: r.user,
             })
             .collect();
         let ranges: Vec<_> = table
             .into_iter()
-            .map(|(gpa, size, _, off, file)| {
-                let size = usize::try_from(size).map_err(|e| e.to_string())?;
-                Ok((GuestAddress(gpa), size, Some(FileOffset::new(file, off))))
+            .map(|r| {
+                let size = usize::try_from(r.size).map_err(|e| e.to_string())?;
+                let file = FileOffset::new(r.file, r.offset);
+                Ok((GuestAddress(r.guest), size, Some(file)))
             })
             .collect::<Result<_, String>>()?;
         let map = GuestMemoryMmap::from_ranges_with_files(ranges).map_err(|e| e.to_string())?;

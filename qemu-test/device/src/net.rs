@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::backend::config_changed;
 use crate::ctrl::Steering;
 use crate::evil::{Done, Evil, Flicker, Rx};
 use crate::framing::{Framing, UsedLen};
@@ -17,7 +18,6 @@ use crate::rules::{self, Violations};
 use crate::spec::{f, hdr, Config, Hdr, S_LINK_UP};
 use crate::stack;
 use crate::tap::Tap;
-use crate::vhost;
 
 /// Packets that wait for buffers, for each queue.
 const BACKLOG: usize = 512;
@@ -192,7 +192,7 @@ impl Net {
             return;
         }
         if let Some(back) = &mut self.back {
-            if let Err(e) = vhost::config_changed(back) {
+            if let Err(e) = config_changed(back) {
                 eprintln!("configuration interrupt: {e}");
                 self.back = None;
             }

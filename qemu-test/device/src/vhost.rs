@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The vhost-user protocol, as much of it as QEMU speaks with its generic device.
+//! The vhost-user protocol, as much of it as QEMU speaks with its generic device and Linux as a process (ARCH=um) with
+//! any. What is said, a `Backend` decides: the test device here, and that of `bench/native`.
 //!
 //! Not by the crate of that name: it can't send "the configuration has changed", and keeps a device from saying what a
 //! hostile one wants to say.
@@ -13,19 +14,65 @@ use std::os::unix::net::UnixStream;
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
-use crate::mem::Mem;
-use crate::net::Net;
 use crate::spec::f;
 
 const REPLY: u32 = 4;
 const NEED_REPLY: u32 = 8;
 const MAX_FDS: usize = 16;
 
-/// Protocol features: several queues, acknowledgements; beyond a netdev a channel back, the configuration.
-const PROTOCOL_NETDEV: u64 = 1 << 0 | 1 << 3;
-const PROTOCOL: u64 = PROTOCOL_NETDEV | 1 << 5 | 1 << 9;
+/// Protocol features.
+pub mod protocol {
+    /// Several queues.
+    pub const MQ: u64 = 1 << 0;
+    /// Requests are acknowledged.
+    pub const REPLY_ACK: u64 = 1 << 3;
+    /// A channel back.
+    pub const BACK: u64 = 1 << 5;
+    /// The configuration.
+    pub const CONFIG: u64 = 1 << 9;
+}
 
-/// A connection to QEMU.
+/// A part of the guest's memory.
+pub struct Region {
+    pub guest: u64,
+    pub size: u64,
+    /// Where the front end itself has it: ring addresses come in these terms.
+    pub user: u64,
+    pub offset: u64,
+    pub file: File,
+}
+
+/// A device, as a front end sees it. Queues that there aren't are the device's to refuse.
+pub trait Backend {
+    /// Which features are offered.
+    fn offer(&mut self) -> u64;
+    /// Which of the protocol's.
+    fn protocol(&self) -> u64;
+    fn set_features(&mut self, features: u64);
+    /// How many queues there are.
+    fn queues(&self) -> u64;
+    fn set_memory(&mut self, table: Vec<Region>) -> Result<(), String>;
+    fn set_size(&mut self, queue: usize, size: u16);
+    /// Addresses of the ring's parts, as the front end has them.
+    fn set_ring(&mut self, queue: usize, desc: u64, used: u64, avail: u64) -> Result<(), String>;
+    fn set_base(&mut self, queue: usize, base: u32);
+    /// Stops a ring; returns where it was.
+    fn stop(&mut self, queue: usize) -> u32;
+    fn set_kick(&mut self, queue: usize, fd: Option<EventFd>);
+    fn set_call(&mut self, queue: usize, fd: Option<EventFd>);
+    fn enable(&mut self, queue: usize, on: bool);
+    fn set_back(&mut self, sock: Option<UnixStream>);
+    /// The device's configuration, zeroes behind it.
+    fn config(&mut self) -> Vec<u8>;
+    /// The driver has written to it.
+    fn config_written(&mut self);
+    /// Any other request, with a number or without one (zero), answered by a number if by anything.
+    fn other(&mut self, request: u32, _value: u64) -> Result<Option<u64>, String> {
+        Err(format!("request {request} is not known"))
+    }
+}
+
+/// A connection to the front end: QEMU.
 pub struct Conn {
     sock: UnixStream,
 }
@@ -111,15 +158,15 @@ impl Conn {
     }
 
     /// Serves one request.
-    pub fn serve(&mut self, net: &mut Net) -> io::Result<()> {
+    pub fn serve(&mut self, dev: &mut impl Backend) -> io::Result<()> {
         let mut msg = self.receive()?;
         let mut files = std::mem::take(&mut msg.files);
         let mut done: Result<(), String> = Ok(());
         let index = (msg.u32(0) & 0xff) as usize;
         match msg.request {
             // GET_FEATURES; for SET_FEATURES see below.
-            1 => return self.reply(&msg, &(net.offer() | f::PROTOCOL_FEATURES).to_le_bytes()),
-            2 => net.set_features(msg.u64(0)),
+            1 => return self.reply(&msg, &(dev.offer() | f::PROTOCOL_FEATURES).to_le_bytes()),
+            2 => dev.set_features(msg.u64(0)),
             // SET_OWNER, RESET_OWNER
             3 | 4 => {}
             // SET_MEM_TABLE: a count and regions of guest address, size, QEMU's address, offset.
@@ -129,33 +176,26 @@ impl Conn {
                     .zip(files.drain(..))
                     .map(|(i, file)| {
                         let at = 8 + 32 * i;
-                        (
-                            msg.u64(at),
-                            msg.u64(at + 8),
-                            msg.u64(at + 16),
-                            msg.u64(at + 24),
+                        Region {
+                            guest: msg.u64(at),
+                            size: msg.u64(at + 8),
+                            user: msg.u64(at + 16),
+                            offset: msg.u64(at + 24),
                             file,
-                        )
+                        }
                     })
                     .collect();
-                done = Mem::new(table).map(|m| net.mem = m);
+                done = dev.set_memory(table);
             }
-            // SET_VRING_NUM, _ADDR, _BASE
-            8 => net.with_vq(index, |vq| vq.size = msg.u32(4) as u16),
-            9 => {
-                // index, flags, descriptors, used, available, log
-                let at = |i: usize| net.mem.user_to_guest(msg.u64(i));
-                match (at(8), at(16), at(24)) {
-                    (Some(desc), Some(used), Some(avail)) => net.set_ring(index, desc, avail, used),
-                    _ => done = Err(format!("ring {index} is not in the guest's memory")),
-                }
-            }
-            10 => net.with_vq(index, |vq| vq.next_avail = msg.u32(4) as u16),
+            // SET_VRING_NUM, _ADDR (index, flags, descriptors, used, available, log), _BASE
+            8 => dev.set_size(index, msg.u32(4) as u16),
+            9 => done = dev.set_ring(index, msg.u64(8), msg.u64(16), msg.u64(24)),
+            10 => dev.set_base(index, msg.u32(4)),
             // GET_VRING_BASE stops the ring.
             11 => {
-                let base = net.stop_vq(index);
+                let base = dev.stop(index);
                 let mut body = (index as u32).to_le_bytes().to_vec();
-                body.extend(u32::from(base).to_le_bytes());
+                body.extend(base.to_le_bytes());
                 return self.reply(&msg, &body);
             }
             // SET_VRING_KICK, _CALL, _ERR; bit 8: none
@@ -165,34 +205,25 @@ impl Conn {
                     unsafe { EventFd::from_raw_fd(file.into_raw_fd()) }
                 });
                 match msg.request {
-                    12 => net.set_kick(index, fd),
-                    13 => net.with_vq(index, |vq| vq.set_call(fd)),
+                    12 => dev.set_kick(index, fd),
+                    13 => dev.set_call(index, fd),
                     _ => {}
                 }
             }
-            15 => {
-                let protocol = if net.options.netdev {
-                    PROTOCOL_NETDEV
-                } else {
-                    PROTOCOL
-                };
-                return self.reply(&msg, &protocol.to_le_bytes());
-            }
+            15 => return self.reply(&msg, &dev.protocol().to_le_bytes()),
             16 => {}
-            17 => return self.reply(&msg, &net.queue_num().to_le_bytes()),
-            18 => net.enable_vq(index, msg.u32(4) != 0),
+            17 => return self.reply(&msg, &dev.queues().to_le_bytes()),
+            18 => dev.enable(index, msg.u32(4) != 0),
             // SET_BACKEND_REQ_FD
-            21 => {
-                net.back = files.pop().map(|file| {
-                    let fd: OwnedFd = file.into();
-                    UnixStream::from(fd)
-                });
-            }
+            21 => dev.set_back(files.pop().map(|file| {
+                let fd: OwnedFd = file.into();
+                UnixStream::from(fd)
+            })),
             // GET_CONFIG, SET_CONFIG: offset, size, flags, contents
             24 => {
                 let (off, size) = (msg.u32(0) as usize, msg.u32(4) as usize);
                 let mut body = msg.body.clone();
-                let config = net.config_bytes();
+                let config = dev.config();
                 for i in 0..size {
                     if let Some(b) = body.get_mut(12 + i) {
                         *b = config.get(off + i).copied().unwrap_or(0);
@@ -200,8 +231,12 @@ impl Conn {
                 }
                 return self.reply(&msg, &body);
             }
-            25 => net.bad("5.1.4.2: the driver writes to the configuration".into()),
-            other => done = Err(format!("request {other} is not known")),
+            25 => dev.config_written(),
+            other => match dev.other(other, msg.u64(0)) {
+                Ok(Some(v)) => return self.reply(&msg, &v.to_le_bytes()),
+                Ok(None) => {}
+                Err(e) => done = Err(e),
+            },
         }
         if let Err(e) = &done {
             eprintln!("vhost-user: {e}");
@@ -212,12 +247,4 @@ impl Conn {
         }
         Ok(())
     }
-}
-
-/// Tells QEMU that the configuration has changed: the guest gets an interrupt.
-pub fn config_changed(back: &mut UnixStream) -> io::Result<()> {
-    let mut out = 2u32.to_le_bytes().to_vec();
-    out.extend(1u32.to_le_bytes());
-    out.extend(0u32.to_le_bytes());
-    back.write_all(&out)
 }
