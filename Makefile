@@ -85,7 +85,7 @@ clean: ## delete what the build made (the cache stays: see qemu-test/tree remove
 # These need the kernel's toolchain: inside the toolchain tree they run as they
 # are, outside they go there, unless a KDIR is given.
 
-sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/device/src/*.rs))
+sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/device/src/*.rs bench/native/device/src/*.rs))
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
