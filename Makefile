@@ -152,11 +152,16 @@ host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
 
-# What `qemu-test/tree device` has fetched and built is used.
-cargo = cd qemu-test/device && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/testdev CARGO_NET_OFFLINE=true cargo
-device-test: ## clippy on the test device, and the tests of its own arithmetic
-	@$(cargo) clippy -q --release --all-targets -- -D warnings
-	@$(cargo) test --release
+# What `qemu-test/tree device` has fetched is used, and what has been built. Cargo goes by times, which say nothing about
+# another copy's sources.
+cargo = cd $(1) && touch src/main.rs && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/$(2) CARGO_NET_OFFLINE=true cargo
+testdev_cargo = $(call cargo,qemu-test/device,testdev)
+nativedev_cargo = $(call cargo,bench/native/device,cargo-bench-native-device)
+device-test: ## clippy on the test device and that of the native benchmark, and the tests of their own arithmetic
+	@$(testdev_cargo) clippy -q --release --all-targets -- -D warnings
+	@$(testdev_cargo) test --release
+	@$(nativedev_cargo) clippy -q --release --all-targets -- -D warnings
+	@$(nativedev_cargo) test --release
 
 # The same with what `make props-crates` has fetched.
 props: ## the properties of pure/, by chance (proptest)

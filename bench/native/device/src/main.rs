@@ -24,6 +24,11 @@ mod ring;
 mod split;
 mod sys;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 // What the test device has as well, and more than is of use here.
 #[allow(dead_code)]
 #[path = "../../../../qemu-test/device/src/spec.rs"]
