@@ -9,6 +9,7 @@ use vmm_sys_util::eventfd::EventFd;
 use crate::device::Device;
 use crate::features::Features;
 use crate::mem::Memory;
+use crate::packed;
 use crate::queue::Queue;
 use crate::ring::Addresses;
 use crate::spec::{f, Config, S_LINK_UP};
@@ -89,6 +90,11 @@ impl Backend for Device {
     }
 
     fn set_base(&mut self, queue: usize, base: u32) {
+        // Linux as a process says 0 of a new ring of either format.
+        let base = match base {
+            0 if self.setup().packed => packed::NEW,
+            base => base,
+        };
         self.with(queue, |q| q.set_base(base));
     }
 

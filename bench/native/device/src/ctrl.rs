@@ -14,7 +14,14 @@ const COMMAND: usize = 4;
 impl Device {
     /// Serves all commands.
     pub fn poll_ctrl(&mut self) -> Result<(), Fault> {
-        let Some(q) = self.ctrl_index().and_then(|i| self.queues.get_mut(i)) else {
+        match self.ctrl_index() {
+            Some(i) => self.poll_ctrl_queue(i).map_err(|e| e.of(i)),
+            None => Ok(()),
+        }
+    }
+
+    fn poll_ctrl_queue(&mut self, index: usize) -> Result<(), Fault> {
+        let Some(q) = self.queues.get_mut(index) else {
             return Ok(());
         };
         let n = q.gather(&self.memory, BATCH)?;

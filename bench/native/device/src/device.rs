@@ -154,7 +154,8 @@ impl Device {
     pub fn poll_tx(&mut self) -> Result<bool, Fault> {
         let mut busy = false;
         for pair in 0..usize::from(self.pairs) {
-            busy |= self.poll_tx_queue(2 * pair + 1)?;
+            let index = 2 * pair + 1;
+            busy |= self.poll_tx_queue(index).map_err(|e| e.of(index))?;
         }
         Ok(busy)
     }
@@ -165,17 +166,21 @@ impl Device {
         let Some(q) = self.queues.get_mut(index) else {
             return Ok(false);
         };
-        let n = q.gather(&self.memory, self.burst)?;
-        if n == 0 {
-            return Ok(false);
-        }
-        if self.lazy > 0 && n < self.burst {
+        // A lazy device doesn't take the lines away that the driver is still writing to.
+        if self.lazy > 0 && !q.has(self.burst) {
+            if q.since.is_none() && !q.has(1) {
+                return Ok(false);
+            }
             let now = self.epoch.elapsed().as_nanos() as u64;
             if now - *q.since.get_or_insert(now) < self.lazy {
                 return Ok(true);
             }
         }
         q.since = None;
+        let n = q.gather(&self.memory, self.burst)?;
+        if n == 0 {
+            return Ok(false);
+        }
         let Some((ring, batch)) = q.work() else {
             return Ok(false);
         };
@@ -193,6 +198,14 @@ impl Device {
     /// Puts in a burst of frames if that is to be done now; a result when all are in.
     #[inline]
     pub fn poll_rx(&mut self) -> Result<Option<Done>, Fault> {
+        if self.job.is_none() {
+            return Ok(None);
+        }
+        self.poll_rx_queue().map_err(|e| e.of(0))
+    }
+
+    #[inline]
+    fn poll_rx_queue(&mut self) -> Result<Option<Done>, Fault> {
         let Some(job) = &mut self.job else {
             return Ok(None);
         };

@@ -6,6 +6,14 @@
 #[derive(Debug)]
 pub struct Fault(pub Box<str>);
 
+impl Fault {
+    /// Says in which queue it was.
+    #[cold]
+    pub fn of(self, queue: usize) -> Self {
+        Self(format!("queue {queue}: {}", self.0).into())
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

@@ -77,8 +77,9 @@ On the control socket each line gets one in answer, `error: …` if it can't be 
 /// How often sockets are looked at: after so many rounds without and with traffic.
 const ROUNDS_IDLE: u32 = 256;
 const ROUNDS_BUSY: u32 = 4096;
-/// After so many rounds without any it doesn't take all of its CPU.
-const ROUNDS_ASLEEP: u32 = 2_000_000;
+/// After so many rounds (some tenths of a second) without traffic and orders it doesn't take all of its CPU. An order comes in
+/// front of each measurement, which doesn't begin with a nap then.
+const ROUNDS_ASLEEP: u32 = 10_000_000;
 const NAP: Duration = Duration::from_micros(200);
 
 /// Where a front end connects, and has.
@@ -130,18 +131,24 @@ struct Process {
     fronts: Vec<Front>,
     control: UnixListener,
     runner: Runner,
+    /// Rounds without traffic and orders.
+    quiet: u32,
 }
 
 impl Process {
     fn run(&mut self) -> Result<(), String> {
-        let (mut round, mut quiet) = (0u32, 0u32);
+        let mut round = 0;
         loop {
             let mut busy = false;
             for i in 0..self.devices.len() {
                 busy |= self.poll(i).map_err(|e| self.about(i, &e))?;
             }
             let working = busy || self.devices.iter().any(Device::working);
-            quiet = if busy { 0 } else { quiet.saturating_add(1) };
+            self.quiet = if busy {
+                0
+            } else {
+                self.quiet.saturating_add(1)
+            };
             round += 1;
             if round < if working { ROUNDS_BUSY } else { ROUNDS_IDLE } {
                 continue;
@@ -153,7 +160,7 @@ impl Process {
             if !self.sockets().map_err(|e| e.to_string())? {
                 return Ok(());
             }
-            if !working && quiet > ROUNDS_ASLEEP {
+            if !working && self.quiet > ROUNDS_ASLEEP {
                 sleep(NAP);
             }
         }
@@ -190,10 +197,10 @@ impl Process {
         for (i, _) in ready.iter().skip(1).enumerate().filter(|r| *r.1) {
             self.front(i)?;
         }
-        if ready[0] && !self.control()? {
-            return Ok(false);
+        if ready[0] {
+            self.control()?;
         }
-        self.lines()
+        Ok(self.lines())
     }
 
     fn front(&mut self, i: usize) -> io::Result<()> {
@@ -219,7 +226,7 @@ impl Process {
         Ok(())
     }
 
-    fn control(&mut self) -> io::Result<bool> {
+    fn control(&mut self) -> io::Result<()> {
         if self.runner.sock.is_none() {
             self.runner.sock = Some(self.control.accept()?.0);
         } else if !self.runner.read() {
@@ -228,21 +235,23 @@ impl Process {
             }
             self.runner = Runner::default();
         }
-        Ok(true)
+        Ok(())
     }
 
-    fn lines(&mut self) -> io::Result<bool> {
+    /// Does what it was told; false if that is to end.
+    fn lines(&mut self) -> bool {
         while let Some(line) = self.runner.line() {
+            self.quiet = 0;
             match control::command(&mut self.devices, &line) {
                 Answer::Now(text) => self.runner.answer(&text),
                 Answer::Later(dev) => self.runner.waits = Some(dev),
                 Answer::Last(text) => {
                     self.runner.answer(&text);
-                    return Ok(false);
+                    return false;
                 }
             }
         }
-        Ok(true)
+        true
     }
 }
 
@@ -286,6 +295,7 @@ fn start(args: Vec<String>) -> Result<Process, String> {
         // Last, as its appearance tells that all is well.
         control: bind(Path::new(&control))?,
         runner: Runner::default(),
+        quiet: 0,
     })
 }
 

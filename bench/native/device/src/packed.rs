@@ -15,6 +15,9 @@ const AT_DESC: u16 = 2;
 
 const WRAP: u16 = 1 << 15;
 
+/// Where a new ring is: both wrap counters are 1 (2.8.1).
+pub const NEW: u32 = 0x8000_8000;
+
 /// A place in the ring, and the wrap counter there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Place {
@@ -70,12 +73,6 @@ impl Packed {
         if size == 0 || size > 0x8000 {
             return fault(format!("a packed ring of {size}"));
         }
-        // Both wrap counters of a new ring are 1 (2.8.1). Linux as a process says 0 of a new ring of either format.
-        let base = if base == 0 {
-            u32::from(WRAP) << 16 | u32::from(WRAP)
-        } else {
-            base
-        };
         let next_avail = Place::from_bits(base as u16);
         let next_used = Place::from_bits((base >> 16) as u16);
         if next_avail.at >= size || next_avail != next_used {
@@ -106,6 +103,12 @@ impl Packed {
             .ring
             .load16(desc::SIZE * usize::from(p.at) + desc::SIZE - 2);
         (flags & desc::AVAIL != 0) == p.wrap && (flags & desc::USED != 0) != p.wrap
+    }
+
+    /// Whether there are so many descriptors, by a look at the last of them.
+    #[inline]
+    pub fn has(&self, n: u16) -> bool {
+        self.ready(self.next_avail.on(n.min(self.size) - 1, self.size))
     }
 
     /// Takes available buffers until there are `max` in the batch.

@@ -3,7 +3,6 @@
 //! How long a cache line takes to another CPU and back. On a virtual machine this tells where the host has put its CPUs
 //! right now, and nothing else does.
 
-use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +13,7 @@ use crate::sys;
 /// Round trips that are timed as one, and how often that is done. The shortest of them counts.
 const TRIPS: u64 = 500;
 const TIMES: u64 = 10;
-/// How long the other CPU may take to begin, and to answer.
+/// How long it may take in all: the other CPU may have other things to do.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// A line (and the one that is fetched with it) that nothing else is in.
@@ -22,25 +21,26 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 struct Line(AtomicU64);
 
-#[derive(Default)]
 struct Shared {
     line: Line,
     ready: AtomicBool,
     over: AtomicBool,
+    begin: Instant,
 }
 
 impl Shared {
+    fn late(&self) -> bool {
+        self.over.load(Ordering::Acquire) || self.begin.elapsed() > LIMIT
+    }
+
     /// Waits for a value; false if it doesn't come.
     fn wait(&self, value: u64) -> bool {
         let mut n = 0u32;
-        let mut since = None;
         while self.line.0.load(Ordering::Acquire) != value {
             n = n.wrapping_add(1);
-            if n.is_multiple_of(1 << 16) {
-                let since = *since.get_or_insert_with(Instant::now);
-                if self.over.load(Ordering::Relaxed) || since.elapsed() > LIMIT {
-                    return false;
-                }
+            // Seldom, as it takes time.
+            if n.is_multiple_of(1 << 16) && self.late() {
+                return false;
             }
         }
         true
@@ -50,7 +50,7 @@ impl Shared {
 /// The other side.
 fn answer(s: &Shared, cpu: usize) {
     if sys::pin(cpu).is_err() {
-        return;
+        return s.over.store(true, Ordering::Release);
     }
     s.ready.store(true, Ordering::Release);
     for i in 0..TRIPS * TIMES {
@@ -67,11 +67,16 @@ fn answer(s: &Shared, cpu: usize) {
 ///
 /// The other CPU doesn't exist, or has something more urgent to do.
 pub fn ping(cpu: usize) -> Result<u64, String> {
-    let s = Arc::new(Shared::default());
+    let s = Arc::new(Shared {
+        line: Line::default(),
+        ready: AtomicBool::new(false),
+        over: AtomicBool::new(false),
+        begin: Instant::now(),
+    });
     let other = s.clone();
     let thread = thread::spawn(move || answer(&other, cpu));
     let result = measure(&s, cpu);
-    s.over.store(true, Ordering::Relaxed);
+    s.over.store(true, Ordering::Release);
     if result.is_ok() {
         let _ = thread.join();
     }
@@ -80,14 +85,12 @@ pub fn ping(cpu: usize) -> Result<u64, String> {
 
 fn measure(s: &Shared, cpu: usize) -> Result<u64, String> {
     let busy = || format!("CPU {cpu} doesn't exist or doesn't answer");
-    let begin = Instant::now();
     while !s.ready.load(Ordering::Acquire) {
-        if begin.elapsed() > LIMIT {
+        if s.late() {
             return Err(busy());
         }
         // The other thread may start on this CPU.
         thread::sleep(Duration::from_micros(20));
-        spin_loop();
     }
     let mut best = u64::MAX;
     for round in 0..TIMES {
@@ -108,11 +111,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_nowhere() {
-        assert!(ping(4096).is_err());
-        // On the same CPU it would take time slices; any other that there is will do.
-        if sys::pin(0).is_ok() && thread::available_parallelism().is_ok() {
-            assert!(ping(1).is_ok_and(|ns| ns > 0) || ping(1).is_err());
-        }
+    fn a_cpu_that_there_is_not() {
+        assert!(ping(1000).is_err());
+        assert!(ping(1 << 20).is_err());
     }
 }

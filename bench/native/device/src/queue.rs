@@ -92,6 +92,12 @@ impl Queue {
         }
     }
 
+    /// Whether there is so much, and as little as possible is touched to find out.
+    #[inline]
+    pub fn has(&self, n: usize) -> bool {
+        self.ring.as_ref().is_some_and(|r| r.has(n as u16))
+    }
+
     /// Takes what is available until there are `max` in the batch, and returns how many there are.
     #[inline]
     pub fn gather(&mut self, memory: &Memory, max: usize) -> Result<usize, Fault> {

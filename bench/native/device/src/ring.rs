@@ -105,6 +105,15 @@ impl Ring {
         }
     }
 
+    /// Whether there is so much (1 or more): buffers in a split ring, descriptors in a packed one.
+    #[inline]
+    pub fn has(&self, n: u16) -> bool {
+        match self {
+            Self::Split(r) => r.has(n),
+            Self::Packed(r) => r.has(n),
+        }
+    }
+
     /// Takes available buffers until there are `max` in the batch (at most `BATCH`).
     #[inline]
     pub fn gather(&mut self, memory: &Memory, batch: &mut Batch, max: usize) -> Result<(), Fault> {

@@ -58,6 +58,12 @@ impl Split {
         usize::from(index & (self.size - 1))
     }
 
+    /// Whether there are so many buffers, without a look at them.
+    #[inline]
+    pub fn has(&self, n: u16) -> bool {
+        self.avail.load16(2).wrapping_sub(self.next_avail) >= n.min(self.size)
+    }
+
     /// Takes available buffers until there are `max` in the batch.
     #[inline]
     pub fn gather(&mut self, memory: &Memory, batch: &mut Batch, max: usize) -> Result<(), Fault> {

@@ -113,6 +113,29 @@ fn lazy() {
 }
 
 #[test]
+fn stops_anywhere() {
+    // At each place of the ring, with buffers in it.
+    for format in FORMATS {
+        let mut g = guest(format, 4);
+        let p = g.data(&[0; 72], false);
+        for round in 0..40 {
+            g.device.set_lazy(u64::MAX);
+            for _ in 0..1 + round % 3 {
+                g.add(1, &[p], How::Chain);
+            }
+            g.device.poll_tx().unwrap();
+            assert_eq!(g.rings[1].used(), None);
+            g.restart(1);
+            g.device.set_lazy(0);
+            g.device.poll_tx().unwrap();
+            for _ in 0..1 + round % 3 {
+                assert!(g.rings[1].used().is_some(), "{format}, round {round}");
+            }
+        }
+    }
+}
+
+#[test]
 fn receives() {
     for format in FORMATS {
         for (hdr, header) in [("hdr=12", 12), ("hdr=24", 24)] {
@@ -152,6 +175,8 @@ fn merges_buffers() {
         let buffers = fill(&mut g, 7, 512);
         // Two frames of three buffers; the third lacks some.
         assert_eq!(g.device.poll_rx().unwrap(), None);
+        // What was taken and not used is taken again then.
+        g.restart(0);
         let more = fill(&mut g, 2, 512);
         assert!(g.device.poll_rx().unwrap().is_some());
         let all: Vec<Piece> = buffers.into_iter().chain(more).collect();
