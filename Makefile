@@ -13,7 +13,7 @@ BLACKLIST = $(INSTALL_MOD_PATH)/usr/lib/modprobe.d/virtio_net_mq.conf
 T ?=
 # How many guests `make check` runs at a time; it looks at the machine's CPUs and memory by default.
 J ?=
-# What `make bench` measures (bench/bench.py --list), all but the grid by default; B repeats.
+# What `make bench` measures (bench/bench.py --list), all but the grid by default; B repeats. For `make bench-native`: which loads.
 CELL ?=
 # Which cases `make hostile` runs, all by default, and the number that decides on what goes by chance.
 CASE ?=
@@ -222,6 +222,9 @@ bench: module ## cost per packet against the in-tree driver (25 to 40 minutes); 
 bench-quick: module ## the same for the most telling loads (some minutes)
 	@bench/run --quick $(if $(B),--repeats $(B)) $(patsubst %,'%',$(CELL))
 
+bench-native: ## nanoseconds per packet, both drivers run natively (10 minutes); CELL=… for some loads, CELL=profile: where the time goes
+	@bench/native/run $(patsubst %,'%',$(CELL)) $(if $(B),--repeats $(B))
+
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
@@ -229,4 +232,4 @@ help: ## this list
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
-	native bench bench-quick help
+	native bench bench-quick bench-native help
