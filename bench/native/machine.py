@@ -124,10 +124,11 @@ def child():
 
 
 def realtime(pids, priority):
-    """False if that isn't permitted."""
+    """Gives threads a real-time priority, or none with 0. False if that isn't permitted."""
+    policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         for pid in pids:
-            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(priority))
+            os.sched_setscheduler(pid, policy, os.sched_param(priority))
     except PermissionError:
         return False
     except ProcessLookupError:
@@ -153,11 +154,29 @@ def schedstat(pid):
 
 
 class Program:
-    """A child that is killed with all that it started."""
+    """A child that is killed with all that it started, and that answers lines."""
 
     def __init__(self, cmd, cpu, **kw):
         self.proc = subprocess.Popen(["taskset", "-c", str(cpu), *cmd], start_new_session=True, preexec_fn=child, **kw)
         self.pid = self.proc.pid
+        self.buffer = b""
+
+    def line(self, fd, what):
+        """The next line of a file. `what` is waited for."""
+        end = time.monotonic() + LIMIT
+        while b"\n" not in self.buffer:
+            if not select.select([fd], [], [], max(end - time.monotonic(), 0))[0]:
+                raise Failure(f"no answer to '{what}' within {LIMIT} s: {self.said()}")
+            data = os.read(fd.fileno(), 65536)
+            if not data:
+                raise Failure(f"it ended at '{what}': {self.said()}")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return line.decode(errors="replace").rstrip("\r")
+
+    def said(self):
+        """What there is to show if it fails."""
+        raise NotImplementedError
 
     def kill(self):
         try:
@@ -179,27 +198,20 @@ class Device(Program):
         end = time.monotonic() + LIMIT
         while not control.exists():
             if self.proc.poll() is not None or time.monotonic() > end:
-                raise Failure(f"the device doesn't start: {self.said()}")
+                raise Failure(f"the device doesn't start; {self.said()}")
             time.sleep(0.02)
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(LIMIT)
         self.sock.connect(str(control))
-        self.file = self.sock.makefile("rw")
 
     def said(self):
-        return self.log.read_text(errors="replace").strip()[-2000:] or "it says nothing"
+        return "the device says: " + (self.log.read_text(errors="replace").strip()[-2000:] or "nothing")
 
     def cmd(self, line):
         try:
-            self.file.write(line + "\n")
-            self.file.flush()
-            answer = self.file.readline().strip()
-        except TimeoutError:
-            raise Failure(f"the device doesn't answer to '{line}' within {LIMIT} s: {self.said()}") from None
+            self.sock.sendall(line.encode() + b"\n")
         except OSError as e:
             raise Failure(f"the device ended ({e}): {self.said()}") from None
-        if not answer:
-            raise Failure(f"the device ended at '{line}': {self.said()}")
+        answer = self.line(self.sock, line)
         if answer.startswith("error"):
             raise Refusal(f"the device answers to '{line}': {answer}")
         return answer
@@ -225,31 +237,21 @@ class Kernel(Program):
         cmd = [program, f"mem={MEMORY}", "root=none", "rootfstype=hostfs", "rootflags=/", "ro", f"init={HERE}/guest/init",
                "con0=fd:0,fd:1", "con=null", "ssl=null", "panic=-1", "loglevel=4", "ncpus=1", f"uml_dir={where}/uml/",
                *(f"virtio_uml.device={path}:1:{i}" for i, path in enumerate(sockets))]
-        self.tail, self.buffer = [], b""
+        self.tail = []
         super().__init__(cmd, cpu, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
-        _, ready = self.until("READY")
+        _, ready = self.until("READY", "start")
         if ready != "READY 0":
-            raise Failure("the kernel starts, but not its network:\n" + "\n".join(self.tail))
+            raise Failure(f"the kernel starts, but not its network: {self.said()}")
 
-    def line(self, end):
-        while b"\n" not in self.buffer:
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self.proc.stdout], [], [], left)[0]:
-                raise Failure(f"the kernel doesn't answer within {LIMIT} s:\n" + "\n".join(self.tail))
-            data = os.read(self.proc.stdout.fileno(), 65536)
-            if not data:
-                raise Failure("the kernel ended:\n" + "\n".join(self.tail))
-            self.buffer += data
-        line, self.buffer = self.buffer.split(b"\n", 1)
-        line = line.decode(errors="replace").rstrip("\r")
-        self.tail = self.tail[-30:] + [line]
-        return line
+    def said(self):
+        return "the kernel says:\n" + "\n".join(self.tail)
 
-    def until(self, word):
+    def until(self, word, what):
         """The lines up to one that begins with a word, and that."""
-        out, end = [], time.monotonic() + LIMIT
+        out = []
         while True:
-            line = self.line(end)
+            line = self.line(self.proc.stdout, what)
+            self.tail = self.tail[-30:] + [line]
             if line.startswith(word):
                 return out, line
             out.append(line)
@@ -259,8 +261,8 @@ class Kernel(Program):
         try:
             self.proc.stdin.write(line.encode() + b"\n")
         except BrokenPipeError:
-            raise Failure("the kernel ended:\n" + "\n".join(self.tail)) from None
-        out, done = self.until("DONE")
+            raise Failure(f"the kernel ended: {self.said()}") from None
+        out, done = self.until("DONE", line)
         if done != "DONE 0":
             raise Failure(f"in the kernel, '{line}' failed:\n" + "\n".join(out))
         return "\n".join(out)
@@ -305,7 +307,7 @@ class Machine:
         self.pid = self.kernel.pid
         for d in self.drivers:
             self.kernel.sh(f"insmod {d.ko}")
-        self.rt = realtime([*tasks(self.pid), *tasks(self.device.pid)], PROGRAM)
+        self.rt = realtime(tasks(self.pid), PROGRAM)
         # The runner waits while packets pass. What it does between, it does where the kernel would.
         self.mine = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {self.cpu})
@@ -320,11 +322,11 @@ class Machine:
                 p.kill()
         if self.mine:
             os.sched_setaffinity(0, self.mine)
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            realtime([0], 0)
         shutil.rmtree(self.where, ignore_errors=True)
 
     def kallsyms(self):
-        return self.kernel.sh("while read -r line; do echo \"$line\"; done </proc/kallsyms")
+        return self.kernel.sh("cat /proc/kallsyms")
 
     def number(self, load, side):
         return self.numbers.get((load["device"], side), "-")
@@ -372,7 +374,15 @@ class Machine:
         return max(int(self.seconds * 1e9 / self.cost.get(load["name"], 20000)), 1000) // 32 * 32
 
     def measure(self, load, n=None):
-        n = n or self.packets(load)
+        """Runs a load. The device, which never sleeps, has real-time priority only meanwhile: Linux takes a CPU away from real-time
+        programs that have it for most of a second, and that would be in the middle of a sample."""
+        realtime(tasks(self.device.pid), PROGRAM)
+        try:
+            return self.guarded(load, n or self.packets(load))
+        finally:
+            realtime(tasks(self.device.pid), 0)
+
+    def guarded(self, load, n):
         for side in ("rx", "out"):
             if (d := self.number(load, side)) != "-":
                 self.device.cmd(f"mode {d} {load.get('mode', 'poll')}")
@@ -425,6 +435,7 @@ class Machine:
         more = {"interrupts": (b["rxcalls"] - a["rxcalls"]) / n, "refill kicks": (b["rxkicks"] - a["rxkicks"]) / n}
         if forward:
             more["kicks"] = (ob["kicks"] - oa["kicks"]) / n
+            more["interrupts"] += (ob["calls"] - oa["calls"]) / n
             came = min(came, ob["tx"] - oa["tx"])
         return Sample(done["ns"] / done["packets"], done["packets"], cpu / n, begin, end, [], [], waited, max(0, 1 - came / n), more)
 
