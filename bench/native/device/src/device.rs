@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device: takes what is sent, as a host would that copies packets, and puts in frames when it is told to.
+//! A device: takes what is sent, all of whose lines it reads, and puts in frames when it is told to.
 
-use std::hint::black_box;
 use std::time::Instant;
 
-use crate::desc;
+use crate::desc::{self, Desc};
 use crate::fault::{fault, Fault};
 use crate::features::Features;
 use crate::frame::{self, To};
@@ -15,9 +14,6 @@ use crate::options::{Format, Options};
 use crate::queue::{Queue, Setup};
 use crate::ring::{Batch, Buffer, Ring, Wants, BATCH};
 use crate::spec::f;
-
-/// More than the largest packet that a driver may send, with its header.
-const SCRATCH: usize = 1 << 17;
 
 /// What was sent.
 #[derive(Default, Clone, Copy, Debug)]
@@ -43,7 +39,6 @@ pub struct Device {
     /// How long it waits for that many.
     lazy: u64,
     job: Option<Job>,
-    scratch: Vec<u8>,
     epoch: Instant,
 }
 
@@ -62,7 +57,6 @@ impl Device {
             burst: BATCH,
             lazy: 0,
             job: None,
-            scratch: vec![0; SCRATCH],
             epoch: Instant::now(),
             options,
         }
@@ -186,7 +180,7 @@ impl Device {
         };
         let mut bytes = 0;
         for b in batch.all() {
-            bytes += take(ring, &self.memory, b, header, &mut self.scratch)?;
+            bytes += take(ring, &self.memory, b, header)?;
         }
         q.give_back(&[0; BATCH][..n], self.wants);
         self.sent.packets += n as u64;
@@ -258,32 +252,36 @@ impl Device {
     }
 }
 
-/// Copies a packet out; returns how many bytes it has behind its header.
+/// Reads a packet; returns how many bytes it has behind its header.
+///
+/// A host copies it, but where it would copy it to is nothing that a driver could notice, and a device that shares a core's
+/// caches with the driver would be what the driver waits for: large packets take twice as long.
 #[inline]
-fn take(
-    ring: &Ring,
-    memory: &Memory,
-    b: &Buffer,
-    header: usize,
-    scratch: &mut [u8],
-) -> Result<usize, Fault> {
+fn take(ring: &Ring, memory: &Memory, b: &Buffer, header: usize) -> Result<usize, Fault> {
     let mut n = 0;
-    ring.pieces(memory, b, |d| {
-        if d.flags & desc::WRITE != 0 {
-            return fault("2.7.4.2: a packet to send in a buffer to be written to".into());
-        }
-        match memory.find(d.addr, d.len)?.copy_to(&mut scratch[n..]) {
-            Some(len) => n += len,
-            None => return fault(format!("a packet of more than {SCRATCH} bytes")),
-        }
-        Ok(true)
-    })?;
-    // The copy is made for its own sake.
-    black_box(&*scratch);
-    match n.checked_sub(header) {
-        Some(len) => Ok(len),
-        None => fault(format!("5.1.6.2: a packet of {n} bytes with its header")),
+    if b.first.alone() {
+        n = read(memory, &b.first)?;
+    } else {
+        ring.pieces(memory, b, |d| {
+            n += read(memory, &d)?;
+            Ok(true)
+        })?;
     }
+    match n.checked_sub(header) {
+        Some(len) if len <= frame::MAX => Ok(len),
+        _ => fault(format!("5.1.6.2: a packet of {n} bytes with its header")),
+    }
+}
+
+/// Reads a piece of a packet; returns how many bytes it has.
+#[inline]
+fn read(memory: &Memory, d: &Desc) -> Result<usize, Fault> {
+    if d.flags & desc::WRITE != 0 {
+        return fault("2.7.4.2: a packet to send in a buffer to be written to".into());
+    }
+    let bytes = memory.find(d.addr, d.len)?;
+    bytes.touch();
+    Ok(bytes.len())
 }
 
 /// Puts a frame into buffers from number `at` on; returns how many it took, none if there are too few.

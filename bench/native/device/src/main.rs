@@ -74,9 +74,10 @@ On the control socket each line gets one in answer, `error: …` if it can't be 
   ping CPU                     nanoseconds of a cache line's way to another CPU and back
   quit                         end";
 
-/// How often sockets are looked at: after so many rounds without and with traffic.
+/// How often sockets are looked at: after so many rounds without traffic, and if there was some in the last of these, which are
+/// a millisecond or more. A look takes as long as a driver takes to send a burst, and seen by it is a device that is busy.
 const ROUNDS_IDLE: u32 = 256;
-const ROUNDS_BUSY: u32 = 4096;
+const ROUNDS_BUSY: u32 = 1 << 15;
 /// After so many rounds (some tenths of a second) without traffic and orders it doesn't take all of its CPU. An order comes in
 /// front of each measurement, which doesn't begin with a nap then.
 const ROUNDS_ASLEEP: u32 = 10_000_000;
@@ -143,14 +144,13 @@ impl Process {
             for i in 0..self.devices.len() {
                 busy |= self.poll(i).map_err(|e| self.about(i, &e))?;
             }
-            let working = busy || self.devices.iter().any(Device::working);
-            self.quiet = if busy {
-                0
+            if busy || self.devices.iter().any(Device::working) {
+                self.quiet = 0;
             } else {
-                self.quiet.saturating_add(1)
-            };
+                self.quiet = self.quiet.saturating_add(1);
+            }
             round += 1;
-            if round < if working { ROUNDS_BUSY } else { ROUNDS_IDLE } {
+            if round < ROUNDS_IDLE || (round < ROUNDS_BUSY && self.quiet < ROUNDS_BUSY) {
                 continue;
             }
             round = 0;
@@ -160,7 +160,7 @@ impl Process {
             if !self.sockets().map_err(|e| e.to_string())? {
                 return Ok(());
             }
-            if !working && self.quiet > ROUNDS_ASLEEP {
+            if self.quiet > ROUNDS_ASLEEP {
                 sleep(NAP);
             }
         }

@@ -17,6 +17,9 @@ use vm_memory::FileOffset;
 use crate::fault::{fault, Fault};
 use crate::vhost;
 
+/// Bytes that come into a cache together.
+const LINE: usize = 64;
+
 /// Where a region is, for the data path.
 #[derive(Clone, Copy)]
 struct Region {
@@ -139,6 +142,21 @@ impl<'a> Bytes<'a> {
         Some(self.len)
     }
 
+    /// Reads something of each line.
+    #[inline]
+    pub fn touch(&self) {
+        let mut at = 0;
+        while at < self.len {
+            // SAFETY: less than `len`, and any byte will do. It is volatile as nobody wants to know what it is.
+            unsafe { self.ptr.add(at).read_volatile() };
+            at += LINE;
+        }
+        if let Some(last) = self.len.checked_sub(1) {
+            // SAFETY: as above. The last line, if the first one was not read from its beginning.
+            unsafe { self.ptr.add(last).read_volatile() };
+        }
+    }
+
     /// Writes the beginning of `from`, as much as there is room for; returns how much.
     #[inline]
     pub fn copy_from(&self, from: &[u8]) -> usize {
@@ -166,7 +184,7 @@ impl<'a> Bytes<'a> {
     #[inline]
     pub fn prefetch(&self) {
         prefetch(self.ptr);
-        prefetch(self.ptr.wrapping_add(self.len.saturating_sub(1).min(64)));
+        prefetch(self.ptr.wrapping_add(self.len.saturating_sub(1).min(LINE)));
     }
 }
 
