@@ -89,7 +89,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints panics doc host-test packaging-check:
+fmt fmt-check clippy failpoints panics doc host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -151,6 +151,9 @@ packaging-check: check-kdir all ## what is packaged fits the code, and does what
 host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
+
+python-test: ## the tests of what evaluates measurements (bench/native/stats.py)
+	@python3 -m unittest discover -s bench/native -p 'test_*.py'
 
 # What `qemu-test/tree device` has fetched is used, and what has been built. Cargo goes by times, which say nothing about
 # another copy's sources.
@@ -230,6 +233,6 @@ help: ## this list
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
 	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test device-test packaging-check \
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc host-test python-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
 	native bench bench-quick bench-native help

@@ -274,7 +274,7 @@ class Kernel(Program):
 class Machine:
     """The two programs, from the start to the end of a `with` block."""
 
-    def __init__(self, devices, drivers, program, seconds=0.3):
+    def __init__(self, devices, drivers, program, seconds=0.2):
         """seconds: how long a sample is to take."""
         self.devices, self.drivers, self.program, self.seconds = devices, drivers, program, seconds
         self.kernel = self.device = self.mine = None

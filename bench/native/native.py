@@ -83,9 +83,10 @@ def alone():
 
 
 def groups(loads):
-    """Lists of loads that follow each other and need the same set-up."""
+    """Lists of loads that follow each other and that a driver has one after the other: of one device, and few enough that the two
+    drivers' samples aren't far apart."""
     def key(load):
-        return load["device"], load.get("drop", ""), load["does"]
+        return load["device"], load["does"] if load["device"] == "split" else ""
     return [list(g) for _, g in itertools.groupby(loads, key)]
 
 
