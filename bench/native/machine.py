@@ -32,7 +32,7 @@ CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache")) / "native"
 # Modules have to be below 2 GiB, as they are with the code model they are compiled for.
 MEMORY = "256M"
 # Longer than anything that is asked takes, on a machine that does other things as well.
-LIMIT = 60
+LIMIT = 20
 # Priorities: the two programs have their CPUs to themselves, and the runner can still stop them.
 PROGRAM, RUNNER = 10, 20
 # Iterations of the loop that shows what a CPU is worth at the moment, about a millisecond.
@@ -124,11 +124,13 @@ def child():
 
 
 def realtime(pids, priority):
-    """Gives threads a real-time priority, or none with 0. False if that isn't permitted."""
+    """Gives threads a real-time priority or, with 0, the highest that is none. False if that isn't permitted."""
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         for pid in pids:
             os.sched_setscheduler(pid, policy, os.sched_param(priority))
+            if not priority:
+                os.setpriority(os.PRIO_PROCESS, pid, -20)
     except PermissionError:
         return False
     except ProcessLookupError:
@@ -316,13 +318,19 @@ class Machine:
     def __exit__(self, *_):
         self.stop()
 
+    def restart(self):
+        """Both programs anew, after a Failure."""
+        self.stop()
+        self.kernel = self.device = self.mine = self.given = None
+        self.start()
+
     def stop(self):
         for p in (self.kernel, self.device):
             if p:
                 p.kill()
         if self.mine:
             os.sched_setaffinity(0, self.mine)
-            realtime([0], 0)
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         shutil.rmtree(self.where, ignore_errors=True)
 
     def kallsyms(self):

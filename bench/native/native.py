@@ -37,6 +37,8 @@ import stats        # noqa: E402
 
 REPO = HERE.parent.parent
 OUT = REPO / "qemu-test/out/native"
+# How often kernel and device may be started anew.
+MOST = 5
 
 
 def say(text):
@@ -97,6 +99,7 @@ class Run:
         self.m, self.drivers, self.loads, self.args = m, drivers, loads, args
         self.samples = []
         self.features = {}
+        self.failures = []
         self.began = time.monotonic()
         self.good = {}
 
@@ -116,6 +119,19 @@ class Run:
                     self.m.measure(load, 32768)
                     self.features.setdefault(load["device"], {})[driver.title] = self.m.features(load)
 
+    def sample(self, driver, load):
+        """A run of a load as a dictionary; None if one of the programs hung or ended."""
+        try:
+            self.m.give(driver, load)
+            return dataclasses.asdict(self.m.measure(load))
+        except machine.Failure as e:
+            self.failures.append(f"{load['name']}, {driver.title}: {str(e).splitlines()[0]}")
+            say(f"{self.failures[-1]}; kernel and device are started anew")
+            if len(self.failures) > MOST:
+                raise
+            self.m.restart()
+            return None
+
     def round(self, number, names):
         """A round over some loads; False if it wasn't completed."""
         for group in groups(load for name, load in self.loads.items() if name in names):
@@ -123,8 +139,9 @@ class Run:
                 for load in group:
                     if self.late():
                         return False
-                    self.m.give(driver, load)
-                    sample = dataclasses.asdict(self.m.measure(load))
+                    sample = self.sample(driver, load)
+                    if not sample:
+                        continue
                     begin, end = sample.pop("begin"), sample.pop("end")
                     sample |= {"load": load["name"], "side": side, "round": number, "at": begin - self.began, "took": end - begin}
                     self.samples.append(sample)
@@ -205,7 +222,7 @@ def main(argv):
                 run.warm_up()
                 run.all()
                 data = {"versions": versions(m), "machine": state.result(m), "titles": [d.title for d in drivers],
-                        "repeats": args.repeats, "seconds": round(time.monotonic() - run.began), "features": run.features,
+                        "repeats": args.repeats, "seconds": round(time.monotonic() - run.began), "features": run.features, "failures": run.failures,
                         "loads": loads, "samples": run.samples}
     except machine.Failure as e:
         sys.exit(f"native: {e}")

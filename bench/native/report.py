@@ -132,7 +132,7 @@ def machine(data, s):
         lines.append(f"a fixed computation: {s['alu'] / 1e6:.3f} ms at best, median {stats.median(alus) / 1e6:.3f}, 95% within {q[18] / 1e6:.3f}; "
                      f"up to {percent(stats.ALU - 1)} more than at best counts")
     lines.append(reasons(s))
-    return lines
+    return lines + [f"started anew after: {what}" for what in data.get("failures", [])]
 
 
 def features(data):
