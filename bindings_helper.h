@@ -25,3 +25,5 @@
 #include <net/netdev_rx_queue.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
+
+#include "helpers.h"

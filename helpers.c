@@ -28,6 +28,8 @@
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 
+#include "helpers.h"
+
 MODULE_VERSION("0.1.0");
 
 /* What net/page_pool.rs takes for granted */
@@ -438,40 +440,87 @@ static void vnm_sg_fill_buf(struct scatterlist *sg, const void *va, unsigned int
 	vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va));
 }
 
-/*
- * Maps a whole skb, and @hdr before it; if that is NULL, the @hdr_len bytes before skb->data.
- * @sg has MAX_SKB_FRAGS + 2 entries, of any content.  Entries used or -errno.
- */
-int vnm_helper_skb_map(struct sk_buff *skb, struct scatterlist *sg, void *hdr,
-		       unsigned int hdr_len)
+/* Packets that came from outside don't say how many segments they have */
+static unsigned int vnm_gso_segs(const struct sk_buff *skb)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
-	unsigned int i, n = 0;
 
-	if (unlikely(shinfo->frag_list || shinfo->nr_frags > MAX_SKB_FRAGS))
-		return -EINVAL;
-	if (hdr) {
-		vnm_sg_fill_buf(&sg[n++], hdr, hdr_len);
-		if (skb_headlen(skb))
-			vnm_sg_fill_buf(&sg[n++], skb->data, skb_headlen(skb));
-	} else {
-		vnm_sg_fill_buf(&sg[n++], skb->data - hdr_len, skb_headlen(skb) + hdr_len);
-	}
-	for (i = 0; i < shinfo->nr_frags; i++) {
-		const skb_frag_t *frag = &shinfo->frags[i];
+	return shinfo->gso_segs ?: DIV_ROUND_UP(skb->len, shinfo->gso_size);
+}
 
-		vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
-			    skb_frag_off(frag));
-	}
-	sg_mark_end(&sg[n - 1]);
-	return n;
+static unsigned int vnm_gso_hdr_len(const struct sk_buff *skb)
+{
+	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)
+		return skb_transport_offset(skb) + sizeof(struct udphdr);
+	return skb_tcp_all_headers(skb);
+}
+
+/* The header of a packet that the device is to segment, at @at, where all of it is 0 */
+static noinline int vnm_gso_hdr(const struct sk_buff *skb, void *at, unsigned int form)
+{
+	struct virtio_net_hdr *hdr = at;
+	int err;
+
+	if ((form & VNM_HDR_LEN) == sizeof(struct virtio_net_hdr_v1_hash_tunnel))
+		return virtio_net_hdr_tnl_from_skb(skb, at, form & VNM_HDR_TUNNEL, true, 0, false,
+						   form & VNM_HDR_EXACT);
+	err = virtio_net_hdr_from_skb(skb, hdr, true, false, 0);
+	if (!err && form & VNM_HDR_EXACT)
+		hdr->hdr_len = (__force __virtio16)cpu_to_le16(min(vnm_gso_hdr_len(skb), U16_MAX));
+	return err;
 }
 
 /*
- * Copies a packet in pieces into its own headroom (see vnm_helper_skb_can_push_hdr()), after @hdr_len
- * bytes for a header, and makes @sg of it.  Where that header is, or NULL without enough room.
+ * A word that is there is not written again: the packet may have been sent before (by pktgen, or to
+ * several interfaces), and the CPU of the device that reads it then keeps its copy of the line.
  */
-void *vnm_helper_skb_flatten(struct sk_buff *skb, struct scatterlist *sg, unsigned int hdr_len)
+#define vnm_put(val, at)						\
+do {									\
+	if (get_unaligned(at) != (val))					\
+		put_unaligned(val, at);					\
+} while (0)
+
+/*
+ * The header of @skb, at @at: all the bytes that the form has.  Written in words, from registers,
+ * and not read again here: a load that spans several earlier stores waits until they are done.
+ */
+static __always_inline int vnm_put_hdr(const struct sk_buff *skb, void *at, unsigned int form)
+{
+	unsigned int len = form & VNM_HDR_LEN;
+	u64 first = 0;
+	u32 rest = 0;
+
+	if (skb->ip_summed == CHECKSUM_PARTIAL) {
+		first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (u64)(u16)skb_checksum_start_offset(skb) << 48;
+		rest = skb->csum_offset;
+	}
+	vnm_put(cpu_to_le64(first), (__le64 *)at);
+	if (likely(len >= sizeof(struct virtio_net_hdr_mrg_rxbuf)))
+		vnm_put(cpu_to_le32(rest), (__le32 *)(at + 8));
+	else
+		put_unaligned_le16(rest, at + 8);
+	/* Neither a hash nor a tunnel's fields */
+	if (len > sizeof(struct virtio_net_hdr_mrg_rxbuf)) {
+		vnm_put(0, (u64 *)(at + 12));
+		if (len > sizeof(struct virtio_net_hdr_v1_hash))
+			vnm_put(0, (u32 *)(at + 20));
+	}
+	if (likely(!skb_is_gso(skb)))
+		return 0;
+	return vnm_gso_hdr(skb, at, form);
+}
+
+/* Up to this many bytes are copied into the headroom if a packet is in pieces: cheaper than the table
+ * that more than one descriptor takes
+ */
+#define VNM_COPYBREAK	128
+
+/*
+ * Copies a packet in pieces into its own headroom, which may be written to, after @hdr_len bytes for a
+ * header, and makes @sg of it.  Where that header is to be, or NULL without enough room.
+ */
+static noinline void *vnm_skb_flatten(struct sk_buff *skb, struct scatterlist *sg,
+				      unsigned int hdr_len)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int len = hdr_len + skb->len, i, at = hdr_len;
@@ -490,47 +539,61 @@ void *vnm_helper_skb_flatten(struct sk_buff *skb, struct scatterlist *sg, unsign
 		at += skb_frag_size(frag);
 	}
 	vnm_sg_fill_buf(sg, to, len);
-	sg_mark_end(sg);
 	return to;
 }
 
-/* May @hdr_len bytes before skb->data be written? */
-bool vnm_helper_skb_can_push_hdr(const struct sk_buff *skb, unsigned int hdr_len)
-{
-	return !((unsigned long)skb->data & (__alignof__(struct virtio_net_hdr_mrg_rxbuf) - 1)) &&
-	       !skb_header_cloned(skb) && skb_headroom(skb) >= hdr_len;
-}
-
-int vnm_helper_virtio_net_hdr_from_skb(const struct sk_buff *skb, struct virtio_net_hdr *hdr)
-{
-	return virtio_net_hdr_from_skb(skb, hdr, true, false, 0);
-}
-
-/* The longest form, all of it written: what C leaves alone in it would be the device's to see */
-int vnm_helper_virtio_net_hdr_tnl_from_skb(const struct sk_buff *skb,
-					   void *hdr, bool tunnel, bool exact)
-{
-	memset(hdr, 0, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
-	return virtio_net_hdr_tnl_from_skb(skb, hdr, tunnel, true, 0, false, exact);
-}
-
-/* Packets that came from outside don't say how many segments they have */
-unsigned int vnm_helper_skb_gso_segs(const struct sk_buff *skb)
+/*
+ * All that a packet takes to be added to a ring: its header is written where the device is to read it,
+ * and header and packet are described in @sg, of MAX_SKB_FRAGS + 2 entries of any content.  The header
+ * goes right before the data if it may, else into the control buffer; what that had goes to
+ * @saved (24 bytes).  See enum vnm_hdr_form for @form and enum vnm_xmit_map for the result; or -EINVAL:
+ * then no header can say what the packet is, or it has more pieces than @sg.
+ */
+long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *saved,
+			     unsigned int form)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int hdr_len = form & VNM_HDR_LEN, flags = 0, n = 1, i;
+	void *hdr = skb->data - hdr_len;
 
-	if (shinfo->gso_segs || !shinfo->gso_size)
-		return shinfo->gso_segs;
-	return DIV_ROUND_UP(skb->len, shinfo->gso_size);
-}
+	if (likely(form & VNM_HDR_ANY_LAYOUT && !skb_header_cloned(skb) &&
+		   skb_headroom(skb) >= hdr_len &&
+		   IS_ALIGNED((unsigned long)skb->data, __alignof__(struct virtio_net_hdr_mrg_rxbuf)))) {
+		if (skb->data_len && skb->len <= VNM_COPYBREAK) {
+			void *flat = vnm_skb_flatten(skb, sg, hdr_len);
 
-unsigned int vnm_helper_skb_gso_hdr_len(const struct sk_buff *skb)
-{
-	if (!skb_is_gso(skb))
-		return 0;
-	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)
-		return skb_transport_offset(skb) + sizeof(struct udphdr);
-	return skb_tcp_all_headers(skb);
+			if (flat) {
+				hdr = flat;
+				goto mapped;
+			}
+		}
+		vnm_sg_fill_buf(sg, hdr, skb_headlen(skb) + hdr_len);
+	} else {
+		hdr = skb->cb;
+		memcpy(saved, hdr, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+		flags = VNM_XMIT_HDR_IN_CB;
+		vnm_sg_fill_buf(sg, hdr, hdr_len);
+		if (skb_headlen(skb))
+			vnm_sg_fill_buf(&sg[n++], skb->data, skb_headlen(skb));
+	}
+	if (unlikely(shinfo->frag_list || shinfo->nr_frags > MAX_SKB_FRAGS))
+		return -EINVAL;
+	for (i = 0; i < shinfo->nr_frags; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
+			    skb_frag_off(frag));
+	}
+mapped:
+	sg_mark_end(&sg[n - 1]);
+	if (unlikely(vnm_put_hdr(skb, hdr, form))) {
+		if (flags)
+			memcpy(hdr, saved, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+		return -EINVAL;
+	}
+	if (skb_is_gso(skb))
+		return n | flags | (long)vnm_gso_segs(skb) << VNM_XMIT_SEGS_SHIFT;
+	return n | flags;
 }
 
 void vnm_helper_skb_tx_timestamp(struct sk_buff *skb)
@@ -697,11 +760,26 @@ void vnm_helper_page_pool_put_va_own(void *va)
 
 /* --- queues and NAPI --- */
 
-/* What ndo_start_xmit of a packet for @txq begins with: whether more follow, or -1 without the queue's lock. */
-int vnm_helper_netdev_xmit_begin(struct netdev_queue *txq)
+/*
+ * What ndo_start_xmit of @skb for @txq begins with: its timestamp, and whether more follow; or -1, and
+ * nothing was done, without the queue's lock.
+ */
+int vnm_helper_netdev_xmit_begin(struct netdev_queue *txq, struct sk_buff *skb)
 {
 	if (unlikely(!netif_tx_owned(txq, smp_processor_id())))
 		return -1;
+	skb_tx_timestamp(skb);
+	return netdev_xmit_more();
+}
+
+/* Does this CPU have the lock of @txq? */
+bool vnm_helper_netif_tx_owned(struct netdev_queue *txq)
+{
+	return netif_tx_owned(txq, smp_processor_id());
+}
+
+bool vnm_helper_netdev_xmit_more(void)
+{
 	return netdev_xmit_more();
 }
 
@@ -710,10 +788,12 @@ bool vnm_helper_netdev_tx_sent_queue(struct netdev_queue *txq, unsigned int byte
 	return __netdev_tx_sent_queue(txq, bytes, more);
 }
 
-void vnm_helper_netdev_tx_completed_queue(struct netdev_queue *txq, unsigned int pkts,
+/* Returns whether the driver has stopped @txq */
+bool vnm_helper_netdev_tx_completed_queue(struct netdev_queue *txq, unsigned int pkts,
 					  unsigned int bytes)
 {
 	netdev_tx_completed_queue(txq, pkts, bytes);
+	return netif_tx_queue_stopped(txq);
 }
 
 void vnm_helper_netdev_tx_reset_queue(struct netdev_queue *txq)

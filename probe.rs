@@ -168,7 +168,7 @@ fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
     if f.has(bit::MRG_RXBUF) {
         return (Mode::Mergeable, device_mtu);
     }
-    let split = if f.layout.any_layout { 0 } else { f.hdr_len };
+    let split = if f.layout.any_layout() { 0 } else { f.hdr_len };
     if gso {
         let pages = refill::big_pages_max(f.hdr_len);
         return (Mode::Big { pages, split }, device_mtu);
@@ -288,7 +288,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         hw_features,
         enc_features,
         mtu: (MIN_MTU, max_mtu, mtu.map_or(1500, u32::from)),
-        needed_headroom: if f.layout.any_layout {
+        needed_headroom: if f.layout.any_layout() {
             u16::try_from(f.hdr_len)?
         } else {
             0

@@ -104,9 +104,9 @@ impl SendQueue {
 /// notification (see [`kick`]). The interrupt is off while packets come and asked for again with the
 /// kick, if something is left to wait for.
 #[inline]
-pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
+pub(crate) fn start_xmit(dev: &Net, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
     let stats = tx.queue().shared();
-    let layout = &dev.data().f.layout;
+    let layout = dev.data().f.layout;
     let sq = tx.state();
     let Some(vq) = sq.vq.as_mut() else {
         stats.drops.inc();
@@ -114,7 +114,6 @@ pub(crate) fn start_xmit(dev: &Net, mut skb: SkBuff, mut tx: TxLocked<'_, Virtne
         return Xmit::Ok;
     };
     vq.disable_cb();
-    skb.tx_timestamp();
     let len = skb.len();
     match vq.add_skb(&mut sq.sg, skb, layout) {
         Ok(0) => {}
@@ -154,7 +153,10 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
         sq.held = sq.held.wrapping_add(1);
         return;
     }
-    sq.held = 0;
+    // The line may be another CPU's, whose interrupt schedules the poll.
+    if sq.held != 0 {
+        sq.held = 0;
+    }
     let Some(vq) = sq.vq.as_mut() else {
         return;
     };
@@ -273,13 +275,15 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         skb.consume(budget);
     }
     let room = !paused && should_wake(vq.num_free(), reserve);
-    if packets != 0 {
+    let stopped = if packets != 0 {
         stats.packets.add(u64::from(packets));
         stats.bytes.add(u64::from(bytes));
-        tx.completed(packets, bytes);
-    }
-    // Without packets as well: the ring may have been emptied otherwise while nobody polled.
-    if room && tx.queue().is_stopped() {
+        tx.completed(packets, bytes)
+    } else {
+        // The ring may have been emptied otherwise while nobody polled.
+        tx.queue().is_stopped()
+    };
+    if room && stopped {
         stats.wake.inc();
         tx.wake();
     }

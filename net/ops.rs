@@ -178,7 +178,7 @@ impl<T: Driver> Ops<T> {
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
         // SAFETY: The core hands the skb's reference over, until NETDEV_TX_BUSY gives it back.
-        let skb = unsafe { SkBuff::from_raw(skb) };
+        let mut skb = unsafe { SkBuff::from_raw(skb) };
         let Some(pair) = dev.pair(skb.queue_mapping()) else {
             // SAFETY: Inside of `ndo_start_xmit`.
             unsafe { Self::end_batch(dev) };
@@ -186,7 +186,7 @@ impl<T: Driver> Ops<T> {
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
         // SAFETY: Called by `dev_hard_start_xmit` (the device is not LLTX).
-        let xmit = match unsafe { pair.tx.locked_by_core() } {
+        let xmit = match unsafe { pair.tx.xmit_begin(&mut skb) } {
             Some(tx) => T::start_xmit(dev, skb, tx),
             // SAFETY: As above.
             None => unsafe { Self::xmit_elsewhere(dev, skb, pair) },
@@ -227,7 +227,7 @@ impl<T: Driver> Ops<T> {
     ///
     /// Inside of `ndo_start_xmit`; `pair` isn't locked by this CPU.
     #[cold]
-    unsafe fn xmit_elsewhere(dev: &NetDevice<T>, skb: SkBuff, pair: &QueuePair<T>) -> Xmit {
+    unsafe fn xmit_elsewhere(dev: &NetDevice<T>, mut skb: SkBuff, pair: &QueuePair<T>) -> Xmit {
         // SAFETY: By this function's contract.
         unsafe { Self::end_batch(dev) };
         // SAFETY: Softirqs are off in `ndo_start_xmit`.
@@ -238,6 +238,7 @@ impl<T: Driver> Ops<T> {
             dev.drop_tx(skb);
             return Xmit::Ok;
         }
+        skb.tx_timestamp();
         T::start_xmit(dev, skb, tx.reborrow())
     }
 

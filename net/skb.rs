@@ -117,12 +117,6 @@ impl SkBuff {
         unsafe { bindings::skb_nr_frags(self.as_raw()) }
     }
 
-    /// Packets on the wire that a packet to be segmented makes.
-    pub(crate) fn gso_segs(&self) -> u32 {
-        // SAFETY: The skb is valid.
-        unsafe { bindings::skb_gso_segs(self.as_raw()) }
-    }
-
     /// Room behind the linear data, in bytes.
     pub(crate) fn tailroom(&self) -> u32 {
         // SAFETY: The skb is valid.
@@ -204,83 +198,6 @@ impl SkBuff {
     pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
         // SAFETY: The skb is valid and ours.
         unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports) };
-    }
-
-    /// Builds the virtio-net header for this packet (specification 5.1.6.2), everything behind the
-    /// first 10 bytes 0. With `exact_hdr_len` (GUEST_HDRLEN) `hdr_len` covers exactly the headers.
-    ///
-    /// # Errors
-    ///
-    /// A GSO type that no virtio header can express.
-    #[inline(always)]
-    pub(crate) fn virtio_net_hdr<const N: usize>(&self, exact_hdr_len: bool) -> Result<TxHdr<N>> {
-        const { assert!(N >= TxHdr::<N>::SHORTEST) };
-        let mut hdr = TxHdr([0; N]);
-        // SAFETY: The header has at least the 10 bytes of a `struct virtio_net_hdr` and its
-        // alignment.
-        let err =
-            unsafe { bindings::virtio_net_hdr_from_skb(self.as_raw(), hdr.0.as_mut_ptr().cast()) };
-        if err != 0 {
-            return Err(Error::from_errno(err));
-        }
-        if let [type_and_flags, hdr_len, ..] = &mut hdr.0[..] {
-            if exact_hdr_len && u16::from_le(*type_and_flags) >> 8 != 0 {
-                // SAFETY: The skb is valid.
-                let len = unsafe { bindings::skb_gso_hdr_len(self.as_raw()) };
-                *hdr_len = u16::try_from(len).unwrap_or(u16::MAX).to_le();
-            }
-        }
-        Ok(hdr)
-    }
-
-    /// The same with tunnel fields (specification 1.4, 5.1.6.2), which the device looks at only if
-    /// `tunnel` (HOST_UDP_TUNNEL_GSO).
-    ///
-    /// # Errors
-    ///
-    /// As above, and a tunnelled packet to be segmented without `tunnel`.
-    #[inline(always)]
-    pub(crate) fn virtio_net_hdr_tnl(
-        &self,
-        tunnel: bool,
-        exact_hdr_len: bool,
-    ) -> Result<TxHdr<{ TxHdr::<0>::TUNNEL }>> {
-        let mut hdr = TxHdr([0; TxHdr::<0>::TUNNEL]);
-        // SAFETY: The header has the 24 bytes of a `struct virtio_net_hdr_v1_hash_tunnel` and its
-        // alignment. While it is built the C function changes `gso_type` of the skb, which is ours.
-        let err = unsafe {
-            bindings::virtio_net_hdr_tnl_from_skb(
-                self.as_raw(),
-                hdr.0.as_mut_ptr().cast(),
-                tunnel,
-                exact_hdr_len,
-            )
-        };
-        if err != 0 {
-            return Err(Error::from_errno(err));
-        }
-        Ok(hdr)
-    }
-}
-
-/// A `struct virtio_net_hdr` and the `N - 5` 16-bit fields that follow it in the longer forms; flags
-/// and type share the first.
-pub(crate) struct TxHdr<const N: usize>(pub(crate) [u16; N]);
-
-impl<const N: usize> TxHdr<N> {
-    /// Fields of the shortest form, that of legacy devices.
-    pub(crate) const SHORTEST: usize = 5;
-    /// With `num_buffers`.
-    pub(crate) const USUAL: usize = 6;
-    /// With a hash.
-    pub(crate) const HASH: usize = 10;
-    /// With tunnel fields.
-    pub(crate) const TUNNEL: usize = 12;
-
-    /// Whether the device is to segment the packet.
-    #[inline(always)]
-    pub(crate) fn is_gso(&self) -> bool {
-        matches!(self.0[..], [type_and_flags, ..] if u16::from_le(type_and_flags) >> 8 != 0)
     }
 }
 

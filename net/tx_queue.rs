@@ -9,7 +9,8 @@ use super::{
         Napi,
         Polled, //
     },
-    rx_queue::RxPoll, //
+    rx_queue::RxPoll,
+    skb::SkBuff, //
 };
 use crate::bindings;
 use core::{
@@ -234,7 +235,22 @@ impl<T: Driver> TxQueue<T> {
     #[inline(always)]
     pub(super) unsafe fn locked_by_core(&self) -> Option<TxLocked<'_, T>> {
         // SAFETY: The queue is valid; reads it and a per-CPU value that `dev_hard_start_xmit` set.
-        match unsafe { bindings::netdev_xmit_begin(self.txq.as_ptr()) } {
+        unsafe {
+            bindings::netif_tx_owned(self.txq.as_ptr())
+                .then(|| TxLocked::new(self, bindings::netdev_xmit_more()))
+        }
+    }
+
+    /// The same for a packet that is to be sent on this queue, which takes its software timestamp if it
+    /// is.
+    ///
+    /// # Safety
+    ///
+    /// As for [`TxQueue::locked_by_core`].
+    #[inline(always)]
+    pub(super) unsafe fn xmit_begin(&self, skb: &mut SkBuff) -> Option<TxLocked<'_, T>> {
+        // SAFETY: As above; the skb is valid and ours.
+        match unsafe { bindings::netdev_xmit_begin(self.txq.as_ptr(), skb.as_raw()) } {
             -1 => None,
             more => Some(TxLocked::new(self, more != 0)),
         }
@@ -335,11 +351,11 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netdev_tx_sent_queue(self.q.txq.as_ptr(), bytes, self.more) }
     }
 
-    /// BQL: that much was sent.
+    /// BQL: that much was sent. Returns whether the queue is stopped ([`TxLocked::stop`]).
     #[inline(always)]
-    pub(crate) fn completed(&mut self, packets: u32, bytes: u32) {
+    pub(crate) fn completed(&mut self, packets: u32, bytes: u32) -> bool {
         // SAFETY: The queue is valid and locked.
-        unsafe { bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes) };
+        unsafe { bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes) }
     }
 
     /// BQL: what was sent will never complete.

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What helpers.c and the safe layer tell each other. */
+
+/* How the device wants the header before a packet: its length in bytes, and */
+enum vnm_hdr_form {
+	VNM_HDR_LEN		= 0xff,
+	/* it may share a descriptor with data (VERSION_1 or ANY_LAYOUT) */
+	VNM_HDR_ANY_LAYOUT	= 1 << 8,
+	/* hdr_len must be exact (GUEST_HDRLEN) */
+	VNM_HDR_EXACT		= 1 << 9,
+	/* tunnelled packets may be left to it for segmentation (HOST_UDP_TUNNEL_GSO) */
+	VNM_HDR_TUNNEL		= 1 << 10,
+};
+
+/* What vnm_helper_skb_map_xmit() returns: entries of the scatterlist, and */
+enum vnm_xmit_map {
+	VNM_XMIT_ENTRIES	= 0xff,
+	/* the header is in the packet's control buffer */
+	VNM_XMIT_HDR_IN_CB	= 1 << 8,
+	/* above that bit: packets on the wire that it makes, 0 for one that isn't segmented */
+	VNM_XMIT_SEGS_SHIFT	= 16,
+};
