@@ -16,6 +16,7 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
+#include <linux/prefetch.h>
 #include <linux/rtnetlink.h>
 #include <linux/topology.h>
 #include <linux/virtio_config.h>
@@ -408,6 +409,28 @@ int vnm_helper_virtqueue_add_inbuf_mapped(struct virtqueue *vq, const struct dev
 	sg_dma_address(&sg) = page_pool_get_dma_addr(page) + (va - page_address(page));
 	sg_dma_len(&sg) = len;
 	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
+}
+
+/*
+ * Takes up to @n used buffers; returns how many there were.  What the device wrote to one of them comes
+ * from its CPU's cache or from memory: that is asked for here, for all of them at once.  It begins @at
+ * bytes behind the buffer's address.
+ */
+unsigned int vnm_helper_virtqueue_get_bufs(struct virtqueue *vq, struct vnm_used_buf *bufs,
+					   unsigned int n, unsigned int at)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		void *data = virtqueue_get_buf_ctx(vq, &bufs[i].len, &bufs[i].ctx);
+
+		if (!data)
+			break;
+		bufs[i].data = data;
+		prefetch(data + at);
+		prefetch(data + at + SMP_CACHE_BYTES);
+	}
+	return i;
 }
 
 void vnm_helper_sg_table_init(struct scatterlist *sg, unsigned int nents)

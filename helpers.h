@@ -12,6 +12,13 @@ enum vnm_hdr_form {
 	VNM_HDR_TUNNEL		= 1 << 10,
 };
 
+/* A used buffer: what it was added with, and the length that the device says it wrote */
+struct vnm_used_buf {
+	void *data;
+	void *ctx;
+	unsigned int len;
+};
+
 /* What vnm_helper_skb_map_xmit() returns: entries of the scatterlist, and */
 enum vnm_xmit_map {
 	VNM_XMIT_ENTRIES	= 0xff,

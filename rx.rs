@@ -52,6 +52,7 @@ use crate::{
         rx_ring::{
             BigBuf,
             RxBuf,
+            RxTaken,
             RxUsed, //
         },
         Virtqueue, //
@@ -79,6 +80,8 @@ pub(crate) enum Mode {
 pub(crate) struct ReceiveQueue {
     /// The ring, none while the device is reset.
     pub(crate) vq: Option<Virtqueue<RxBuf>>,
+    /// Buffers that are out of the ring; none between polls.
+    taken: RxTaken,
     /// Page lists, whole or not, waiting to be posted.
     pub(crate) spare: KVVec<KBox<BigBuf>>,
     /// Where buffers come from; made when the queue is first used, dropped after what came from it.
@@ -97,12 +100,20 @@ impl ReceiveQueue {
     pub(crate) fn new() -> Self {
         Self {
             vq: None,
+            taken: RxTaken::new(),
             spare: KVVec::new(),
             pool: None,
             avg: Ewma::new(refill::GOOD_PACKET_LEN),
             min_len: refill::GOOD_PACKET_LEN,
             short_above: 0,
         }
+    }
+
+    /// The next used buffer, the first of up to `want` that are taken off the ring together and are all
+    /// asked for by the caller.
+    #[inline(always)]
+    fn next_used(&mut self, want: u32) -> Option<RxUsed> {
+        self.taken.next(self.vq.as_mut()?, want)
     }
 
     /// Whether the device may wait for buffers.
@@ -164,8 +175,9 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     // Bounded: at most `budget` packets, dropped ones included, and a turn without any is the last.
     loop {
         while work < budget {
-            let Some(vq) = rq.vq.as_mut() else { break };
-            let Some(used) = vq.get_rx() else { break };
+            // A packet takes one buffer at least, so those of the rest of the budget are all asked for.
+            let left = budget.wrapping_sub(work).cast_unsigned();
+            let Some(used) = rq.next_used(left) else { break };
             work += 1;
             if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
                 if deliver(dev, &napi, q.index(), stats, skb) {
@@ -495,8 +507,8 @@ fn merge(
     rest: u16,
 ) -> Result<SkBuff, Drop> {
     let mut chain = first.map(SkbChain::new);
-    for _ in 0..rest {
-        let used = rq.vq.as_mut().and_then(|vq| vq.get_rx());
+    for left in (1..=rest).rev() {
+        let used = rq.next_used(u32::from(left));
         let Some(RxUsed::Frag(frag, shape, used)) = used else {
             fail(&mut chain, Drop::NumBuffers);
             break;

@@ -4,13 +4,13 @@
 
 use super::virtqueue::{
     Token,
-    Used,
     Virtqueue, //
 };
 use crate::{
     bindings,
     net::page_pool::{
         Frag,
+        HEADROOM,
         MAX_SKB_FRAGS,
         PAGE_SIZE, //
     },
@@ -18,7 +18,10 @@ use crate::{
 };
 use core::{
     ffi::c_void,
-    mem::ManuallyDrop,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ptr::NonNull, //
 };
 use kernel::prelude::*;
@@ -250,24 +253,101 @@ impl Virtqueue<RxBuf> {
         }
         Ok(())
     }
+}
 
-    /// Takes the next used buffer. The length is what the device says, unchecked.
+/// Used buffers that are taken off the ring together: their entries in a split ring share a cache line,
+/// and what the device wrote to the later ones is fetched while the first are dealt with.
+const TOGETHER: usize = 8;
+
+/// Used buffers of one queue that were taken off its ring and not asked for yet.
+///
+/// # Invariants
+///
+/// `bufs[at..end]` are such buffers: each is a token, with the context word that it was added with.
+///
+/// Locking: owned by whoever owns the receive queue.
+pub(crate) struct RxTaken {
+    bufs: [MaybeUninit<bindings::vnm_used_buf>; TOGETHER],
+    at: usize,
+    end: usize,
+}
+
+// SAFETY: The tokens are `Send`.
+unsafe impl Send for RxTaken {}
+
+impl RxTaken {
+    /// Without buffers.
+    pub(crate) const fn new() -> Self {
+        Self {
+            bufs: [const { MaybeUninit::uninit() }; TOGETHER],
+            at: 0,
+            end: 0,
+        }
+    }
+
+    /// The next used buffer, out of the ring if none is left here: up to `want` are then taken
+    /// together, all of which the caller is going to ask for. The length is what the device says, unchecked.
     #[inline(always)]
-    pub(crate) fn get_rx(&mut self) -> Option<RxUsed> {
-        let Used { token, len, ctx } = self.get_buf()?;
-        Some(match token {
-            RxBuf::Frag(frag) => {
-                let shape = BufShape::from_usize(ctx);
-                let frag = ManuallyDrop::new(frag);
-                // SAFETY: The context word is the one that this fragment was posted with: the
-                // virtio core keeps it in memory that the device can't write to.
-                let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize()) };
-                if self.dma_raw().is_some() {
+    pub(crate) fn next(&mut self, vq: &mut Virtqueue<RxBuf>, want: u32) -> Option<RxUsed> {
+        if self.at == self.end {
+            // CAST: A small constant.
+            let want = want.min(const { TOGETHER as u32 });
+            let bufs = self.bufs.as_mut_ptr().cast();
+            // SAFETY: The queue is valid and ours; there is room for that many.
+            let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADROOM) };
+            self.at = 0;
+            // CAST: 32 bits fit.
+            // INVARIANT: So many were written. The virtio core gives each pointer back once, and only for a
+            // head that is in use, whatever the device writes into the ring.
+            self.end = n as usize;
+        }
+        let (buf, len) = self.pop()?;
+        Some(match buf {
+            RxTakenBuf::Frag(frag, shape) => {
+                if vq.dma_raw().is_some() {
                     frag.sync_for_cpu(shape.offset(), len.min(shape.posted()));
                 }
                 RxUsed::Frag(frag, shape, len)
             }
-            RxBuf::Big(big) => RxUsed::Big(big, len),
+            RxTakenBuf::Big(big) => RxUsed::Big(big, len),
         })
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<(RxTakenBuf, u32)> {
+        if self.at == self.end {
+            return None;
+        }
+        let buf = self.bufs.get(self.at)?;
+        // INVARIANT: It isn't one of those that are left.
+        self.at = self.at.wrapping_add(1);
+        // SAFETY: By the invariants; each is used once.
+        let (buf, token) = unsafe {
+            let buf = buf.assume_init_ref();
+            (buf, RxBuf::from_raw(NonNull::new(buf.data)?))
+        };
+        let taken = match token {
+            RxBuf::Frag(frag) => {
+                let shape = BufShape::from_usize(buf.ctx.addr());
+                let frag = ManuallyDrop::new(frag);
+                // SAFETY: The context word is the one that this fragment was posted with: the
+                // virtio core keeps it in memory that the device can't write to.
+                let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize()) };
+                RxTakenBuf::Frag(frag, shape)
+            }
+            RxBuf::Big(big) => RxTakenBuf::Big(big),
+        };
+        Some((taken, buf.len))
+    }
+}
+
+enum RxTakenBuf {
+    Frag(Frag, BufShape),
+    Big(KBox<BigBuf>),
+}
+
+impl Drop for RxTaken {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }

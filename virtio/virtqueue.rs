@@ -307,8 +307,6 @@ pub(crate) struct Used<T> {
     pub(crate) token: T,
     /// As the device reports it.
     pub(crate) len: u32,
-    /// What the buffer was added with.
-    pub(super) ctx: usize,
 }
 
 /// The right to use one virtqueue.
@@ -402,16 +400,14 @@ impl<T: Token> Virtqueue<T> {
     #[inline(always)]
     pub(crate) fn get_buf(&mut self) -> Option<Used<T>> {
         let mut len = 0;
-        let mut ctx = core::ptr::null_mut();
         // SAFETY: The queue is valid and ours.
-        let p = unsafe { bindings::virtqueue_get_buf_ctx(self.as_raw(), &mut len, &mut ctx) };
+        let p = unsafe { bindings::virtqueue_get_buf(self.as_raw(), &mut len) };
         let p = NonNull::new(p)?;
         Some(Used {
             // SAFETY: The virtio core gives each pointer back once, and only for a head that is
             // in use, whatever the device writes into the ring.
             token: unsafe { T::from_raw(p) },
             len,
-            ctx: ctx.addr(),
         })
     }
 
