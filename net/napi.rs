@@ -39,7 +39,10 @@ const KEPT: usize = 1 << bindings::NAPI_STATE_NPSVC | 1 << bindings::NAPI_STATE_
 /// `netdev_lock`: with it the core waits for ever for a listed instance that is disabled
 /// (`napi_stop_kthread`, for which `threaded` in sysfs takes that lock and not RTNL). Off the list its
 /// state has `NAPI_STATE_SCHED`, so that nobody can schedule it. `run` is written under RTNL only.
+///
+/// It begins a cache line: the interrupt's CPU writes to it.
 #[pin_data]
+#[repr(align(64))]
 pub(super) struct Napi {
     #[pin]
     pub(super) napi: Opaque<bindings::napi_struct>,

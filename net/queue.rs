@@ -17,7 +17,7 @@ use super::{
         Run, //
     },
     rtnl::Rtnl,
-    tx_queue::NO_CPU, //
+    tx_queue::Held, //
 };
 use crate::{
     bindings,
@@ -25,11 +25,7 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    ptr::NonNull,
-    sync::atomic::{
-        AtomicBool,
-        AtomicI32, //
-    }, //
+    ptr::NonNull, //
 };
 use kernel::prelude::*;
 
@@ -113,8 +109,7 @@ impl<T: Driver> QueuePair<T> {
                     dev,
                     txq,
                     index,
-                    held_on: AtomicI32::new(NO_CPU),
-                    owed: AtomicBool::new(false),
+                    held: Held::new(),
                     shared: tx_shared,
                     state: UnsafeCell::new(tx),
                 }),

@@ -35,6 +35,7 @@ use kernel::{
 /// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by whoever has taken
 /// `NAPI_STATE_SCHED`: a poll, or who is about to schedule one; or under RTNL while NAPI is disabled.
 #[pin_data]
+#[repr(C)]
 pub(crate) struct RxQueue<T: Driver> {
     #[pin]
     pub(super) napi: Napi,

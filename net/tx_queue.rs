@@ -43,26 +43,49 @@ const TRIES: u32 = 2000;
 const SOFTIRQS_TAKE_TURNS: bool = !cfg!(CONFIG_PREEMPT_RT);
 
 /// No CPU's number.
-pub(super) const NO_CPU: i32 = -1;
+const NO_CPU: i32 = -1;
 
 /// Sending side of a queue pair.
 ///
 /// # Invariants
 ///
 /// `dev` is the device that owns this queue, valid as long as `self`; `txq` is its TX queue
-/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only. `held_on` is the CPU of a poll
-/// that has an [`RxHold`], -1 without one; `owed` is written on that CPU, inside of that poll.
+/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only.
+///
+/// In C's order: what the sender writes comes first. `napi` and `held` begin cache lines of their own, for
+/// they are written by the CPU of the interrupt and by that of each receive poll.
 #[pin_data]
+#[repr(C)]
 pub(crate) struct TxQueue<T: Driver> {
-    #[pin]
-    pub(super) napi: Napi,
+    pub(super) state: UnsafeCell<T::Tx>,
+    pub(super) shared: T::TxShared,
     pub(super) dev: NonNull<bindings::net_device>,
     pub(super) txq: NonNull<bindings::netdev_queue>,
     pub(super) index: u16,
-    pub(super) held_on: AtomicI32,
-    pub(super) owed: AtomicBool,
-    pub(super) shared: T::TxShared,
-    pub(super) state: UnsafeCell<T::Tx>,
+    #[pin]
+    pub(super) napi: Napi,
+    pub(super) held: Held,
+}
+
+/// Which poll has an [`RxHold`].
+///
+/// # Invariants
+///
+/// `on` is the CPU of that poll, -1 without one; `owed` is written on that CPU, inside of that poll.
+#[repr(align(64))]
+pub(super) struct Held {
+    on: AtomicI32,
+    owed: AtomicBool,
+}
+
+impl Held {
+    /// None has.
+    pub(super) const fn new() -> Self {
+        Self {
+            on: AtomicI32::new(NO_CPU),
+            owed: AtomicBool::new(false),
+        }
+    }
 }
 
 impl<T: Driver> TxQueue<T> {
@@ -165,19 +188,19 @@ impl<T: Driver> TxQueue<T> {
         // INVARIANT: The poll stays on this CPU, with softirqs off.
         // SAFETY: Reads a number.
         let cpu = unsafe { bindings::smp_processor_id() };
-        self.held_on.store(cpu, Ordering::Relaxed);
+        self.held.on.store(cpu, Ordering::Relaxed);
         RxHold(self)
     }
 
     /// Whether this is inside of a poll with an [`RxHold`], which is told that it has something to do.
     #[inline(always)]
     fn is_held(&self) -> bool {
-        let cpu = self.held_on.load(Ordering::Relaxed);
+        let cpu = self.held.on.load(Ordering::Relaxed);
         // Softirqs are off here: on the poll's CPU this can only be inside of it.
         // SAFETY: Reads a number.
         let held = cpu != NO_CPU && cpu == unsafe { bindings::smp_processor_id() };
         if held {
-            self.owed.store(true, Ordering::Relaxed);
+            self.held.owed.store(true, Ordering::Relaxed);
         }
         held
     }
@@ -267,10 +290,10 @@ impl<'a, T: Driver> RxHold<'a, T> {
     /// The TX lock, if packets were left to this poll since the last call.
     #[inline(always)]
     pub(crate) fn owed(&self) -> Option<TxGuard<'a, T>> {
-        if !self.0.owed.load(Ordering::Relaxed) {
+        if !self.0.held.owed.load(Ordering::Relaxed) {
             return None;
         }
-        self.0.owed.store(false, Ordering::Relaxed);
+        self.0.held.owed.store(false, Ordering::Relaxed);
         Some(self.0.lock())
     }
 
@@ -278,7 +301,7 @@ impl<'a, T: Driver> RxHold<'a, T> {
     #[inline(always)]
     pub(crate) fn end(self) -> Option<TxGuard<'a, T>> {
         // INVARIANT: Nobody leaves anything to this poll from here on.
-        self.0.held_on.store(NO_CPU, Ordering::Relaxed);
+        self.0.held.on.store(NO_CPU, Ordering::Relaxed);
         self.owed()
     }
 }
@@ -286,7 +309,7 @@ impl<'a, T: Driver> RxHold<'a, T> {
 impl<T: Driver> Drop for RxHold<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.held_on.store(NO_CPU, Ordering::Relaxed);
+        self.0.held.on.store(NO_CPU, Ordering::Relaxed);
     }
 }
 
