@@ -381,8 +381,8 @@ u16 vnm_helper_virtqueue_used_index(const struct virtqueue *vq)
 }
 
 /* One contiguous buffer for the device to write to */
-int vnm_helper_virtqueue_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len,
-				       void *data, void *ctx, gfp_t gfp)
+static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, void *data,
+			     void *ctx, gfp_t gfp)
 {
 	struct scatterlist sg;
 
@@ -391,24 +391,54 @@ int vnm_helper_virtqueue_add_inbuf_one(struct virtqueue *vq, void *va, unsigned 
 	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
 }
 
-/*
- * The same for a piece of a page-pool page.  Its pool has mapped it, for @dev, which has to be the
- * queue's (virtqueue_dma_dev).
- */
-int vnm_helper_virtqueue_add_inbuf_mapped(struct virtqueue *vq, const struct device *dev, void *va,
-					  unsigned int len, void *data, void *ctx, gfp_t gfp)
+/* The same for a piece of a page of @pool, which has mapped it for the queue's device */
+static int vnm_add_inbuf_mapped(struct virtqueue *vq, void *va, unsigned int len, void *data,
+				void *ctx, gfp_t gfp)
 {
 	struct page *page = virt_to_head_page(va);
-	const struct page_pool *pool = pp_page_to_nmdesc(page)->pp;
 	struct scatterlist sg;
 
-	if (unlikely(!pool->dma_map || pool->p.dev != dev))
-		return -EINVAL;
 	sg.page_link = SG_END;
 	sg.length = len;
 	sg_dma_address(&sg) = page_pool_get_dma_addr(page) + (va - page_address(page));
 	sg_dma_len(&sg) = len;
 	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
+}
+
+/*
+ * Posts up to @n pieces of pages of @pool, each of @half a page or a page, of which the device may write
+ * to the @len bytes from @offset on.  The token of each is its address; @ctx goes with it.  A @pool that
+ * maps has to do so for @dev, the queue's (virtqueue_dma_dev); @dev is NULL if nothing is to be mapped.
+ *
+ * How many were posted; if not all, *@err says why: -ENODATA if the pool had no memory, else what the
+ * queue said.
+ */
+unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct page_pool *pool,
+					     const struct device *dev, unsigned int n, bool half,
+					     unsigned int offset, unsigned int len, void *ctx,
+					     gfp_t gfp, int *err)
+{
+	unsigned int i, in_page = 0;
+	struct page *page;
+	void *va;
+
+	*err = dev && (!pool->dma_map || pool->p.dev != dev) ? -EINVAL : 0;
+	for (i = 0; i < n && !*err; i++) {
+		page = half ? page_pool_alloc_frag(pool, &in_page, PAGE_SIZE / 2, gfp) :
+			      page_pool_alloc_pages(pool, gfp);
+		if (unlikely(!page)) {
+			*err = -ENODATA;
+			break;
+		}
+		va = page_address(page) + in_page;
+		*err = dev ? vnm_add_inbuf_mapped(vq, va + offset, len, va, ctx, gfp) :
+			     vnm_add_inbuf_one(vq, va + offset, len, va, ctx, gfp);
+		if (unlikely(*err)) {
+			page_pool_put_page(pool, page, -1, false);
+			break;
+		}
+	}
+	return i;
 }
 
 /*
@@ -666,15 +696,47 @@ void vnm_helper_skb_set_rx_hash(struct sk_buff *skb, u32 hash, bool ports)
 	skb_set_hash(skb, hash, ports ? PKT_HASH_TYPE_L4 : PKT_HASH_TYPE_L3);
 }
 
-void vnm_helper_skb_reserve_put(struct sk_buff *skb, unsigned int headroom, unsigned int len)
+/*
+ * A new skb around the @truesize bytes at @va, a piece of a page-pool page, with @len bytes of data
+ * after @headroom.  Its memory goes back to the pool.
+ */
+struct sk_buff *vnm_helper_napi_build_pp_skb(void *va, unsigned int truesize,
+					     unsigned int headroom, unsigned int len)
 {
+	struct sk_buff *skb = napi_build_skb(va, truesize);
+
+	if (unlikely(!skb))
+		return NULL;
 	skb_reserve(skb, headroom);
-	skb_put(skb, len);
+	__skb_put(skb, len);
+	skb_mark_for_recycle(skb);
+	return skb;
 }
 
-void vnm_helper_skb_put_data(struct sk_buff *skb, const void *data, unsigned int len)
+/*
+ * A new skb with room for @size bytes and a copy of the @len bytes at @data.  @copied of them can be
+ * read, at least @len and not more than @size: whole words, or cache lines, are copied faster.
+ */
+struct sk_buff *vnm_helper_napi_copy_pp_skb(struct napi_struct *napi, const void *data,
+					    unsigned int len, unsigned int copied,
+					    unsigned int size)
 {
-	skb_put_data(skb, data, len);
+	struct sk_buff *skb = napi_alloc_skb(napi, size);
+	void *to;
+
+	if (unlikely(!skb))
+		return NULL;
+	skb_mark_for_recycle(skb);
+	to = __skb_put(skb, len);
+	if (IS_ALIGNED(copied, SMP_CACHE_BYTES)) {
+		unsigned int at;
+
+		for (at = 0; at < copied; at += SMP_CACHE_BYTES)
+			memcpy(to + at, data + at, SMP_CACHE_BYTES);
+	} else {
+		memcpy(to, data, len);
+	}
+	return skb;
 }
 
 /*
@@ -693,11 +755,6 @@ netdev_features_t vnm_helper_tunnel_features_check(struct sk_buff *skb, struct n
 		return features;
 	by_device = skb_is_gso(skb) && !netif_needs_gso(skb, features);
 	return by_device ? features : features & ~NETIF_F_CSUM_MASK;
-}
-
-unsigned int vnm_helper_skb_tailroom(const struct sk_buff *skb)
-{
-	return skb_tailroom(skb);
 }
 
 void vnm_helper_skb_mark_for_recycle(struct sk_buff *skb)
@@ -751,14 +808,6 @@ void vnm_helper_page_pool_sync_for_cpu(const void *va, unsigned int len)
 
 	if (pool->dma_map)
 		page_pool_dma_sync_for_cpu(pool, page, va - page_address(page), len);
-}
-
-void *vnm_helper_page_pool_alloc_half(struct page_pool *pool, gfp_t gfp)
-{
-	unsigned int offset;
-	struct page *page = page_pool_alloc_frag(pool, &offset, PAGE_SIZE / 2, gfp);
-
-	return page ? page_address(page) + offset : NULL;
 }
 
 void *vnm_helper_page_pool_alloc_page(struct page_pool *pool, gfp_t gfp)

@@ -36,6 +36,7 @@ use crate::{
     virtio::{
         rx_ring::{
             BigBuf,
+            NotPosted,
             RxBuf,
             BIG_PAGES, //
         },
@@ -193,19 +194,36 @@ fn post_frags(
     let (Some(vq), Some(pool), Some(shape)) = (rq.vq.as_mut(), rq.pool.as_mut(), shape) else {
         return (0, false);
     };
-    let size = if shape.truesize() == FragSize::Half.bytes() {
-        FragSize::Half
-    } else {
-        FragSize::Page
-    };
     // Each fragment takes one slot of the ring.
-    for posted in 0..free {
-        let Some(frag) = pool.alloc(size, context) else {
-            return (posted, true);
+    let (posted, why) = vq.post_frags(pool, free, shape, context);
+    let short = match (why, context) {
+        (None, _) => false,
+        (Some(NotPosted::Refused(e)), _) => short_of_memory(vq, e),
+        (Some(NotPosted::NoMemory), Context::Softirq) => true,
+        (Some(NotPosted::NoMemory), Context::Process) => {
+            return post_reclaimed(rq, free, posted, shape)
+        }
+    };
+    (posted, short)
+}
+
+/// Goes on where the pool's memory was short after `posted` fragments: one for each page that can be
+/// reclaimed. Process context.
+#[cold]
+fn post_reclaimed(rq: &mut ReceiveQueue, free: u32, posted: u32, shape: BufShape) -> (u32, bool) {
+    let (Some(vq), Some(pool)) = (rq.vq.as_mut(), rq.pool.as_mut()) else {
+        return (posted, false);
+    };
+    for posted in posted..free {
+        let why = if PagePool::reclaim() {
+            vq.post_frags(pool, 1, shape, Context::Process).1
+        } else {
+            Some(NotPosted::NoMemory)
         };
-        if let Err((e, frag)) = vq.add_frag(frag, shape) {
-            drop(frag);
-            return (posted, short_of_memory(vq, e));
+        match why {
+            None => {}
+            Some(NotPosted::Refused(e)) => return (posted, short_of_memory(vq, e)),
+            Some(NotPosted::NoMemory) => return (posted, true),
         }
     }
     (free, false)
@@ -238,7 +256,7 @@ fn post_big(
         let Some(mut buf) = buf.or_else(|| BigBuf::new(pages, split, context.flags()).ok()) else {
             return (posted, true);
         };
-        let back = if buf.fill(|| pool.alloc(FragSize::Page, context)) {
+        let back = if buf.fill(|| pool.alloc_page(context)) {
             vq.add_big(buf)
         } else {
             Err((ENOMEM, buf))

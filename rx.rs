@@ -177,7 +177,9 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
         while work < budget {
             // A packet takes one buffer at least, so those of the rest of the budget are all asked for.
             let left = budget.wrapping_sub(work).cast_unsigned();
-            let Some(used) = rq.next_used(left) else { break };
+            let Some(used) = rq.next_used(left) else {
+                break;
+            };
             work += 1;
             if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
                 if deliver(dev, &napi, q.index(), stats, skb) {

@@ -53,7 +53,7 @@ impl Context {
     /// What a page pool is asked with: never to reclaim memory itself. One that maps its pages stores
     /// them in an array whose lock keeps softirqs out, and the kernel (7.2) allocates for that array with
     /// the flags given here and the lock half let go: it would sleep with softirqs off.
-    fn gfp(self) -> bindings::gfp_t {
+    pub(crate) fn gfp(self) -> bindings::gfp_t {
         match self {
             Self::Process => {
                 bindings::GFP_KERNEL & !(1 << bindings::___GFP_DIRECT_RECLAIM_BIT)
@@ -152,39 +152,39 @@ impl PagePool {
         Ok(Self(NonNull::new(p).ok_or(ENOMEM)?))
     }
 
-    /// A fragment of the size asked for. In process context memory is reclaimed for it if need be.
-    #[inline(always)]
-    pub(crate) fn alloc(&mut self, size: FragSize, context: Context) -> Option<Frag> {
-        let frag = self.take(size, context.gfp());
+    /// A page. In process context memory is reclaimed for it if need be.
+    #[inline]
+    pub(crate) fn alloc_page(&mut self, context: Context) -> Option<Frag> {
+        let page = self.take(context);
         match context {
-            Context::Process if frag.is_none() => self.reclaim_and_take(size),
-            _ => frag,
+            Context::Process if page.is_none() && Self::reclaim() => self.take(context),
+            _ => page,
         }
     }
 
-    /// Another try in process context, with a page that was reclaimed: the pool may not do that itself.
+    /// Has memory reclaimed, for another try: the pool may not do that itself. Process context. False if
+    /// there is none.
     #[cold]
-    fn reclaim_and_take(&mut self, size: FragSize) -> Option<Frag> {
-        drop(Page::alloc_page(GFP_KERNEL).ok()?);
-        self.take(size, Context::Process.gfp())
+    pub(crate) fn reclaim() -> bool {
+        Page::alloc_page(GFP_KERNEL).is_ok()
     }
 
-    /// A fragment, or none if the pool has none and gets none with `gfp`.
-    #[inline(always)]
-    fn take(&mut self, size: FragSize, gfp: bindings::gfp_t) -> Option<Frag> {
-        let pool = self.0.as_ptr();
+    /// A page, or none if the pool has none and gets none.
+    #[inline]
+    fn take(&mut self, context: Context) -> Option<Frag> {
         // SAFETY: The pool is valid and ours.
-        let va = unsafe {
-            match size {
-                FragSize::Half => bindings::page_pool_alloc_half(pool, gfp),
-                FragSize::Page => bindings::page_pool_alloc_page(pool, gfp),
-            }
-        };
-        // INVARIANT: Fresh from the pool, of that size.
+        let va = unsafe { bindings::page_pool_alloc_page(self.0.as_ptr(), context.gfp()) };
+        // INVARIANT: Fresh from the pool, a page.
         Some(Frag {
             va: NonNull::new(va.cast())?,
-            truesize: size.bytes(),
+            truesize: PAGE_SIZE,
         })
+    }
+
+    /// The C object.
+    #[inline(always)]
+    pub(crate) fn as_raw(&mut self) -> *mut bindings::page_pool {
+        self.0.as_ptr()
     }
 
     /// Gives a fragment back from NAPI context (fast).
@@ -323,21 +323,18 @@ impl Frag {
         if !napi.in_napi() || !need.is_some_and(|n| n <= self.truesize) {
             return Err(self);
         }
-        // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared
-        // info; NAPI context, as was checked.
-        let skb = unsafe { bindings::napi_build_skb(self.va.as_ptr().cast(), self.truesize) };
+        // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared info, and
+        // `headroom + len` fit before that; NAPI context, as was checked. Its page is from a pool.
+        let skb = unsafe {
+            bindings::napi_build_pp_skb(self.va.as_ptr().cast(), self.truesize, headroom, len)
+        };
         let Some(skb) = NonNull::new(skb) else {
             return Err(self);
         };
         // The skb has the fragment's reference now.
         let _ = self.into_raw();
-        // SAFETY: Fresh skb around the fragment; `headroom + len` fits (checked above). Its page
-        // is from a pool, so it goes back there.
-        unsafe {
-            bindings::skb_reserve_put(skb.as_ptr(), headroom, len);
-            bindings::skb_mark_for_recycle(skb.as_ptr());
-            Ok(SkBuff::from_raw(skb))
-        }
+        // SAFETY: A new skb has one reference.
+        Ok(unsafe { SkBuff::from_raw(skb) })
     }
 
     /// Copies `at..at + len` into a new skb. NAPI context.
@@ -346,21 +343,31 @@ impl Frag {
     /// packets that are marked alike, and those around it of the same flow are built around fragments.
     #[inline]
     pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
-        let mut skb = napi.alloc_skb(len.max(COPYBREAK))?;
-        // SAFETY: The skb is fresh and ours. The mark doesn't say whose each piece of memory is, only that
+        let size = len.max(COPYBREAK);
+        // Whole cache lines if there is room at both ends.
+        let lines = len.saturating_add(63) & !63;
+        let (va, copied) = match self.range(at, lines) {
+            Some(va) if lines <= size => (va, lines),
+            _ => (self.range(at, len)?, len),
+        };
+        if !napi.in_napi() {
+            return None;
+        }
+        // SAFETY: Inside of the poll. `copied` bytes from there on are inside of the fragment, and not more
+        // than `size`; `len` isn't more than `copied`.
+        //
+        // The mark doesn't say whose each piece of memory is, only that
         // whoever gives one back has to ask its page: a head of the slab (`head_frag` is 0, as for this
         // length) goes to `kfree` without being asked, and for a head or fragment whose page has no pool
         // `napi_pp_put_page` returns false, after which the page itself is put. `skb_pp_frag_ref` asks in
         // the same way before it takes a reference, and the functions that move pieces from one skb
         // to another (`skb_gro_receive`, `skb_try_coalesce`) want the same mark of both.
-        unsafe { bindings::skb_mark_for_recycle(skb.as_raw()) };
-        // SAFETY: `len` bytes from there on are inside of the fragment.
-        let put = |va| unsafe { skb.put_data(va, len) };
-        if !self.range(at, len).is_some_and(put) {
-            skb.drop_with(super::DropReason::DevHdr);
-            return None;
-        }
-        Some(skb)
+        let skb = unsafe {
+            let data = va.as_ptr().cast();
+            bindings::napi_copy_pp_skb(napi.as_raw(), data, len, copied, size)
+        };
+        // SAFETY: A new skb has one reference.
+        Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
     }
 
     /// A new skb with the Ethernet header copied to its linear part and the rest of

@@ -117,12 +117,6 @@ impl SkBuff {
         unsafe { bindings::skb_nr_frags(self.as_raw()) }
     }
 
-    /// Room behind the linear data, in bytes.
-    pub(crate) fn tailroom(&self) -> u32 {
-        // SAFETY: The skb is valid.
-        unsafe { bindings::skb_tailroom(self.as_raw()) }
-    }
-
     /// Takes the software transmit timestamp, if the socket asked for one.
     #[inline(always)]
     pub(crate) fn tx_timestamp(&mut self) {
@@ -142,22 +136,6 @@ impl SkBuff {
     pub(crate) fn drop_with(self, reason: DropReason) {
         // SAFETY: The reference is ours and goes.
         unsafe { bindings::dev_kfree_skb_any_reason(self.into_ptr().as_ptr(), reason.as_raw()) };
-    }
-
-    /// Appends a copy of the `len` bytes at `data` to the linear part. False, and nothing done, if
-    /// there is no room.
-    ///
-    /// # Safety
-    ///
-    /// They can be read. They may change meanwhile.
-    pub(super) unsafe fn put_data(&mut self, data: NonNull<u8>, len: u32) -> bool {
-        if len > self.tailroom() {
-            return false;
-        }
-        // SAFETY: The skb is valid, ours, and has room; fresh from `napi_alloc_skb` it is linear
-        // up to here (`tailroom` is 0 for others). The data are readable by this function's contract.
-        unsafe { bindings::skb_put_data(self.as_raw(), data.as_ptr().cast(), len) };
-        true
     }
 
     /// Gives a received frame its metadata: device, queue, checksum and GSO state from the

@@ -9,7 +9,10 @@ use super::virtqueue::{
 use crate::{
     bindings,
     net::page_pool::{
+        Context,
         Frag,
+        FragSize,
+        PagePool,
         HEADROOM,
         MAX_SKB_FRAGS,
         PAGE_SIZE, //
@@ -169,6 +172,16 @@ unsafe impl Token for RxBuf {
     }
 }
 
+/// Why a fragment wasn't posted.
+pub(crate) enum NotPosted {
+    /// The pool had none.
+    NoMemory,
+    /// The queue said so: `ENOSPC` or `EIO` if the ring is full or broken, `EINVAL` if the shape is none of
+    /// a fragment's, or the queue has a [`Virtqueue::dma_dev`] and the pool wasn't made for that; `ENOMEM`, or
+    /// `EIO` of a packed ring, if it can't be mapped.
+    Refused(Error),
+}
+
 /// A used receive buffer.
 pub(crate) enum RxUsed {
     /// A fragment, how it was posted, and the length that the device reports.
@@ -178,47 +191,52 @@ pub(crate) enum RxUsed {
 }
 
 impl Virtqueue<RxBuf> {
-    /// Posts the part of a fragment that `shape` says. Softirq, or process context with the queue
-    /// at rest.
-    ///
-    /// # Errors
-    ///
-    /// With the fragment: `ENOSPC` or `EIO` if the ring is full or broken, `EINVAL` if `shape` isn't the
-    /// fragment's, or the queue has a [`Virtqueue::dma_dev`] and the fragment's pool wasn't made for that;
-    /// `ENOMEM`, or `EIO` of a packed ring, if it can't be mapped.
-    #[inline(always)]
-    pub(crate) fn add_frag(&mut self, frag: Frag, shape: BufShape) -> Result<(), (Error, Frag)> {
-        let truesize = frag.truesize();
-        if truesize != shape.truesize() || !shape.fits() {
-            return Err((EINVAL, frag));
-        }
-        let va = frag.va();
-        // CAST: 32 bits fit.
-        // SAFETY: Inside of the fragment, as the shape fits into it.
-        let start = unsafe { va.as_ptr().add(shape.offset() as usize) };
-        let token = RxBuf::Frag(frag).into_raw();
-        let (vq, data) = (self.as_raw(), token.as_ptr());
-        let ctx = core::ptr::without_provenance_mut(shape.into_usize());
-        let (start, len) = (start.cast(), shape.posted());
-        let gfp = bindings::GFP_ATOMIC;
-        // SAFETY: The range is inside of the fragment, which the token owns. The helper refuses
-        // one that isn't mapped for the queue's device.
-        let err = unsafe {
-            match self.dma_raw() {
-                None => bindings::virtqueue_add_inbuf_one(vq, start, len, data, ctx, gfp),
-                Some(dev) => {
-                    let dev = dev.as_ptr();
-                    bindings::virtqueue_add_inbuf_mapped(vq, dev, start, len, data, ctx, gfp)
-                }
-            }
+    /// Posts up to `n` fragments of `pool`, of each the part that `shape` says. Softirq, or process
+    /// context with the queue at rest. Returns how many, and why not all.
+    #[inline]
+    pub(crate) fn post_frags(
+        &mut self,
+        pool: &mut PagePool,
+        n: u32,
+        shape: BufShape,
+        context: Context,
+    ) -> (u32, Option<NotPosted>) {
+        let half = match shape.truesize() {
+            size if size == FragSize::Half.bytes() => true,
+            size if size == FragSize::Page.bytes() => false,
+            _ => return (0, Some(NotPosted::Refused(EINVAL))),
         };
-        if err != 0 {
-            // SAFETY: Refused: the fragment is still ours.
-            return Err((Error::from_errno(err), unsafe {
-                Frag::from_raw(va, truesize)
-            }));
+        if !shape.fits() {
+            return (0, Some(NotPosted::Refused(EINVAL)));
         }
-        Ok(())
+        let dev = self
+            .dma_raw()
+            .map_or(core::ptr::null(), |dev| dev.as_ptr().cast_const());
+        let ctx = core::ptr::without_provenance_mut(shape.into_usize());
+        let mut err = 0;
+        // SAFETY: Queue and pool are valid and ours. What the device may write to is inside of each
+        // fragment, as the shape fits, and the fragment is the token's. The helper refuses a pool
+        // that doesn't map for the queue's device.
+        let posted = unsafe {
+            bindings::virtqueue_post_frags(
+                self.as_raw(),
+                pool.as_raw(),
+                dev,
+                n,
+                half,
+                shape.offset(),
+                shape.posted(),
+                ctx,
+                context.gfp(),
+                &mut err,
+            )
+        };
+        let why = match err {
+            0 => None,
+            e if e == -bindings::ENODATA.cast_signed() => Some(NotPosted::NoMemory),
+            e => Some(NotPosted::Refused(Error::from_errno(e))),
+        };
+        (posted, why)
     }
 
     /// Posts a list of pages.

@@ -68,7 +68,10 @@ impl HdrLayout {
         };
         Self(
             len | flag(any_layout, bindings::vnm_hdr_form_VNM_HDR_ANY_LAYOUT)
-                | flag(f.has(bit::GUEST_HDRLEN), bindings::vnm_hdr_form_VNM_HDR_EXACT)
+                | flag(
+                    f.has(bit::GUEST_HDRLEN),
+                    bindings::vnm_hdr_form_VNM_HDR_EXACT,
+                )
                 | flag(
                     f.has(bit::HOST_UDP_TUNNEL_GSO),
                     bindings::vnm_hdr_form_VNM_HDR_TUNNEL,
