@@ -8,6 +8,7 @@
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/dma-mapping.h>
 #include <linux/dim.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
@@ -391,7 +392,7 @@ static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, v
 	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
 }
 
-/* The same for a piece of a page of @pool, which has mapped it for the queue's device */
+/* The same for a piece of a page that a pool has mapped for the queue's device */
 static int vnm_add_inbuf_mapped(struct virtqueue *vq, void *va, unsigned int len, void *data,
 				void *ctx, gfp_t gfp)
 {
@@ -405,36 +406,47 @@ static int vnm_add_inbuf_mapped(struct virtqueue *vq, void *va, unsigned int len
 	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
 }
 
-/*
- * Posts up to @n pieces of pages of @pool, each of @half a page or a page, of which the device may write
- * to the @len bytes from @offset on.  The token of each is its address; @ctx goes with it.  A @pool that
- * maps has to do so for @dev, the queue's (virtqueue_dma_dev); @dev is NULL if nothing is to be mapped.
- *
- * How many were posted; if not all, *@err says why: -ENODATA if the pool had no memory, else what the
- * queue said.
- */
-unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct page_pool *pool,
-					     const struct device *dev, unsigned int n, bool half,
-					     unsigned int offset, unsigned int len, void *ctx,
-					     gfp_t gfp, int *err)
+/* A piece of a page as @p says, or NULL.  One that was in use is the device's again. */
+static void *vnm_post_piece(struct vnm_post *p)
 {
-	unsigned int i, in_page = 0;
+	unsigned int at = 0;
 	struct page *page;
 	void *va;
 
-	*err = dev && (!pool->dma_map || pool->p.dev != dev) ? -EINVAL : 0;
-	for (i = 0; i < n && !*err; i++) {
-		page = half ? page_pool_alloc_frag(pool, &in_page, PAGE_SIZE / 2, gfp) :
-			      page_pool_alloc_pages(pool, gfp);
-		if (unlikely(!page)) {
-			*err = -ENODATA;
+	if (p->half && p->spares) {
+		va = p->spare[--p->spares];
+		if (p->dev) {
+			page = virt_to_head_page(va);
+			dma_sync_single_for_device(p->pool->p.dev, page_pool_get_dma_addr(page) +
+						   (va - page_address(page)) + p->offset,
+						   p->len, DMA_FROM_DEVICE);
+		}
+		return va;
+	}
+	page = p->half ? page_pool_alloc_frag(p->pool, &at, PAGE_SIZE / 2, p->gfp) :
+			 page_pool_alloc_pages(p->pool, p->gfp);
+	return page ? page_address(page) + at : NULL;
+}
+
+/* Posts up to @n pieces of pages; the token of each is its address.  Returns how many. */
+unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct vnm_post *p,
+					     unsigned int n)
+{
+	unsigned int i;
+
+	p->err = p->dev && (!p->pool->dma_map || p->pool->p.dev != p->dev) ? -EINVAL : 0;
+	for (i = 0; i < n && !p->err; i++) {
+		void *va = vnm_post_piece(p);
+
+		if (unlikely(!va)) {
+			p->err = -ENODATA;
 			break;
 		}
-		va = page_address(page) + in_page;
-		*err = dev ? vnm_add_inbuf_mapped(vq, va + offset, len, va, ctx, gfp) :
-			     vnm_add_inbuf_one(vq, va + offset, len, va, ctx, gfp);
-		if (unlikely(*err)) {
-			page_pool_put_page(pool, page, -1, false);
+		p->err = p->dev ?
+			 vnm_add_inbuf_mapped(vq, va + p->offset, p->len, va, p->ctx, p->gfp) :
+			 vnm_add_inbuf_one(vq, va + p->offset, p->len, va, p->ctx, p->gfp);
+		if (unlikely(p->err)) {
+			page_pool_put_page(p->pool, virt_to_head_page(va), -1, false);
 			break;
 		}
 	}

@@ -19,6 +19,25 @@ struct vnm_used_buf {
 	unsigned int len;
 };
 
+/* Pieces of pages that are to be posted, and where they come from: see vnm_helper_virtqueue_post_frags() */
+struct vnm_post {
+	struct page_pool *pool;
+	/* whom the pool maps for, NULL if nothing is to be mapped */
+	const struct device *dev;
+	/* the piece is half a page, else a page */
+	bool half;
+	/* what the device may write to of each */
+	unsigned int offset, len;
+	/* goes with each */
+	void *ctx;
+	gfp_t gfp;
+	/* halves of pages of the pool that are there already */
+	void **spare;
+	unsigned int spares;
+	/* why not all were posted: -ENODATA if the pool had no memory, else what the queue said */
+	int err;
+};
+
 /* What vnm_helper_skb_map_xmit() returns: entries of the scatterlist, and */
 enum vnm_xmit_map {
 	VNM_XMIT_ENTRIES	= 0xff,

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::bindings;
 use core::{
+    ffi::c_void,
     marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
@@ -53,7 +54,7 @@ impl Context {
     /// What a page pool is asked with: never to reclaim memory itself. One that maps its pages stores
     /// them in an array whose lock keeps softirqs out, and the kernel (7.2) allocates for that array with
     /// the flags given here and the lock half let go: it would sleep with softirqs off.
-    pub(crate) fn gfp(self) -> bindings::gfp_t {
+    fn gfp(self) -> bindings::gfp_t {
         match self {
             Self::Process => {
                 bindings::GFP_KERNEL & !(1 << bindings::___GFP_DIRECT_RECLAIM_BIT)
@@ -112,15 +113,26 @@ impl DmaDev<'_> {
     }
 }
 
+/// How many fragments a pool keeps at hand at most.
+const SPARE: usize = 128;
+
 /// A page pool, one per receive queue.
+///
+/// Fragments of half a page that come back in NAPI context, because what was in them was copied, are kept
+/// at hand and used again first: the C pool would count each one's way out and in.
 ///
 /// # Invariants
 ///
-/// The pointer is to a pool made by `page_pool_create`.
+/// The pointer is to a pool made by `page_pool_create`. The first `spares` of `spare` are halves of pages
+/// of that pool, whose references are owned here.
 ///
 /// Locking: `&mut self` is the owner of the receive queue (NAPI, or RTNL with NAPI disabled), which
 /// is what the pool's lockless cache needs. Lifetime: fragments keep the C pool alive.
-pub(crate) struct PagePool(NonNull<bindings::page_pool>);
+pub(crate) struct PagePool {
+    raw: NonNull<bindings::page_pool>,
+    spares: u32,
+    spare: [*mut c_void; SPARE],
+}
 
 // SAFETY: The pool may be used from any CPU by one owner at a time.
 unsafe impl Send for PagePool {}
@@ -149,7 +161,11 @@ impl PagePool {
         // SAFETY: `params` is valid; the function copies it.
         let p = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
         // INVARIANT: Just created.
-        Ok(Self(NonNull::new(p).ok_or(ENOMEM)?))
+        Ok(Self {
+            raw: NonNull::new(p).ok_or(ENOMEM)?,
+            spares: 0,
+            spare: [core::ptr::null_mut(); SPARE],
+        })
     }
 
     /// A page. In process context memory is reclaimed for it if need be.
@@ -173,7 +189,7 @@ impl PagePool {
     #[inline]
     fn take(&mut self, context: Context) -> Option<Frag> {
         // SAFETY: The pool is valid and ours.
-        let va = unsafe { bindings::page_pool_alloc_page(self.0.as_ptr(), context.gfp()) };
+        let va = unsafe { bindings::page_pool_alloc_page(self.raw.as_ptr(), context.gfp()) };
         // INVARIANT: Fresh from the pool, a page.
         Some(Frag {
             va: NonNull::new(va.cast())?,
@@ -181,28 +197,61 @@ impl PagePool {
         })
     }
 
-    /// The C object.
+    /// Posts up to `n` pieces to a virtqueue by `post`, which is given where they come from. Returns what it
+    /// returns, and why not all were posted.
     #[inline(always)]
-    pub(crate) fn as_raw(&mut self) -> *mut bindings::page_pool {
-        self.0.as_ptr()
+    pub(crate) fn post(
+        &mut self,
+        context: Context,
+        post: impl FnOnce(&mut bindings::vnm_post) -> u32,
+    ) -> (u32, core::ffi::c_int) {
+        let mut from = bindings::vnm_post {
+            pool: self.raw.as_ptr(),
+            gfp: context.gfp(),
+            spare: self.spare.as_mut_ptr(),
+            spares: self.spares,
+            ..Default::default()
+        };
+        let posted = post(&mut from);
+        // INVARIANT: The helper takes them from the end.
+        self.spares = self.spares.min(from.spares);
+        (posted, from.err)
     }
 
-    /// Gives a fragment back from NAPI context (fast).
-    #[inline]
+    /// Gives a fragment back that came from this pool. Fast in NAPI context.
+    #[inline(always)]
     pub(crate) fn recycle(&mut self, frag: Frag, napi: &NapiRef<'_>) {
-        let frag = ManuallyDrop::new(frag);
+        // CAST: 32 bits fit.
+        let slot = self.spare.get_mut(self.spares as usize);
+        match slot {
+            Some(slot) if napi.in_napi() && frag.truesize == FragSize::Half.bytes() => {
+                // INVARIANT: Half a page, whose reference goes over.
+                *slot = frag.into_raw().0.as_ptr().cast();
+                self.spares = self.spares.wrapping_add(1);
+            }
+            _ => self.put(frag, napi),
+        }
+    }
+
+    /// Gives a fragment back to the C pool.
+    fn put(&mut self, frag: Frag, napi: &NapiRef<'_>) {
+        let (va, _) = frag.into_raw();
         // SAFETY: The fragment's reference goes; direct only in this queue's own NAPI.
         unsafe {
-            bindings::page_pool_put_va(self.0.as_ptr(), frag.va.as_ptr().cast(), napi.in_napi())
+            bindings::page_pool_put_va(self.raw.as_ptr(), va.as_ptr().cast(), napi.in_napi())
         };
     }
 }
 
 impl Drop for PagePool {
     fn drop(&mut self) {
+        for va in self.spare.iter().take(self.spares as usize) {
+            // SAFETY: By the invariants.
+            unsafe { bindings::page_pool_put_va_own(*va) };
+        }
         // SAFETY: Created by `new`, dropped once. Pages still out keep the C object until they
         // return.
-        unsafe { bindings::page_pool_destroy(self.0.as_ptr()) };
+        unsafe { bindings::page_pool_destroy(self.raw.as_ptr()) };
     }
 }
 

@@ -213,24 +213,18 @@ impl Virtqueue<RxBuf> {
             .dma_raw()
             .map_or(core::ptr::null(), |dev| dev.as_ptr().cast_const());
         let ctx = core::ptr::without_provenance_mut(shape.into_usize());
-        let mut err = 0;
-        // SAFETY: Queue and pool are valid and ours. What the device may write to is inside of each
-        // fragment, as the shape fits, and the fragment is the token's. The helper refuses a pool
-        // that doesn't map for the queue's device.
-        let posted = unsafe {
-            bindings::virtqueue_post_frags(
-                self.as_raw(),
-                pool.as_raw(),
-                dev,
-                n,
-                half,
-                shape.offset(),
-                shape.posted(),
-                ctx,
-                context.gfp(),
-                &mut err,
-            )
-        };
+        let vq = self.as_raw();
+        let (posted, err) = pool.post(context, |from| {
+            from.dev = dev;
+            from.half = half;
+            from.offset = shape.offset();
+            from.len = shape.posted();
+            from.ctx = ctx;
+            // SAFETY: Queue and pool are valid and ours. What the device may write to is inside of each
+            // fragment, as the shape fits, and the fragment is the token's. The helper refuses a pool
+            // that doesn't map for the queue's device.
+            unsafe { bindings::virtqueue_post_frags(vq, from, n) }
+        });
         let why = match err {
             0 => None,
             e if e == -bindings::ENODATA.cast_signed() => Some(NotPosted::NoMemory),
