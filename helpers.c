@@ -485,11 +485,6 @@ void vnm_helper_sg_set_buf(struct scatterlist *sg, const void *va, unsigned int 
 	sg_set_buf(sg, va, len);
 }
 
-void vnm_helper_sg_mark_end(struct scatterlist *sg)
-{
-	sg_mark_end(sg);
-}
-
 /* --- sk_buff --- */
 
 /* A marked end is taken off an entry by writing it anew, so the table needs no initialisation */
@@ -575,8 +570,9 @@ static __always_inline int vnm_put_hdr(const struct sk_buff *skb, void *at, unsi
 	return vnm_gso_hdr(skb, at, form);
 }
 
-/* Up to this many bytes are copied into the headroom if a packet is in pieces: cheaper than the table
- * that more than one descriptor takes
+/*
+ * Up to this many bytes are copied into the headroom if a packet is in pieces: cheaper than the table
+ * that more than one descriptor takes.
  */
 #define VNM_COPYBREAK	128
 
