@@ -531,12 +531,13 @@ static noinline int vnm_gso_hdr(const struct sk_buff *skb, void *at, unsigned in
 }
 
 /*
- * A word that is there is not written again: the packet may have been sent before (by pktgen, or to
- * several interfaces), and the CPU of the device that reads it then keeps its copy of the line.
+ * A word of a packet that somebody else has too (pktgen, which sends it again) is not written if it is
+ * there: the CPU of the device that reads it then keeps its copy of the line.  Of any other packet the
+ * look would cost more than the store.
  */
-#define vnm_put(val, at)						\
+#define vnm_put(val, at, again)						\
 do {									\
-	if (get_unaligned(at) != (val))					\
+	if (!(again) || get_unaligned(at) != (val))			\
 		put_unaligned(val, at);					\
 } while (0)
 
@@ -547,6 +548,7 @@ do {									\
 static __always_inline int vnm_put_hdr(const struct sk_buff *skb, void *at, unsigned int form)
 {
 	unsigned int len = form & VNM_HDR_LEN;
+	bool again = skb_shared(skb);
 	u64 first = 0;
 	u32 rest = 0;
 
@@ -554,16 +556,16 @@ static __always_inline int vnm_put_hdr(const struct sk_buff *skb, void *at, unsi
 		first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (u64)(u16)skb_checksum_start_offset(skb) << 48;
 		rest = skb->csum_offset;
 	}
-	vnm_put(cpu_to_le64(first), (__le64 *)at);
+	vnm_put(cpu_to_le64(first), (__le64 *)at, again);
 	if (likely(len >= sizeof(struct virtio_net_hdr_mrg_rxbuf)))
-		vnm_put(cpu_to_le32(rest), (__le32 *)(at + 8));
+		vnm_put(cpu_to_le32(rest), (__le32 *)(at + 8), again);
 	else
 		put_unaligned_le16(rest, at + 8);
 	/* Neither a hash nor a tunnel's fields */
 	if (len > sizeof(struct virtio_net_hdr_mrg_rxbuf)) {
-		vnm_put(0, (u64 *)(at + 12));
+		vnm_put(0, (u64 *)(at + 12), again);
 		if (len > sizeof(struct virtio_net_hdr_v1_hash))
-			vnm_put(0, (u32 *)(at + 20));
+			vnm_put(0, (u32 *)(at + 20), again);
 	}
 	if (likely(!skb_is_gso(skb)))
 		return 0;
