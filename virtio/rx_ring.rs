@@ -313,20 +313,17 @@ impl RxTaken {
             // head that is in use, whatever the device writes into the ring.
             self.end = n as usize;
         }
-        let (buf, len) = self.pop()?;
-        Some(match buf {
-            RxTakenBuf::Frag(frag, shape) => {
-                if vq.dma_raw().is_some() {
-                    frag.sync_for_cpu(shape.offset(), len.min(shape.posted()));
-                }
-                RxUsed::Frag(frag, shape, len)
+        let used = self.pop()?;
+        if let RxUsed::Frag(frag, shape, len) = &used {
+            if vq.dma_raw().is_some() {
+                frag.sync_for_cpu(shape.offset(), (*len).min(shape.posted()));
             }
-            RxTakenBuf::Big(big) => RxUsed::Big(big, len),
-        })
+        }
+        Some(used)
     }
 
     #[inline(always)]
-    fn pop(&mut self) -> Option<(RxTakenBuf, u32)> {
+    fn pop(&mut self) -> Option<RxUsed> {
         if self.at == self.end {
             return None;
         }
@@ -338,24 +335,18 @@ impl RxTaken {
             let buf = buf.assume_init_ref();
             (buf, RxBuf::from_raw(NonNull::new(buf.data)?))
         };
-        let taken = match token {
+        Some(match token {
             RxBuf::Frag(frag) => {
                 let shape = BufShape::from_usize(buf.ctx.addr());
                 let frag = ManuallyDrop::new(frag);
                 // SAFETY: The context word is the one that this fragment was posted with: the
                 // virtio core keeps it in memory that the device can't write to.
                 let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize()) };
-                RxTakenBuf::Frag(frag, shape)
+                RxUsed::Frag(frag, shape, buf.len)
             }
-            RxBuf::Big(big) => RxTakenBuf::Big(big),
-        };
-        Some((taken, buf.len))
+            RxBuf::Big(big) => RxUsed::Big(big, buf.len),
+        })
     }
-}
-
-enum RxTakenBuf {
-    Frag(Frag, BufShape),
-    Big(KBox<BigBuf>),
 }
 
 impl Drop for RxTaken {
