@@ -134,6 +134,17 @@ all_pings() { lossless ping -q "$@"; }
 from_cpu() { local c=$1; shift; lossless taskset -c "$c" ping -q "$@"; }
 reach() { wait_for 10 ping -q -c 1 -W 1 "${1:-$PEER}" >/dev/null 2>&1; }
 reach6() { [ -z "$PEER6" ] || reach "$PEER6"; }
+# echoed BYTES ADDRESS: so many bytes come back from who echoes datagrams there (an address as socat takes it), which get 64 of
+# them each. It ends with the last, and gives up after 20 seconds.
+echoed() {
+	local in pid n
+	exec {in}< <(exec socat -b 64 -t 20 - "$2" < <(head -c "$1" /dev/zero))
+	pid=$!
+	n=$(timeout 20 head -c "$1" <&"$in" | wc -c)
+	kill $pid 2>/dev/null
+	exec {in}<&-
+	[ "$n" = "$1" ]
+}
 
 # One counter of ethtool -S, or nothing; and the sum of those that match an expression.
 stat() { ethtool -S "$NETIF" | awk -v n="$1:" '$1 == n { print $2; exit }'; }

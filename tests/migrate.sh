@@ -96,7 +96,7 @@ spread() {
 	local port q before after
 	for port in {20001..20016}; do
 		read -ra before <<<"$(counts)"
-		head -c 640 /dev/zero | socat -b 64 -t 0.3 - "UDP4:$PEER:7099,sourceport=$port" >/dev/null
+		echoed 640 "UDP4:$PEER:7099,sourceport=$port"
 		read -ra after <<<"$(counts)"
 		for ((q = 0; q < max; q++)); do
 			[ $((after[q] - before[q])) -lt 10 ] || echo -n "$port:$q "

@@ -93,9 +93,9 @@ arrived() {
 }
 DGRAMS=20
 udp() { # 4|6 OUR-PORT [HOW-MANY]: datagrams to the peer, which sends them back
-	local to=UDP4:$PEER:$ECHO bytes=$((${3:-DGRAMS} * 64))
+	local to=UDP4:$PEER:$ECHO
 	[ "$1" = 6 ] && to=UDP6:[$PEER6]:$ECHO
-	[ "$(head -c $bytes /dev/zero | socat -b 64 -t 0.5 - "$to,sourceport=$2" | wc -c)" = $bytes ]
+	echoed $((${3:-DGRAMS} * 64)) "$to,sourceport=$2"
 }
 tcp() { # 4|6 OUR-PORT: some packets of a connection to the peer's service
 	local to=TCP4:$PEER:7000
@@ -216,7 +216,7 @@ suspend() {
 	try sh -c 'echo freeze >/sys/power/state'
 	echo none >/sys/power/pm_test
 	wait_for 10 carrier || bad "no carrier after the suspend"
-	reach || bad "no answer to ping after the suspend"
+	{ reach && reach6; } || bad "no answer to ping after the suspend"
 }
 
 # RXH flags by ioctl: ethtool itself has no word for "the rest of IPv4". Prints what was set before.
