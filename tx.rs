@@ -54,6 +54,8 @@ pub(crate) struct SendQueue {
     reserve: u32,
     /// Batches of packets in the ring that the device wasn't told of: the poll that follows does that.
     held: u32,
+    /// Free slots below which a sender in process context reaps, whether it kicked or not.
+    look_below: u32,
     /// Whoever reaps must not wake the queue: its ring is being replaced.
     pub(crate) paused: bool,
     /// The log says that the ring is broken, which it stays.
@@ -72,6 +74,7 @@ impl SendQueue {
             sg: TxSg::new(),
             reserve: WORST,
             held: 0,
+            look_below: 0,
             paused: false,
             told: false,
             parked: None,
@@ -83,6 +86,7 @@ impl SendQueue {
     pub(crate) fn attach(&mut self, vq: Virtqueue<TxToken>) {
         self.reserve = WORST.min(vq.size());
         self.held = 0;
+        self.look_below = look_below(vq.num_free());
         self.told = false;
         self.vq = Some(vq);
     }
@@ -137,14 +141,26 @@ pub(crate) fn start_xmit(dev: &Net, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInf
 /// starts to work on many before the last has come.
 const MAX_HELD: u32 = 32;
 
+/// Slots that a sender in process context fills before it looks again what the device has sent. A
+/// look that comes too early costs a cache line that the device writes to, one that comes too late an
+/// interrupt.
+const LOOK_EVERY: u32 = 32;
+
+/// [`SendQueue::look_below`], once `num_free` slots are free.
+fn look_below(num_free: u32) -> u32 {
+    num_free.saturating_sub(LOOK_EVERY)
+}
+
 /// Ends a batch of packets: tells the device, and asks for an interrupt once most of them are sent,
 /// if no poll is going to see to that.
 ///
 /// A notification takes so long that a device on another CPU, and one that works inside of it, has
 /// often sent the packet by then. A sender in process context reaps it at once: that saves the
-/// interrupt or the softirq that would do it else. In a softirq (packets forwarded, acknowledged) the
-/// poll that follows is cheaper, because it reaps many at a time; once it is scheduled, packets wait
-/// for it to tell the device of all of them.
+/// interrupt or the softirq that would do it else. So it does now and then where the device polls the
+/// ring and wants no notification: as long as packets come, the interrupt's threshold moves on before
+/// the device. In a softirq (packets forwarded, acknowledged) the poll that follows is cheaper,
+/// because it reaps many at a time; once it is scheduled, packets wait for it to tell the device of
+/// all of them.
 #[inline(always)]
 fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
     let follows = tx.poll_follows();
@@ -160,13 +176,15 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
     let Some(vq) = sq.vq.as_mut() else {
         return;
     };
-    if vq.kick() {
+    let kicked = vq.kick();
+    let look = kicked || vq.num_free() < sq.look_below;
+    if kicked {
         tx.queue().shared().kicks.inc();
-        if tx.in_process() {
-            reap(tx, PROCESS_BUDGET);
-            if tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle()) {
-                return;
-            }
+    }
+    if look && tx.in_process() {
+        reap(tx, PROCESS_BUDGET);
+        if tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle()) {
+            return;
         }
     }
     if !follows && !rearm(tx) {
@@ -274,6 +292,7 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         bytes = bytes.wrapping_add(skb.len());
         skb.consume(budget);
     }
+    sq.look_below = look_below(vq.num_free());
     let room = !paused && should_wake(vq.num_free(), reserve);
     let stopped = if packets != 0 {
         stats.packets.add(u64::from(packets));
