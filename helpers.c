@@ -5,6 +5,7 @@
  * vnm_helper_NAME as bindings::NAME.
  */
 
+#include <linux/bpf.h>
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
@@ -726,16 +727,23 @@ struct sk_buff *vnm_helper_napi_build_pp_skb(void *va, unsigned int truesize,
 /*
  * A new skb with room for @size bytes and a copy of the @len bytes at @data.  @copied of them can be
  * read, at least @len and not more than @size: whole words, or cache lines, are copied faster.
+ *
+ * A head this small comes from a slab of larger ones.  What is left of it goes before the data, up to
+ * what generic XDP wants to have there and would copy the packet for once more.
  */
 struct sk_buff *vnm_helper_napi_copy_pp_skb(struct napi_struct *napi, const void *data,
 					    unsigned int len, unsigned int copied,
 					    unsigned int size)
 {
 	struct sk_buff *skb = napi_alloc_skb(napi, size);
+	int more, spare;
 	void *to;
 
 	if (unlikely(!skb))
 		return NULL;
+	more = XDP_PACKET_HEADROOM - (int)skb_headroom(skb);
+	spare = skb_tailroom(skb) - (int)size;
+	skb_reserve(skb, max(min(more, spare), 0));
 	skb_mark_for_recycle(skb);
 	to = __skb_put(skb, len);
 	if (IS_ALIGNED(copied, SMP_CACHE_BYTES)) {

@@ -387,18 +387,30 @@ impl Frag {
     }
 
     /// Copies `at..at + len` into a new skb. NAPI context.
+    #[inline]
+    pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
+        self.copy_skb_with_room(napi, at, len, len)
+    }
+
+    /// Copies `at..at + len` into a new skb that has room for `size` bytes. NAPI context.
     ///
     /// It is marked as one of a page pool though its head isn't: GRO and TCP's receive queue merge only
     /// packets that are marked alike, and those around it of the same flow are built around fragments.
     #[inline]
-    pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
-        let size = len.max(COPYBREAK);
-        // Whole cache lines if there is room at both ends.
+    fn copy_skb_with_room(
+        &self,
+        napi: &NapiRef<'_>,
+        at: u32,
+        len: u32,
+        size: u32,
+    ) -> Option<SkBuff> {
+        // Whole cache lines if the fragment has as much.
         let lines = len.saturating_add(63) & !63;
         let (va, copied) = match self.range(at, lines) {
-            Some(va) if lines <= size => (va, lines),
-            _ => (self.range(at, len)?, len),
+            Some(va) => (va, lines),
+            None => (self.range(at, len)?, len),
         };
+        let size = size.max(copied);
         if !napi.in_napi() {
             return None;
         }
@@ -431,7 +443,8 @@ impl Frag {
         if rest == 0 || self.range(at, len).is_none() {
             return Err(self);
         }
-        let Some(mut skb) = self.copy_skb(napi, at, ETH_HLEN) else {
+        // The stack copies the headers that follow to the linear part as well.
+        let Some(mut skb) = self.copy_skb_with_room(napi, at, ETH_HLEN, COPYBREAK) else {
             return Err(self);
         };
         match skb.add_frag(self, from, rest) {
