@@ -78,7 +78,7 @@ dkms-uninstall: ## (root) undo that
 	@packaging/dkms uninstall
 
 clean: ## delete what the build made (the cache stays: see qemu-test/tree remove)
-	@rm -f *.o *.ko *.mod *.mod.c *_generated.rs .*.cmd .*.d modules.order Module.symvers
+	@rm -f *.o *.ko *.mod *.mod.c *_generated.rs .*.cmd .*.d modules.order Module.symvers helpers/*.o helpers/.*.cmd helpers/.*.d
 	@rm -rf .tmp_versions qemu-test/out doc
 
 # --- source checks -----------------------------------------------------------

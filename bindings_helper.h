@@ -26,4 +26,5 @@
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 
-#include "helpers.h"
+#include "helpers/helpers.h"
+#include "params.h"

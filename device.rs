@@ -252,6 +252,10 @@ impl net::Driver for VirtnetInfo {
     type RxShared = RxStats;
     type Ethtool = ethtool::Ethtool;
 
+    fn napi_weight() -> i32 {
+        crate::sync::params::napi_weight()
+    }
+
     fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
         open::open(dev, rtnl)
     }

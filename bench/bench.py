@@ -335,7 +335,7 @@ def versions():
     def first(*cmd):
         r = subprocess.run(cmd, capture_output=True, text=True)
         return r.stdout.splitlines()[0].strip() if r.returncode == 0 and r.stdout else "?"
-    version = next((x.split('"')[1] for x in (REPO / "helpers.c").read_text().splitlines() if x.startswith("MODULE_VERSION")),
+    version = next((x.split('"')[1] for x in (REPO / "params.c").read_text().splitlines() if x.startswith("MODULE_VERSION")),
                    "?")
     return {"driver": f"{version} ({os.environ.get('VNM_COMMIT', 'unknown commit')})",
             "kernel": guest_run.initramfs.kernel_version(), "qemu": first("qemu-system-x86_64", "--version"),

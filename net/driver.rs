@@ -48,6 +48,11 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// Hot-plug, statistics and so on as ethtool sees them.
     type Ethtool: ethtool::Ops<Net = Self>;
 
+    /// Packets that one poll of a queue's NAPI may receive. Process context.
+    fn napi_weight() -> i32 {
+        64
+    }
+
     /// `ndo_open`. Process context.
     fn open(dev: &NetDevice<Self>, rtnl: &mut Rtnl) -> Result;
 

@@ -4,7 +4,7 @@
 //!
 //! bindgen works them out with clang; the kernel was built by another compiler perhaps. Writing a
 //! field in the wrong place is memory corruption, so sizes, and the offsets that are used, are
-//! compared when the module is loaded. `helpers.c` has the other half, in the same order.
+//! compared when the module is loaded. `helpers/layout.c` has the other half, in the same order.
 
 use super::page_pool::SHINFO;
 use crate::bindings;

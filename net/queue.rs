@@ -19,10 +19,7 @@ use super::{
     rtnl::Rtnl,
     tx_queue::Held, //
 };
-use crate::{
-    bindings,
-    sync::params, //
-};
+use crate::bindings;
 use core::{
     cell::UnsafeCell,
     ptr::NonNull, //
@@ -129,7 +126,7 @@ impl<T: Driver> QueuePair<T> {
             return;
         }
         let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
-        let weight = params::napi_weight();
+        let weight = T::napi_weight();
         // SAFETY: The device is valid and has these queues, RTNL is held. The instances that are added
         // are pinned and off the list, a grace period has passed since they were on it. One lock around
         // all of it, so that nobody sees an instance that is added and not enabled.
@@ -188,7 +185,7 @@ impl<T: Driver> QueuePair<T> {
         // SAFETY: By this function's contract; the device is valid, the instance pinned.
         unsafe {
             bindings::napi_forget_threaded(napi);
-            bindings::netif_napi_add_tx(dev, napi, Some(TxQueue::<T>::poll), params::napi_weight());
+            bindings::netif_napi_add_tx(dev, napi, Some(TxQueue::<T>::poll), T::napi_weight());
             bindings::napi_enable_locked(napi);
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Module parameters. They are defined in `helpers.c`, as the kernel crate of 7.2 has neither
+//! Module parameters. They are defined in `params.c`, as the kernel crate of 7.2 has neither
 //! `bool` ones nor ones that sysfs shows.
 
 use crate::bindings;
@@ -8,35 +8,35 @@ use crate::bindings;
 /// `queue_pairs`: active pairs of a new interface, 0 for one per online CPU.
 pub(crate) fn queue_pairs() -> u32 {
     // SAFETY: Reads a variable that is set before the module's init.
-    unsafe { bindings::param_queue_pairs() }
+    unsafe { bindings::vnm_param_queue_pairs() }
 }
 
 /// `napi_weight`: packets that one poll may receive, 1 to 64 (what the stack has at most).
 pub(crate) fn napi_weight() -> i32 {
     // SAFETY: Reads a variable that is set before the module's init.
-    unsafe { bindings::param_napi_weight() }.clamp(1, 64)
+    unsafe { bindings::vnm_param_napi_weight() }.clamp(1, 64)
 }
 
 /// `csum`: checksums are left to the device at first.
 pub(crate) fn csum() -> bool {
     // SAFETY: As above.
-    unsafe { bindings::param_csum() }
+    unsafe { bindings::vnm_param_csum() }
 }
 
 /// `gso`: segmentation is left to the device at first.
 pub(crate) fn gso() -> bool {
     // SAFETY: As above.
-    unsafe { bindings::param_gso() }
+    unsafe { bindings::vnm_param_gso() }
 }
 
 /// `napi_tx`: without effect, what was asked for.
 pub(crate) fn napi_tx() -> bool {
     // SAFETY: A volatile read.
-    unsafe { bindings::param_napi_tx() }
+    unsafe { bindings::vnm_param_napi_tx() }
 }
 
 /// `ctrl_timeout_ms`: how long a control command may take, in milliseconds, 1 to 600 000.
 pub(crate) fn ctrl_timeout_ms() -> u32 {
     // SAFETY: A volatile read.
-    unsafe { bindings::param_ctrl_timeout_ms() }.clamp(1, 600_000)
+    unsafe { bindings::vnm_param_ctrl_timeout_ms() }.clamp(1, 600_000)
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What helpers.c and the safe layer tell each other. */
+/* What the helpers and the safe layer tell each other. */
 
 /* How the device wants the header before a packet: its length in bytes, and */
 enum vnm_hdr_form {

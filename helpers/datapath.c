@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Several functions of the kernel in one, for what runs per packet.  A helper is called, and on CPUs with
+ * speculation mitigations a call and its return cost more than most of these functions do; so what C's
+ * drivers have inline, one after the other, is called once from Rust.  Each says what it saves.
+ */
+
+/* --- virtio --- */
+
+/* One contiguous buffer for the device to write to */
+static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, void *data,
+			     void *ctx, gfp_t gfp)
+{
+	struct scatterlist sg;
+
+	sg.page_link = SG_END;
+	sg_set_page(&sg, virt_to_page(va), len, offset_in_page(va));
+	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
+}
+
+/* The same for a piece of a page that a pool has mapped for the queue's device */
+static int vnm_add_inbuf_mapped(struct virtqueue *vq, void *va, unsigned int len, void *data,
+				void *ctx, gfp_t gfp)
+{
+	struct page *page = virt_to_head_page(va);
+	struct scatterlist sg;
+
+	sg.page_link = SG_END;
+	sg.length = len;
+	sg_dma_address(&sg) = page_pool_get_dma_addr(page) + (va - page_address(page));
+	sg_dma_len(&sg) = len;
+	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
+}
+
+/* A piece of a page as @p says, or NULL.  One that was in use is the device's again. */
+static void *vnm_post_piece(struct vnm_post *p)
+{
+	unsigned int at = 0;
+	struct page *page;
+	void *va;
+
+	if (p->half && p->spares) {
+		va = p->spare[--p->spares];
+		if (p->dev) {
+			page = virt_to_head_page(va);
+			dma_sync_single_for_device(p->pool->p.dev, page_pool_get_dma_addr(page) +
+						   (va - page_address(page)) + p->offset,
+						   p->len, DMA_FROM_DEVICE);
+		}
+		return va;
+	}
+	page = p->half ? page_pool_alloc_frag(p->pool, &at, PAGE_SIZE / 2, p->gfp) :
+			 page_pool_alloc_pages(p->pool, p->gfp);
+	return page ? page_address(page) + at : NULL;
+}
+
+/*
+ * Posts up to @n pieces of pages; the token of each is its address.  Returns how many.
+ *
+ * One call for a refill, instead of two for each buffer: the pool's and the ring's.
+ */
+unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct vnm_post *p,
+					     unsigned int n)
+{
+	unsigned int i;
+
+	p->err = p->dev && (!p->pool->dma_map || p->pool->p.dev != p->dev) ? -EINVAL : 0;
+	for (i = 0; i < n && !p->err; i++) {
+		void *va = vnm_post_piece(p);
+
+		if (unlikely(!va)) {
+			p->err = -ENODATA;
+			break;
+		}
+		p->err = p->dev ?
+			 vnm_add_inbuf_mapped(vq, va + p->offset, p->len, va, p->ctx, p->gfp) :
+			 vnm_add_inbuf_one(vq, va + p->offset, p->len, va, p->ctx, p->gfp);
+		if (unlikely(p->err)) {
+			page_pool_put_page(p->pool, virt_to_head_page(va), -1, false);
+			break;
+		}
+	}
+	return i;
+}
+
+/*
+ * Takes up to @n used buffers; returns how many there were.  What the device wrote to one of them comes
+ * from its CPU's cache or from memory: that is asked for here, for all of them at once.  It begins @at
+ * bytes behind the buffer's address.
+ *
+ * One call for as many as are taken together, instead of one for each, and one for each prefetch.
+ */
+unsigned int vnm_helper_virtqueue_get_bufs(struct virtqueue *vq, struct vnm_used_buf *bufs,
+					   unsigned int n, unsigned int at)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		void *data = virtqueue_get_buf_ctx(vq, &bufs[i].len, &bufs[i].ctx);
+
+		if (!data)
+			break;
+		bufs[i].data = data;
+		prefetch(data + at);
+		prefetch(data + at + SMP_CACHE_BYTES);
+	}
+	return i;
+}
+
+/* --- sk_buff: sending --- */
+
+/* A marked end is taken off an entry by writing it anew, so the table needs no initialisation */
+static void vnm_sg_fill(struct scatterlist *sg, struct page *page, unsigned int len,
+			unsigned int offset)
+{
+	sg->page_link = 0;
+	sg_set_page(sg, page, len, offset);
+}
+
+static void vnm_sg_fill_buf(struct scatterlist *sg, const void *va, unsigned int len)
+{
+	vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va));
+}
+
+/* Packets that came from outside don't say how many segments they have */
+static unsigned int vnm_gso_segs(const struct sk_buff *skb)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+
+	return shinfo->gso_segs ?: DIV_ROUND_UP(skb->len, shinfo->gso_size);
+}
+
+static unsigned int vnm_gso_hdr_len(const struct sk_buff *skb)
+{
+	if (skb_shinfo(skb)->gso_type & SKB_GSO_UDP_L4)
+		return skb_transport_offset(skb) + sizeof(struct udphdr);
+	return skb_tcp_all_headers(skb);
+}
+
+/* The header of a packet that the device is to segment, at @at, where all of it is 0 */
+static noinline int vnm_gso_hdr(const struct sk_buff *skb, void *at, unsigned int form)
+{
+	struct virtio_net_hdr *hdr = at;
+	int err;
+
+	if ((form & VNM_HDR_LEN) == sizeof(struct virtio_net_hdr_v1_hash_tunnel))
+		return virtio_net_hdr_tnl_from_skb(skb, at, form & VNM_HDR_TUNNEL, true, 0, false,
+						   form & VNM_HDR_EXACT);
+	err = virtio_net_hdr_from_skb(skb, hdr, true, false, 0);
+	if (!err && form & VNM_HDR_EXACT)
+		hdr->hdr_len = (__force __virtio16)cpu_to_le16(min(vnm_gso_hdr_len(skb), U16_MAX));
+	return err;
+}
+
+/*
+ * A word of a packet that somebody else has too (pktgen, which sends it again) is not written if it is
+ * there: the CPU of the device that reads it then keeps its copy of the line.  Of any other packet the
+ * look would cost more than the store.
+ */
+#define vnm_put(val, at, again)						\
+do {									\
+	if (!(again) || get_unaligned(at) != (val))			\
+		put_unaligned(val, at);					\
+} while (0)
+
+/*
+ * The header of @skb, at @at: all the bytes that the form has.  Written in words, from registers,
+ * and not read again here: a load that spans several earlier stores waits until they are done.
+ */
+static __always_inline int vnm_put_hdr(const struct sk_buff *skb, void *at, unsigned int form)
+{
+	unsigned int len = form & VNM_HDR_LEN;
+	bool again = skb_shared(skb);
+	u64 first = 0;
+	u32 rest = 0;
+
+	if (skb->ip_summed == CHECKSUM_PARTIAL) {
+		first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (u64)(u16)skb_checksum_start_offset(skb) << 48;
+		rest = skb->csum_offset;
+	}
+	vnm_put(cpu_to_le64(first), (__le64 *)at, again);
+	if (likely(len >= sizeof(struct virtio_net_hdr_mrg_rxbuf)))
+		vnm_put(cpu_to_le32(rest), (__le32 *)(at + 8), again);
+	else
+		put_unaligned_le16(rest, at + 8);
+	/* Neither a hash nor a tunnel's fields */
+	if (len > sizeof(struct virtio_net_hdr_mrg_rxbuf)) {
+		vnm_put(0, (u64 *)(at + 12), again);
+		if (len > sizeof(struct virtio_net_hdr_v1_hash))
+			vnm_put(0, (u32 *)(at + 20), again);
+	}
+	if (likely(!skb_is_gso(skb)))
+		return 0;
+	return vnm_gso_hdr(skb, at, form);
+}
+
+/*
+ * Up to this many bytes are copied into the headroom if a packet is in pieces: cheaper than the table
+ * that more than one descriptor takes.
+ */
+#define VNM_COPYBREAK	128
+
+/*
+ * Copies a packet in pieces into its own headroom, which may be written to, after @hdr_len bytes for a
+ * header, and makes @sg of it.  Where that header is to be, or NULL without enough room.
+ */
+static noinline void *vnm_skb_flatten(struct sk_buff *skb, struct scatterlist *sg,
+				      unsigned int hdr_len)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int len = hdr_len + skb->len, i, at = hdr_len;
+	u8 *to;
+
+	/* The header stays aligned: skb->data is, or it couldn't be pushed */
+	if (skb_headroom(skb) < ALIGN(len, 4) || shinfo->frag_list || !skb_frags_readable(skb))
+		return NULL;
+	to = skb->data - ALIGN(len, 4);
+	memcpy(to + at, skb->data, skb_headlen(skb));
+	at += skb_headlen(skb);
+	for (i = 0; i < shinfo->nr_frags; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		memcpy(to + at, skb_frag_address(frag), skb_frag_size(frag));
+		at += skb_frag_size(frag);
+	}
+	vnm_sg_fill_buf(sg, to, len);
+	return to;
+}
+
+/*
+ * All that a packet takes to be added to a ring: its header is written where the device is to read it,
+ * and header and packet are described in @sg, of MAX_SKB_FRAGS + 2 entries of any content.  The header
+ * goes right before the data if it may, else into the control buffer; what that had goes to
+ * @saved (24 bytes).  See enum vnm_hdr_form for @form and enum vnm_xmit_map for the result; or -EINVAL:
+ * then no header can say what the packet is, or it has more pieces than @sg.
+ *
+ * One call, instead of one for the header, one to see whether there is room for it, and one for the list.
+ */
+long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *saved,
+			     unsigned int form)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	unsigned int hdr_len = form & VNM_HDR_LEN, flags = 0, n = 1, i;
+	void *hdr = skb->data - hdr_len;
+
+	if (likely(form & VNM_HDR_ANY_LAYOUT && !skb_header_cloned(skb) &&
+		   skb_headroom(skb) >= hdr_len &&
+		   IS_ALIGNED((unsigned long)skb->data, __alignof__(struct virtio_net_hdr_mrg_rxbuf)))) {
+		if (skb->data_len && skb->len <= VNM_COPYBREAK) {
+			void *flat = vnm_skb_flatten(skb, sg, hdr_len);
+
+			if (flat) {
+				hdr = flat;
+				goto mapped;
+			}
+		}
+		vnm_sg_fill_buf(sg, hdr, skb_headlen(skb) + hdr_len);
+	} else {
+		hdr = skb->cb;
+		memcpy(saved, hdr, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+		flags = VNM_XMIT_HDR_IN_CB;
+		vnm_sg_fill_buf(sg, hdr, hdr_len);
+		if (skb_headlen(skb))
+			vnm_sg_fill_buf(&sg[n++], skb->data, skb_headlen(skb));
+	}
+	if (unlikely(shinfo->frag_list || shinfo->nr_frags > MAX_SKB_FRAGS))
+		return -EINVAL;
+	for (i = 0; i < shinfo->nr_frags; i++) {
+		const skb_frag_t *frag = &shinfo->frags[i];
+
+		vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
+			    skb_frag_off(frag));
+	}
+mapped:
+	sg_mark_end(&sg[n - 1]);
+	if (unlikely(vnm_put_hdr(skb, hdr, form))) {
+		if (flags)
+			memcpy(hdr, saved, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+		return -EINVAL;
+	}
+	if (skb_is_gso(skb))
+		return n | flags | (long)vnm_gso_segs(skb) << VNM_XMIT_SEGS_SHIFT;
+	return n | flags;
+}
+
+/* --- sk_buff: receiving --- */
+
+/* A tunnelled packet; the features were looked at before */
+static noinline int vnm_rx_tunnelled(struct sk_buff *skb, const struct virtio_net_hdr *hdr,
+				     const __le16 *fields)
+{
+	struct virtio_net_hdr_v1_hash_tunnel full = {};
+
+	memcpy(&full, hdr, sizeof(*hdr));
+	full.outer_th_offset = fields[0];
+	full.inner_nh_offset = fields[1];
+	return virtio_net_hdr_tnl_to_skb(skb, &full, true, true, true);
+}
+
+/*
+ * Header checks and protocol of a received frame; 0, or -EINVAL: then it can only be freed.  The
+ * tunnel fields follow @hdr (one of 12 bytes).  What wasn't negotiated is not in it any more.
+ *
+ * One call instead of six.
+ */
+int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
+			      struct virtio_net_hdr *hdr, u16 rxq)
+{
+	if (virtio_net_handle_csum_offload(skb, hdr, true))
+		return -EINVAL;
+	skb->dev = dev;
+	skb_set_network_header(skb, ETH_HLEN);
+	if (unlikely(hdr->gso_type & VIRTIO_NET_HDR_GSO_UDP_TUNNEL)) {
+		const struct virtio_net_hdr_mrg_rxbuf *mrg = (const void *)hdr;
+
+		if (vnm_rx_tunnelled(skb, hdr, (const __le16 *)(mrg + 1)))
+			return -EINVAL;
+	} else if (virtio_net_hdr_to_skb(skb, hdr, true)) {
+		return -EINVAL;
+	}
+	skb_record_rx_queue(skb, rxq);
+	skb->protocol = eth_type_trans(skb, dev);
+	return 0;
+}
+
+/*
+ * A new skb around the @truesize bytes at @va, a piece of a page-pool page, with @len bytes of data
+ * after @headroom.  Its memory goes back to the pool.
+ *
+ * One call instead of four.
+ */
+struct sk_buff *vnm_helper_napi_build_pp_skb(void *va, unsigned int truesize,
+					     unsigned int headroom, unsigned int len)
+{
+	struct sk_buff *skb = napi_build_skb(va, truesize);
+
+	if (unlikely(!skb))
+		return NULL;
+	skb_reserve(skb, headroom);
+	__skb_put(skb, len);
+	skb_mark_for_recycle(skb);
+	return skb;
+}
+
+/*
+ * A new skb with room for @size bytes and a copy of the @len bytes at @data.  @copied of them can be
+ * read, at least @len and not more than @size: whole words, or cache lines, are copied faster.
+ *
+ * A head this small comes from a slab of larger ones.  What is left of it goes before the data, up to
+ * what generic XDP wants to have there and would copy the packet for once more.
+ *
+ * One call instead of three, and no memcpy() of a length that isn't known.
+ */
+struct sk_buff *vnm_helper_napi_copy_pp_skb(struct napi_struct *napi, const void *data,
+					    unsigned int len, unsigned int copied,
+					    unsigned int size)
+{
+	struct sk_buff *skb = napi_alloc_skb(napi, size);
+	int more, spare;
+	void *to;
+
+	if (unlikely(!skb))
+		return NULL;
+	more = XDP_PACKET_HEADROOM - (int)skb_headroom(skb);
+	spare = skb_tailroom(skb) - (int)size;
+	skb_reserve(skb, max(min(more, spare), 0));
+	skb_mark_for_recycle(skb);
+	to = __skb_put(skb, len);
+	if (IS_ALIGNED(copied, SMP_CACHE_BYTES)) {
+		unsigned int at;
+
+		for (at = 0; at < copied; at += SMP_CACHE_BYTES)
+			memcpy(to + at, data + at, SMP_CACHE_BYTES);
+	} else {
+		memcpy(to, data, len);
+	}
+	return skb;
+}
+
+/* --- page pool --- */
+
+/*
+ * What the device wrote to @len bytes from @va on, in a page of a pool that maps, can be read.
+ *
+ * One call instead of four.
+ */
+void vnm_helper_page_pool_sync_for_cpu(const void *va, unsigned int len)
+{
+	struct page *page = virt_to_head_page(va);
+	struct page_pool *pool = pp_page_to_nmdesc(page)->pp;
+
+	if (pool->dma_map)
+		page_pool_dma_sync_for_cpu(pool, page, va - page_address(page), len);
+}
+
+/* --- queues and NAPI --- */
+
+/*
+ * What ndo_start_xmit of @skb for @txq begins with: its timestamp, and whether more follow; or -1, and
+ * nothing was done, without the queue's lock.
+ *
+ * One call instead of three.
+ */
+int vnm_helper_netdev_xmit_begin(struct netdev_queue *txq, struct sk_buff *skb)
+{
+	if (unlikely(!netif_tx_owned(txq, smp_processor_id())))
+		return -1;
+	skb_tx_timestamp(skb);
+	return netdev_xmit_more();
+}
+
+/* Returns whether the driver has stopped @txq.  One call instead of two. */
+bool vnm_helper_netdev_tx_completed_queue(struct netdev_queue *txq, unsigned int pkts,
+					  unsigned int bytes)
+{
+	netdev_tx_completed_queue(txq, pkts, bytes);
+	return netif_tx_queue_stopped(txq);
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Failure injection for tests, see sync/fail.rs: parameters, and what counts down to the step that fails. */
+
+static atomic_t fail_left = ATOMIC_INIT(0);
+
+static int set_fail_at(const char *val, const struct kernel_param *kp)
+{
+	int n, err = kstrtoint(val, 0, &n);
+
+	if (!err)
+		atomic_set(&fail_left, n);
+	return err;
+}
+
+static int get_fail_at(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&fail_left));
+}
+
+static const struct kernel_param_ops fail_at_ops = { .set = set_fail_at, .get = get_fail_at };
+module_param_cb(fail_at, &fail_at_ops, NULL, 0644);
+MODULE_PARM_DESC(fail_at, "The step, counted from now on, that fails (0 = none; negative: it did)");
+
+bool vnm_helper_fail_point(void)
+{
+	/* 0 stays: no step is to fail.  1 becomes -1: this one does. */
+	if (atomic_read(&fail_left) <= 0)
+		return false;
+	if (atomic_dec_return(&fail_left))
+		return false;
+	atomic_set(&fail_left, -1);
+	return true;
+}
+
+static unsigned int delay_after_complete;
+module_param(delay_after_complete, uint, 0644);
+MODULE_PARM_DESC(delay_after_complete,
+	"After each so many refusals of napi_complete_done, of polls that are not the owner any more, the CPU does nothing for 2 ms (0 = never)");
+
+static atomic_t delays = ATOMIC_INIT(0);
+
+static int get_delays(char *buf, const struct kernel_param *kp)
+{
+	return sysfs_emit(buf, "%d\n", atomic_read(&delays));
+}
+
+static const struct kernel_param_ops delays_ops = { .get = get_delays };
+module_param_cb(delays, &delays_ops, NULL, 0444);
+MODULE_PARM_DESC(delays, "How often it did nothing so");
+
+/* As if the hypervisor took the CPU away, at best until nothing polls @napi and nothing is going to */
+void vnm_helper_fail_delay(struct napi_struct *napi)
+{
+	static atomic_t refused = ATOMIC_INIT(0);
+	unsigned int n = READ_ONCE(delay_after_complete), us;
+	unsigned long flags;
+
+	if (!n || READ_ONCE(napi->state) & (NAPIF_STATE_SCHED | NAPIF_STATE_IN_BUSY_POLL))
+		return;
+	if ((unsigned int)atomic_inc_return(&refused) % n)
+		return;
+	local_irq_save(flags);
+	for (us = 0; us < 2000; us++) {
+		if (!(READ_ONCE(napi->state) & NAPIF_STATE_SCHED) && !hrtimer_active(&napi->timer))
+			break;
+		udelay(1);
+	}
+	local_irq_restore(flags);
+	atomic_inc(&delays);
+}
