@@ -283,6 +283,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     }
     let (features, hw_features, enc_features) = net_features(&f);
     let mac = device_mac(dev, &f);
+    let rss_caps = rss::caps(dev, f.all)?;
     let setup = Setup {
         features,
         hw_features,
@@ -298,8 +299,9 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         unicast_filter: f.has(bit::CTRL_RX),
         moderation: coalesce::per_queue(&f),
         rx_buffer_size: matches!(mode, Mode::Mergeable),
+        rxfh: rss::sizes(rss_caps),
     };
-    let rss = Rss::new(rss::caps(dev, f.all)?, pairs)?;
+    let rss = Rss::new(rss_caps, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(
         dev,
         max_pairs,

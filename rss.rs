@@ -22,7 +22,6 @@ use crate::{
         device::Features as NetFeatures,
         net_warn,
         rxfh,
-        rxfh::Sizes,
         Rtnl, //
     },
     pure::{
@@ -185,6 +184,15 @@ pub(crate) fn caps(dev: &Device, f: Features) -> Result<Option<Caps>> {
     Ok(Some(rss::caps(f, limits(dev, f)).ok_or(EINVAL)?))
 }
 
+/// What the user can set of `caps`.
+pub(crate) fn sizes(caps: Option<Caps>) -> rxfh::Sizes {
+    caps.map_or(rxfh::Sizes::default(), |caps| rxfh::Sizes {
+        // CAST: 40.
+        key: KEY_LEN as u32,
+        table: u32::from(caps.table),
+    })
+}
+
 /// Steering by hash, with the number of queue pairs (5.1.6.5.7.1).
 struct RssConfig<'a>(&'a State, u16);
 
@@ -334,6 +342,7 @@ pub(crate) fn settle(dev: &Net, rtnl: &mut Rtnl) {
 fn without(dev: &Net, rtnl: &mut Rtnl) {
     let rss = &dev.data().rss;
     rss.state.lock().refused = true;
+    dev.withdraw_rxfh(rtnl);
     rss.rxhash.store(false, Ordering::Relaxed);
     dev.withdraw_features(NetFeatures::RXHASH, rtnl);
 }
@@ -382,17 +391,6 @@ impl rxfh::Ops for Rxfh {
 
     fn rings(dev: &Net) -> u32 {
         u32::from(dev.data().pairs())
-    }
-
-    fn sizes(dev: &Net) -> Sizes {
-        match dev.data().rss.caps() {
-            Some(caps) => Sizes {
-                // CAST: 40.
-                key: KEY_LEN as u32,
-                table: u32::from(caps.table),
-            },
-            None => Sizes::default(),
-        }
     }
 
     fn get(dev: &Net, table: Option<&mut [u32]>, key: Option<&mut [u8]>) {

@@ -12,6 +12,7 @@ use super::{
     },
     rtnl::Rtnl,
     rtnl::RtnlGuard,
+    rxfh,
     skb::SkBuff,
     DropReason, //
 };
@@ -36,6 +37,7 @@ use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicBool,
+        AtomicU32,
         Ordering, //
     }, //
 };
@@ -146,6 +148,8 @@ pub(crate) struct Setup {
     pub(crate) moderation: bool,
     /// Each receive queue has `virtio_net/mergeable_rx_buffer_size` in sysfs.
     pub(crate) rx_buffer_size: bool,
+    /// Sizes of what can be set of receive flow hashing.
+    pub(crate) rxfh: rxfh::Sizes,
 }
 
 /// The private area of the `net_device`.
@@ -169,6 +173,9 @@ pub(super) struct Private<T: Driver> {
     late_work: Work<NetDevice<T>>,
     #[pin]
     hotplug: HotplugNode<NetDevice<T>>,
+    pub(super) rxfh: rxfh::Settable,
+    /// The number of statistics that the ethtool core was told last, under RTNL.
+    pub(super) stats_count: AtomicU32,
     #[pin]
     data: T,
     pairs: KVVec<Pin<KBox<QueuePair<T>>>>,
@@ -219,7 +226,7 @@ impl<T: Driver> NetDevice<T> {
     }
 
     #[inline(always)]
-    fn private(&self) -> &Private<T> {
+    pub(super) fn private(&self) -> &Private<T> {
         // The C function is `&dev->priv`, a flexible array at the end.
         // SAFETY: Initialised by the type invariant.
         unsafe { &*(&raw const (*self.as_raw()).priv_).cast::<Private<T>>() }
@@ -639,6 +646,8 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             gate: Gate::new(),
             reset_asked: AtomicBool::new(false),
             hotplug <- HotplugNode::new(),
+            rxfh: rxfh::Settable::new(setup.rxfh),
+            stats_count: AtomicU32::new(0),
             data <- data,
             pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,
         }? Error);

@@ -17,7 +17,8 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    marker::PhantomData, //
+    marker::PhantomData,
+    sync::atomic::Ordering, //
 };
 use kernel::{
     error::from_result,
@@ -156,13 +157,13 @@ pub(crate) trait Ops {
         rtnl: &mut Rtnl,
     ) -> Result;
 
-    /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`).
+    /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`). The core makes room for as many.
     fn stats_count(dev: &NetDevice<Self::Net>) -> u32;
 
-    /// Their names.
+    /// Their names; those that there is no room for are ignored.
     fn stats_names(dev: &NetDevice<Self::Net>, out: &mut Strings<'_>);
 
-    /// Their values, in the same order.
+    /// Their values, in the same order: as many as there is room for.
     fn stats_values(dev: &NetDevice<Self::Net>, out: &mut [u64]);
 
     /// `get_link_ksettings`.
@@ -427,7 +428,11 @@ impl<E: Ops> Table<E> {
                 return Err(crate::sync::errno::eopnotsupp());
             }
             // SAFETY: Called by the core for our device.
-            Ok(i32::try_from(E::stats_count(unsafe { Self::dev(dev) }))?)
+            let dev = unsafe { Self::dev(dev) };
+            let n = E::stats_count(dev);
+            let answer = i32::try_from(n)?;
+            dev.private().stats_count.store(n, Ordering::Relaxed);
+            Ok(answer)
         })
     }
 
@@ -438,12 +443,14 @@ impl<E: Ops> Table<E> {
         if set != bindings::ethtool_stringset_ETH_SS_STATS {
             return;
         }
-        // SAFETY: Called by the core for our device; the count doesn't change under RTNL.
+        // SAFETY: Called by the core for our device.
         let dev = unsafe { Self::dev(dev) };
+        // The core has asked for the number in the same section under RTNL, and made that much room. The driver isn't
+        // asked again: it could say something else.
         let mut strings = Strings {
             at: out,
             // CAST: u32 fits.
-            left: E::stats_count(dev) as usize,
+            left: dev.private().stats_count.load(Ordering::Relaxed) as usize,
             _a: PhantomData,
         };
         E::stats_names(dev, &mut strings);
@@ -458,7 +465,7 @@ impl<E: Ops> Table<E> {
         out: *mut u64,
     ) {
         // SAFETY: Called by the core for our device, with room for as many values as
-        // `get_sset_count` said, which is in `n_stats` and not 0: a device has a queue pair.
+        // `get_sset_count` said, which is in `n_stats`; with none the pointer isn't null either (ZERO_SIZE_PTR).
         let (dev, out) = unsafe {
             (
                 Self::dev(dev),

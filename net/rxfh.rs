@@ -18,7 +18,11 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    marker::PhantomData, //
+    marker::PhantomData,
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    }, //
 };
 use kernel::{
     error::from_result,
@@ -34,6 +38,32 @@ pub(crate) struct Sizes {
     pub(crate) table: u32,
 }
 
+/// What can be set of a device.
+///
+/// The ethtool core asks for the sizes, makes arrays by them, and hands these out without their lengths. So the sizes don't
+/// depend on what the driver answers: they are fixed before the device is registered, and can only become none.
+pub(super) struct Settable {
+    sizes: Sizes,
+    withdrawn: AtomicBool,
+}
+
+impl Settable {
+    pub(super) const fn new(sizes: Sizes) -> Self {
+        Self {
+            sizes,
+            withdrawn: AtomicBool::new(false),
+        }
+    }
+
+    fn sizes(&self) -> Sizes {
+        if self.withdrawn.load(Ordering::Relaxed) {
+            Sizes::default()
+        } else {
+            self.sizes
+        }
+    }
+}
+
 /// The callbacks. All of them run in process context with RTNL held.
 pub(crate) trait Ops {
     /// The driver that the device belongs to.
@@ -42,14 +72,15 @@ pub(crate) trait Ops {
     /// `get_rx_ring_count`: receive queues in use.
     fn rings(dev: &NetDevice<Self::Net>) -> u32;
 
-    /// `get_rxfh_key_size` and `get_rxfh_indir_size`; they don't change under RTNL.
-    fn sizes(dev: &NetDevice<Self::Net>) -> Sizes;
-
-    /// `get_rxfh`: fills what is asked for, each as long as [`Ops::sizes`] says.
+    /// `get_rxfh`: fills what is asked for, each as long as [`Setup::rxfh`] says.
+    ///
+    /// [`Setup::rxfh`]: super::device::Setup::rxfh
     fn get(dev: &NetDevice<Self::Net>, table: Option<&mut [u32]>, key: Option<&mut [u8]>);
 
-    /// `set_rxfh`: sets what is there, each as long as [`Ops::sizes`] says. The core has checked the
+    /// `set_rxfh`: sets what is there, each as long as [`Setup::rxfh`] says. The core has checked the
     /// table's queues against [`Ops::rings`].
+    ///
+    /// [`Setup::rxfh`]: super::device::Setup::rxfh
     fn set(
         dev: &NetDevice<Self::Net>,
         table: Option<&[u32]>,
@@ -74,6 +105,11 @@ impl<T: Driver> NetDevice<T> {
     pub(crate) fn table_is_users(&self, _rtnl: &mut Rtnl) -> bool {
         // SAFETY: The device is valid; what is looked at changes under RTNL.
         unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
+    }
+
+    /// From here on neither key nor table can be set or seen. Process context.
+    pub(crate) fn withdraw_rxfh(&self, _rtnl: &mut Rtnl) {
+        self.private().rxfh.withdrawn.store(true, Ordering::Relaxed);
     }
 
     /// Tells the user that the table is not theirs any more.
@@ -148,7 +184,7 @@ impl<E: Ops> Table<E> {
     /// RTNL.
     pub(super) unsafe extern "C" fn get_rxfh_key_size(dev: *mut bindings::net_device) -> u32 {
         // SAFETY: Called by the core for our device.
-        E::sizes(unsafe { Self::dev(dev) }).key
+        unsafe { Self::dev(dev) }.private().rxfh.sizes().key
     }
 
     /// # Safety
@@ -157,7 +193,7 @@ impl<E: Ops> Table<E> {
     /// RTNL.
     pub(super) unsafe extern "C" fn get_rxfh_indir_size(dev: *mut bindings::net_device) -> u32 {
         // SAFETY: Called by the core for our device.
-        E::sizes(unsafe { Self::dev(dev) }).table
+        unsafe { Self::dev(dev) }.private().rxfh.sizes().table
     }
 
     /// # Safety
@@ -169,12 +205,12 @@ impl<E: Ops> Table<E> {
     ) -> c_int {
         // SAFETY: Called by the core for our device with a structure of its own.
         let (dev, param) = unsafe { (Self::dev(dev), &mut *param) };
-        let sizes = E::sizes(dev);
+        let sizes = dev.private().rxfh.sizes();
         // Not every caller fills in the lengths.
         // CAST: u32 fits.
         let (table_len, key_len) = (sizes.table as usize, sizes.key as usize);
         // SAFETY: Where there is an array, the core made it as long as the functions for the sizes
-        // said, which is not 0 then, and zeroed it.
+        // said, which is as long as they say now or longer (`Settable`), and zeroed it.
         let (table, key) = unsafe {
             (
                 (!param.indir.is_null() && table_len != 0)
@@ -200,7 +236,7 @@ impl<E: Ops> Table<E> {
         from_result(|| {
             // SAFETY: Called by the core for our device, under RTNL.
             let (dev, param, mut rtnl) = unsafe { (Self::dev(dev), &*param, Rtnl::assume_held()) };
-            let sizes = E::sizes(dev);
+            let sizes = dev.private().rxfh.sizes();
             // 0: as it is. The core asks for no transformation of the input that we don't announce.
             if param.hfunc != 0 && param.hfunc != TOEPLITZ {
                 return Err(eopnotsupp());
@@ -215,7 +251,7 @@ impl<E: Ops> Table<E> {
                 return Ok(0);
             }
             // SAFETY: Where there is an array, the core made it as long as the functions for the
-            // sizes said, which is not 0, and filled it.
+            // sizes said, which is as long as they say now or longer (`Settable`), and filled it.
             let (table, key) = unsafe {
                 (
                     (!param.indir.is_null())
