@@ -245,6 +245,7 @@ impl VirtnetInfo {
     }
 }
 
+#[vtable]
 impl net::Driver for VirtnetInfo {
     type Tx = tx::SendQueue;
     type Rx = rx::ReceiveQueue;
@@ -300,11 +301,6 @@ impl net::Driver for VirtnetInfo {
         dev.data().f.has(bit::STANDBY).then_some(c"sby")
     }
 
-    fn change_mtu(_dev: &Net, _mtu: u32, _rtnl: &mut Rtnl) -> Result {
-        // The core has checked it against what `probe` found; the buffers hold any of them.
-        Ok(())
-    }
-
     fn vlan_filter(dev: &Net, vid: u16, add: bool, rtnl: &mut Rtnl) -> Result {
         filter::vlan_filter(dev, vid, add, rtnl)
     }
@@ -327,10 +323,6 @@ impl net::Driver for VirtnetInfo {
 
     fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
         report::tx_queue_stats(dev, index, out);
-    }
-
-    fn rx_buffer_size(dev: &Net, index: u16) -> u32 {
-        refill::buffer_size(dev, index)
     }
 
     fn config_work(dev: &Net) {

@@ -17,6 +17,7 @@ use crate::{
             Channels,
             Drvinfo,
             Link,
+            MaxCur,
             Ops,
             Rings,
             Strings, //
@@ -116,40 +117,43 @@ impl<'a> Queues<'a> {
     }
 }
 
-impl Ops for Ethtool {
-    type Net = VirtnetInfo;
+#[vtable]
+impl Ops<VirtnetInfo> for Ethtool {
     type Rxfh = rss::Rxfh;
 
-    fn drvinfo(dev: &Net, out: &mut dyn FnMut(Drvinfo<'_>)) {
-        let parent = dev.data().vdev.bus_info();
-        out(Drvinfo {
+    fn drvinfo(dev: &Net) -> Drvinfo<'_> {
+        Drvinfo {
             driver: crate::NAME.as_bytes(),
             version: crate::VERSION.as_bytes(),
-            bus_info: parent,
-        });
+            bus_info: dev.data().vdev.bus_info(),
+        }
     }
 
     fn channels(dev: &Net) -> Channels {
         let info = dev.data();
         Channels {
-            combined: (u32::from(info.max_pairs), u32::from(info.pairs())),
+            combined: MaxCur {
+                max: u32::from(info.max_pairs),
+                cur: u32::from(info.pairs()),
+            },
             ..Channels::default()
         }
     }
 
     /// Only `combined` can be set; the core refuses more than the most of the others, which is 0.
-    fn set_channels(dev: &Net, want: Channels, rtnl: &mut Rtnl) -> Result {
-        if want.rx.1 != 0 || want.tx.1 != 0 || want.other.1 != 0 {
+    fn set_channels(dev: &Net, requested: Channels, rtnl: &mut Rtnl) -> Result {
+        if requested.rx.cur != 0 || requested.tx.cur != 0 || requested.other.cur != 0 {
             return Err(EINVAL);
         }
-        channels::set_pairs(dev, u16::try_from(want.combined.1)?, rtnl)
+        channels::set_pairs(dev, u16::try_from(requested.combined.cur)?, rtnl)
     }
 
     fn rings(dev: &Net) -> Rings {
         let sizes = |i| {
-            dev.data()
-                .set()
-                .map_or((0, 0), |set| (set.size_max(i), set.size(i)))
+            dev.data().set().map_or(MaxCur::default(), |set| MaxCur {
+                max: set.size_max(i),
+                cur: set.size(i),
+            })
         };
         Rings {
             rx: sizes(0),

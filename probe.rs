@@ -21,13 +21,15 @@ use crate::{
     net::{
         device::{
             Features as NetFeatures,
+            Mtu,
             Setup, //
         },
         failover::Failover,
         net_info,
         net_warn,
         queue::PairInit,
-        rtnl::RtnlGuard, //
+        rtnl::RtnlGuard,
+        sysfs::RxQueueGroup, //
     },
     power,
     pure::{
@@ -288,7 +290,11 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         features,
         hw_features,
         enc_features,
-        mtu: (MIN_MTU, max_mtu, mtu.map_or(1500, u32::from)),
+        mtu: Mtu {
+            min: MIN_MTU,
+            max: max_mtu,
+            initial: mtu.map_or(1500, u32::from),
+        },
         needed_headroom: if f.layout.any_layout() {
             u16::try_from(f.hdr_len)?
         } else {
@@ -298,8 +304,10 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
         moderation: coalesce::per_queue(&f),
-        rx_buffer_size: matches!(mode, Mode::Mergeable),
+        rx_queue_group: matches!(mode, Mode::Mergeable)
+            .then(RxQueueGroup::of::<refill::BufferSizeFile>),
         rxfh: rss::sizes(rss_caps),
+        ..Setup::default()
     };
     let rss = Rss::new(rss_caps, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(

@@ -18,7 +18,8 @@ use crate::{
             PAGE_SIZE,
             SHINFO, //
         },
-        queue::NapiRef, //
+        queue::NapiRef,
+        sysfs::RxQueueFile, //
     },
     open::rx_vq,
     pure::rx::{
@@ -74,9 +75,21 @@ fn min_len(info: &VirtnetInfo, size: u32) -> u32 {
     min_buf_len(size, MAX_PACKET, info.f.hdr_len).max(GOOD_PACKET_LEN)
 }
 
+/// `virtio_net/mergeable_rx_buffer_size` of each receive queue in sysfs.
+pub(crate) struct BufferSizeFile;
+
+impl RxQueueFile<VirtnetInfo> for BufferSizeFile {
+    const DIRECTORY: &'static CStr = c"virtio_net";
+    const NAME: &'static CStr = c"mergeable_rx_buffer_size";
+
+    fn show(dev: &Net, index: u16) -> u32 {
+        buffer_size(dev, index)
+    }
+}
+
 /// Bytes, header included, of the mergeable buffers that are posted on queue `index` now. Any context
 /// that may sleep.
-pub(crate) fn buffer_size(dev: &Net, index: u16) -> u32 {
+fn buffer_size(dev: &Net, index: u16) -> u32 {
     let info = dev.data();
     let last = dev
         .pair(index)

@@ -20,16 +20,16 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Gives every queue rings of `want.rx.1` and `want.tx.1` descriptors, one pair after the other,
+/// Gives every queue rings of `requested.rx.cur` and `requested.tx.cur` descriptors, one pair after the other,
 /// the rest going on meanwhile. Process context.
 ///
 /// # Errors
 ///
 /// `EOPNOTSUPP` if the device can't reset single queues; `EINVAL` if a size is no power of two or
 /// too small for the largest packet; what the ring reports: pairs after that one keep their size.
-pub(crate) fn set(dev: &Net, want: Rings, rtnl: &mut Rtnl) -> Result {
+pub(crate) fn set(dev: &Net, requested: Rings, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
-    let (rx, tx) = (want.rx.1, want.tx.1);
+    let (rx, tx) = (requested.rx.cur, requested.tx.cur);
     if !info.f.has(bit::RING_RESET) {
         return Err(eopnotsupp());
     }

@@ -386,9 +386,8 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures) -> Result {
 /// The callbacks of ethtool.
 pub(crate) struct Rxfh;
 
-impl rxfh::Ops for Rxfh {
-    type Net = VirtnetInfo;
-
+#[vtable]
+impl rxfh::Ops<VirtnetInfo> for Rxfh {
     fn rings(dev: &Net) -> u32 {
         u32::from(dev.data().pairs())
     }

@@ -14,6 +14,7 @@ use super::{
     rtnl::RtnlGuard,
     rxfh,
     skb::SkBuff,
+    sysfs::RxQueueGroup,
     DropReason, //
 };
 use crate::sync::fail;
@@ -43,6 +44,7 @@ use core::{
 };
 use kernel::{
     prelude::*,
+    sync::aref::ARef,
     time::{
         delay::fsleep,
         Delta, //
@@ -126,16 +128,28 @@ impl Features {
     }
 }
 
-/// What is set up once, before registration.
-pub(crate) struct Setup {
+/// The MTUs of a device.
+pub(crate) struct Mtu {
+    /// The smallest.
+    pub(crate) min: u32,
+    /// The largest.
+    pub(crate) max: u32,
+    /// The one to start with.
+    pub(crate) initial: u32,
+}
+
+/// What is set up once, before registration. [`Setup::default`] is a plain Ethernet device with a random address.
+pub(crate) struct Setup<T: Driver> {
+    /// The interface's name; `%d` stands for the first number that is free.
+    pub(crate) name: &'static CStr,
     /// Features in force.
     pub(crate) features: Features,
     /// Features that the user may switch.
     pub(crate) hw_features: Features,
     /// Features for packets that are encapsulated in others.
     pub(crate) enc_features: Features,
-    /// Smallest and largest MTU, and the one to start with.
-    pub(crate) mtu: (u32, u32, u32),
+    /// MTUs.
+    pub(crate) mtu: Mtu,
     /// Bytes that packets to send should leave free before their data.
     pub(crate) needed_headroom: u16,
     /// Address, or none for a random one.
@@ -146,10 +160,33 @@ pub(crate) struct Setup {
     pub(crate) unicast_filter: bool,
     /// There are profiles of interrupt moderation ([`super::dim`]).
     pub(crate) moderation: bool,
-    /// Each receive queue has `virtio_net/mergeable_rx_buffer_size` in sysfs.
-    pub(crate) rx_buffer_size: bool,
+    /// What each receive queue has in sysfs.
+    pub(crate) rx_queue_group: Option<RxQueueGroup<T>>,
     /// Sizes of what can be set of receive flow hashing.
     pub(crate) rxfh: rxfh::Sizes,
+}
+
+impl<T: Driver> Default for Setup<T> {
+    fn default() -> Self {
+        Self {
+            name: c"eth%d",
+            features: Features::NONE,
+            hw_features: Features::NONE,
+            enc_features: Features::NONE,
+            mtu: Mtu {
+                min: bindings::ETH_MIN_MTU,
+                max: bindings::ETH_DATA_LEN,
+                initial: bindings::ETH_DATA_LEN,
+            },
+            needed_headroom: 0,
+            mac: None,
+            live_mac: true,
+            unicast_filter: false,
+            moderation: false,
+            rx_queue_group: None,
+            rxfh: rxfh::Sizes::default(),
+        }
+    }
 }
 
 /// The private area of the `net_device`.
@@ -573,7 +610,12 @@ impl<T: Driver> NetDevice<T> {
 ///
 /// The device must not have interrupts that reach it when it is dropped; `virtio::driver` sees to
 /// that.
-pub(crate) struct UnregisteredNetDevice<T: Driver>(NonNull<bindings::net_device>, PhantomData<T>);
+pub(crate) struct UnregisteredNetDevice<T: Driver> {
+    dev: NonNull<bindings::net_device>,
+    // The drop frees the device before this goes.
+    _parent: Option<ARef<kernel::device::Device>>,
+    _t: PhantomData<T>,
+}
 
 // SAFETY: See `NetDevice`.
 unsafe impl<T: Driver> Send for UnregisteredNetDevice<T> {}
@@ -591,43 +633,60 @@ impl Drop for RawNetDevice {
 }
 
 impl<T: Driver> UnregisteredNetDevice<T> {
-    /// Allocates an Ethernet device with `pairs` queue pairs, all of them inactive.
+    /// Allocates an Ethernet device with `pairs` queue pairs, all of them inactive. `parent` is the device that it
+    /// is an interface of, if there is one.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `parent` is a valid device that outlives the net device.
-    pub(crate) unsafe fn new(
-        parent: *mut bindings::device,
+    /// No memory, or what `data` and `pair_init` return.
+    pub(crate) fn new(
+        parent: Option<&kernel::device::Device>,
         pairs: u16,
-        setup: &Setup,
+        setup: &Setup<T>,
         data: impl PinInit<T, Error>,
         mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
     ) -> Result<Self> {
         fail::point()?;
         let size = i32::try_from(core::mem::size_of::<Private<T>>())?;
         let n = u32::from(pairs);
-        // SAFETY: Any sizes are fine; null on failure.
-        let dev = unsafe { bindings::alloc_etherdev_mqs(size, n, n) };
+        // SAFETY: Any sizes are fine; the name is a string; null on failure.
+        let dev = unsafe {
+            bindings::alloc_netdev_mqs(
+                size,
+                setup.name.as_char_ptr(),
+                // CAST: 1.
+                bindings::NET_NAME_ENUM as u8,
+                Some(bindings::ether_setup),
+                n,
+                n,
+            )
+        };
         let raw = RawNetDevice(NonNull::new(dev).ok_or(ENOMEM)?);
         let dev = raw.0;
+        // Kept for as long as the device points to it.
+        let parent: Option<ARef<kernel::device::Device>> = parent.map(ARef::from);
         // SAFETY: The device is valid and nobody else sees it yet.
         unsafe {
             let d = dev.as_ptr();
             (*d).netdev_ops = ops::table::<T>();
             (*d).stat_ops = ops::stat_table::<T>();
             (*d).ethtool_ops = ethtool::table::<T>().cast();
-            if setup.rx_buffer_size {
-                (*d).sysfs_rx_queue_group = ops::rx_queue_group::<T>();
+            if let Some(group) = &setup.rx_queue_group {
+                (*d).sysfs_rx_queue_group = group.as_raw();
             }
             (*d).features = setup.features.0;
             (*d).hw_features = setup.hw_features.0;
             (*d).hw_enc_features |= setup.enc_features.0;
             (*d).vlan_features = setup.features.0 & !Features::VLAN_FILTER.0;
-            (*d).min_mtu = setup.mtu.0;
-            (*d).max_mtu = setup.mtu.1;
-            (*d).mtu = setup.mtu.2;
+            (*d).min_mtu = setup.mtu.min;
+            (*d).max_mtu = setup.mtu.max;
+            (*d).mtu = setup.mtu.initial;
             (*d).needed_headroom = setup.needed_headroom;
-            bindings::SET_NETDEV_DEV(d, parent);
+            if let Some(parent) = &parent {
+                // CAST: `Device` has the layout of what it wraps.
+                let parent = core::ptr::from_ref::<kernel::device::Device>(parent).cast_mut();
+                bindings::SET_NETDEV_DEV(d, parent.cast());
+            }
             bindings::net_device_set_iff(d, setup.live_mac, true, setup.unicast_filter);
             match setup.mac {
                 Some(mac) => bindings::eth_hw_addr_set(d, mac.as_ptr()),
@@ -655,7 +714,11 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         unsafe { crate::sync::init::init_at(slot, init)? };
         core::mem::forget(raw);
         // INVARIANT: Initialised, not registered. From here on its `Drop` takes it down.
-        let this = Self(dev, PhantomData);
+        let this = Self {
+            dev,
+            _parent: parent,
+            _t: PhantomData,
+        };
         let net: &NetDevice<T> = &this;
         // SAFETY: Nobody can schedule them yet; the device outlives them.
         unsafe {
@@ -693,7 +756,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             return Err((self, e));
         }
         // SAFETY: Valid, not registered; RTNL is held.
-        match kernel::error::to_result(unsafe { bindings::register_netdevice(self.0.as_ptr()) }) {
+        match kernel::error::to_result(unsafe { bindings::register_netdevice(self.dev.as_ptr()) }) {
             // INVARIANT: Registered.
             Ok(()) => Ok(Registration(Some(self))),
             Err(e) => Err((self, e)),
@@ -705,7 +768,7 @@ impl<T: Driver> core::ops::Deref for UnregisteredNetDevice<T> {
     type Target = NetDevice<T>;
     fn deref(&self) -> &NetDevice<T> {
         // SAFETY: By the type invariant.
-        unsafe { NetDevice::from_raw(self.0.as_ptr()) }
+        unsafe { NetDevice::from_raw(self.dev.as_ptr()) }
     }
 }
 
@@ -722,7 +785,7 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             }
             // SAFETY: RTNL is held. Nobody moderates with NAPI disabled, and ethtool has no way to
             // the device any more.
-            unsafe { bindings::net_dim_free(self.0.as_ptr()) };
+            unsafe { bindings::net_dim_free(self.dev.as_ptr()) };
         }
         // SAFETY: Process context. Polls and list walks are over afterwards, and nobody looks at a NAPI
         // instance for a page pool that was destroyed before (`page_pool_napi_local`).
@@ -730,9 +793,9 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
         // SAFETY: Initialised by the invariant, dropped once; no reference is left. Then the
         // memory goes.
         unsafe {
-            let slot = bindings::netdev_priv(self.0.as_ptr()).cast::<Private<T>>();
+            let slot = bindings::netdev_priv(self.dev.as_ptr()).cast::<Private<T>>();
             core::ptr::drop_in_place(slot);
-            bindings::free_netdev(self.0.as_ptr());
+            bindings::free_netdev(self.dev.as_ptr());
         }
     }
 }
@@ -755,7 +818,7 @@ impl<T: Driver> Registration<T> {
     pub(crate) fn unregister(mut self) -> Option<UnregisteredNetDevice<T>> {
         let net = self.0.take()?;
         // SAFETY: Registered by the invariant, once.
-        unsafe { bindings::unregister_netdev(net.0.as_ptr()) };
+        unsafe { bindings::unregister_netdev(net.dev.as_ptr()) };
         Some(net)
     }
 }
@@ -764,7 +827,7 @@ impl<T: Driver> Drop for Registration<T> {
     fn drop(&mut self) {
         if let Some(net) = self.0.take() {
             // SAFETY: Registered by the invariant.
-            unsafe { bindings::unregister_netdev(net.0.as_ptr()) };
+            unsafe { bindings::unregister_netdev(net.dev.as_ptr()) };
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The callbacks of a network driver.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
     addr::AddrList,
@@ -30,12 +32,18 @@ use crate::{
     pure::coalesce::Moderation,
     sync::cpus::CpusHeld, //
 };
-use kernel::prelude::*;
+use kernel::{
+    build_error,
+    error::VTABLE_DEFAULT_ERROR,
+    prelude::*, //
+};
 
 /// A network driver: its private data (`Self`), its per-queue state and what it does.
 ///
 /// The callbacks get `&NetDevice<Self>`, whose [`NetDevice::data`] is `Self`, and tokens for what
-/// the core guarantees in that context.
+/// the core guarantees in that context. [`Driver::open`], [`Driver::stop`] and [`Driver::start_xmit`] are
+/// required; the core sees of the others what the driver has.
+#[vtable]
 pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// Exclusive state of a TX queue (guarded by its TX lock).
     type Tx: Send;
@@ -45,8 +53,8 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     type TxShared: Send + Sync;
     /// Shared state of an RX queue.
     type RxShared: Send + Sync;
-    /// Hot-plug, statistics and so on as ethtool sees them.
-    type Ethtool: ethtool::Ops<Net = Self>;
+    /// What ethtool shows and sets, `()` for nothing but the link.
+    type Ethtool: ethtool::Ops<Self>;
 
     /// Packets that one poll of a queue's NAPI may receive. Process context.
     fn napi_weight() -> i32 {
@@ -64,74 +72,96 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
 
     /// The batch of the packet sent last ends with it, whatever [`TxLocked::xmit_more`] said. Context as
     /// for [`Self::start_xmit`].
-    fn end_batch(tx: TxLocked<'_, Self>);
+    fn end_batch(_tx: TxLocked<'_, Self>) {}
 
     /// NAPI poll of an RX queue. Softirq. A budget of 0 (netpoll): receive nothing.
-    fn poll_rx(dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> Polled;
+    fn poll_rx(_dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> Polled {
+        poll.complete(0)
+    }
 
     /// NAPI poll of a TX queue. Softirq, the queue's TX lock held.
-    fn poll_tx(dev: &NetDevice<Self>, poll: TxPoll<'_, Self>) -> Polled;
+    fn poll_tx(_dev: &NetDevice<Self>, poll: TxPoll<'_, Self>) -> Polled {
+        poll.complete()
+    }
 
     /// `ndo_tx_timeout`: queue `txqueue` has been stopped for too long. Softirq (timer).
-    fn tx_timeout(dev: &NetDevice<Self>, txqueue: u32);
+    fn tx_timeout(_dev: &NetDevice<Self>, _txqueue: u32) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `ndo_set_rx_mode_async`: flags or address lists changed. Process context.
     fn set_rx_mode(
-        dev: &NetDevice<Self>,
-        uc: AddrList<'_>,
-        mc: AddrList<'_>,
-        rtnl: &mut Rtnl,
-    ) -> Result;
+        _dev: &NetDevice<Self>,
+        _uc: AddrList<'_>,
+        _mc: AddrList<'_>,
+        _rtnl: &mut Rtnl,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// `ndo_set_mac_address`: asks the device to take `mac`. Process context.
-    fn set_mac_address(dev: &NetDevice<Self>, mac: [u8; 6], rtnl: &mut Rtnl) -> Result;
+    /// `ndo_set_mac_address`: asks the device to take `mac`. Without it the address is the core's alone.
+    /// Process context.
+    fn set_mac_address(_dev: &NetDevice<Self>, _mac: [u8; 6], _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `ndo_get_phys_port_name`: what tells this interface from others of the same device, if there
     /// are any. RTNL held.
-    fn phys_port_name(dev: &NetDevice<Self>) -> Option<&'static CStr>;
+    fn phys_port_name(_dev: &NetDevice<Self>) -> Option<&'static CStr> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// `ndo_change_mtu`: whether `mtu` is acceptable; the core sets it then. Process context.
-    fn change_mtu(dev: &NetDevice<Self>, mtu: u32, rtnl: &mut Rtnl) -> Result;
+    /// `ndo_change_mtu`: whether `mtu`, within the device's limits, is acceptable; the core sets it then. Without
+    /// it each one is. Process context.
+    fn change_mtu(_dev: &NetDevice<Self>, _mtu: u32, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `ndo_vlan_rx_add_vid`, `ndo_vlan_rx_kill_vid`. Process context.
-    fn vlan_filter(dev: &NetDevice<Self>, vid: u16, add: bool, rtnl: &mut Rtnl) -> Result;
+    fn vlan_filter(_dev: &NetDevice<Self>, _vid: u16, _add: bool, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `ndo_set_features`: switches what differs from the present features. Process context.
-    fn set_features(dev: &NetDevice<Self>, wanted: Features, rtnl: &mut Rtnl) -> Result;
+    fn set_features(_dev: &NetDevice<Self>, _wanted: Features, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `ndo_get_stats64`. Any context.
-    fn stats64(dev: &NetDevice<Self>, out: &mut LinkStats<'_>);
+    fn stats64(_dev: &NetDevice<Self>, _out: &mut LinkStats<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// `netdev_stat_ops`: counters of RX queue `index`. RTNL held.
-    fn rx_queue_stats(dev: &NetDevice<Self>, index: u16, out: &mut RxQueueStats<'_>);
+    /// `netdev_stat_ops`: counters of RX queue `index`. RTNL held. It goes with [`Self::tx_queue_stats`].
+    fn rx_queue_stats(_dev: &NetDevice<Self>, _index: u16, _out: &mut RxQueueStats<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// `netdev_stat_ops`: counters of TX queue `index`. RTNL held.
-    fn tx_queue_stats(dev: &NetDevice<Self>, index: u16, out: &mut TxQueueStats<'_>);
-
-    /// Bytes of the buffers of RX queue `index`, for sysfs ([`super::device::Setup::rx_buffer_size`]).
-    /// Process context, no lock held.
-    fn rx_buffer_size(dev: &NetDevice<Self>, index: u16) -> u32;
+    /// `netdev_stat_ops`: counters of TX queue `index`. RTNL held. It goes with [`Self::rx_queue_stats`].
+    fn tx_queue_stats(_dev: &NetDevice<Self>, _index: u16, _out: &mut TxQueueStats<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// The config work runs: the device's configuration changed. Process context.
-    fn config_work(dev: &NetDevice<Self>);
+    fn config_work(_dev: &NetDevice<Self>) {}
 
     /// The reset work runs: the device is to be reset and set up again. Process context.
-    fn reset_work(dev: &NetDevice<Self>);
+    fn reset_work(_dev: &NetDevice<Self>) {}
 
     /// The notify work runs: queues are to be notified once more. Process context.
-    fn notify_work(dev: &NetDevice<Self>);
+    fn notify_work(_dev: &NetDevice<Self>) {}
 
     /// The late work runs: an answer that is late may have come. Process context.
-    fn late_work(dev: &NetDevice<Self>);
+    fn late_work(_dev: &NetDevice<Self>) {}
 
     /// The traffic of RX queue `index` asks for other interrupts. Process context, no lock held; it
     /// must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
-    fn moderate(dev: &NetDevice<Self>, index: u16, to: Moderation);
+    fn moderate(_dev: &NetDevice<Self>, _index: u16, _to: Moderation) {}
 
     /// CPUs come or go. Process context, hotplug lock held.
-    fn cpus_changed(dev: &NetDevice<Self>, held: &CpusHeld, leaving: Option<u32>);
+    fn cpus_changed(_dev: &NetDevice<Self>, _held: &CpusHeld, _leaving: Option<u32>) {}
 
-    /// The interface is gone and the device is reset: let go of the virtqueues. Called once,
-    /// before the private data is dropped. Process context, RTNL not held.
-    fn released(dev: &NetDevice<Self>);
+    /// The interface is gone and no interrupt of the device comes any more: the last call, before the
+    /// private data is dropped. Process context, RTNL not held.
+    fn released(_dev: &NetDevice<Self>) {}
 }

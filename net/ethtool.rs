@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `struct ethtool_ops` over a trait.
+//!
+//! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
 use super::{
     device::NetDevice,
     driver::Driver,
+    ops::op,
     rtnl::Rtnl,
     rxfh, //
 };
@@ -21,30 +24,43 @@ use core::{
     sync::atomic::Ordering, //
 };
 use kernel::{
-    error::from_result,
+    build_error,
+    error::{
+        from_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
     prelude::*, //
 };
+
+/// A number that can be set: the largest one, and the present one.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MaxCur {
+    /// The largest possible.
+    pub(crate) max: u32,
+    /// The one in force, or requested.
+    pub(crate) cur: u32,
+}
 
 /// What `ethtool -l` shows and `-L` sets (`struct ethtool_channels`).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Channels {
-    /// Receive-only channels, most and present.
-    pub(crate) rx: (u32, u32),
+    /// Receive-only channels.
+    pub(crate) rx: MaxCur,
     /// Send-only channels.
-    pub(crate) tx: (u32, u32),
+    pub(crate) tx: MaxCur,
     /// Channels for anything else.
-    pub(crate) other: (u32, u32),
+    pub(crate) other: MaxCur,
     /// Channels that do both.
-    pub(crate) combined: (u32, u32),
+    pub(crate) combined: MaxCur,
 }
 
 /// What `ethtool -g` shows, in descriptors (`struct ethtool_ringparam`).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Rings {
-    /// Receive ring, most and present.
-    pub(crate) rx: (u32, u32),
-    /// Transmit ring, most and present.
-    pub(crate) tx: (u32, u32),
+    /// Receive ring.
+    pub(crate) rx: MaxCur,
+    /// Transmit ring.
+    pub(crate) tx: MaxCur,
 }
 
 /// What `ethtool -i` shows.
@@ -118,59 +134,94 @@ impl core::fmt::Write for NameCell {
     }
 }
 
-/// The callbacks. All of them run in process context with RTNL held.
-pub(crate) trait Ops {
-    /// The driver that the device belongs to.
-    type Net: Driver;
-    /// The callbacks for receive flow hashing.
-    type Rxfh: rxfh::Ops<Net = Self::Net>;
+/// The callbacks, all of them optional. They run in process context with RTNL held.
+///
+/// `()` has none: `ethtool` shows whether there is a link.
+#[vtable]
+pub(crate) trait Ops<T: Driver> {
+    /// The callbacks for receive flow hashing, `()` for none.
+    type Rxfh: rxfh::Ops<T>;
 
     /// `get_drvinfo`.
-    fn drvinfo(dev: &NetDevice<Self::Net>, out: &mut dyn FnMut(Drvinfo<'_>));
+    fn drvinfo(_dev: &NetDevice<T>) -> Drvinfo<'_> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_channels`.
-    fn channels(dev: &NetDevice<Self::Net>) -> Channels;
+    fn channels(_dev: &NetDevice<T>) -> Channels {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_channels`: the present counts wanted (the core has checked them against the most).
-    fn set_channels(dev: &NetDevice<Self::Net>, want: Channels, rtnl: &mut Rtnl) -> Result;
+    fn set_channels(_dev: &NetDevice<T>, _requested: Channels, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_ringparam`.
-    fn rings(dev: &NetDevice<Self::Net>) -> Rings;
+    fn rings(_dev: &NetDevice<T>) -> Rings {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_ringparam`: the present sizes wanted (the core has checked them against the most).
-    fn set_rings(dev: &NetDevice<Self::Net>, want: Rings, rtnl: &mut Rtnl) -> Result;
+    fn set_rings(_dev: &NetDevice<T>, _requested: Rings, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_coalesce`.
-    fn coalesce(dev: &NetDevice<Self::Net>) -> Params;
+    fn coalesce(_dev: &NetDevice<T>) -> Params {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_coalesce`: what is to be in force for the whole interface.
-    fn set_coalesce(dev: &NetDevice<Self::Net>, want: Params, rtnl: &mut Rtnl) -> Result;
+    fn set_coalesce(_dev: &NetDevice<T>, _requested: Params, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_per_queue_coalesce`: any number.
-    fn queue_coalesce(dev: &NetDevice<Self::Net>, queue: u32) -> Result<Params>;
+    fn queue_coalesce(_dev: &NetDevice<T>, _queue: u32) -> Result<Params> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_per_queue_coalesce`: any number.
     fn set_queue_coalesce(
-        dev: &NetDevice<Self::Net>,
-        queue: u32,
-        want: Params,
-        rtnl: &mut Rtnl,
-    ) -> Result;
+        _dev: &NetDevice<T>,
+        _queue: u32,
+        _requested: Params,
+        _rtnl: &mut Rtnl,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
-    /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`). The core makes room for as many.
-    fn stats_count(dev: &NetDevice<Self::Net>) -> u32;
+    /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`). The core makes room for as many. This and the
+    /// next two go together.
+    fn stats_count(_dev: &NetDevice<T>) -> u32 {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Their names; those that there is no room for are ignored.
-    fn stats_names(dev: &NetDevice<Self::Net>, out: &mut Strings<'_>);
+    fn stats_names(_dev: &NetDevice<T>, _out: &mut Strings<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// Their values, in the same order: as many as there is room for.
-    fn stats_values(dev: &NetDevice<Self::Net>, out: &mut [u64]);
+    fn stats_values(_dev: &NetDevice<T>, _out: &mut [u64]) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_link_ksettings`.
-    fn link(dev: &NetDevice<Self::Net>) -> Link;
+    fn link(_dev: &NetDevice<T>) -> Link {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_link_ksettings`.
-    fn set_link(dev: &NetDevice<Self::Net>, link: Link, rtnl: &mut Rtnl) -> Result;
+    fn set_link(_dev: &NetDevice<T>, _link: Link, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+#[vtable]
+impl<T: Driver> Ops<T> for () {
+    type Rxfh = ();
 }
 
 /// Settings that the driver has changed by itself.
@@ -211,50 +262,62 @@ impl<T: Driver> NetDevice<T> {
     }
 }
 
-struct Table<T>(PhantomData<T>);
+struct Table<T, E>(PhantomData<(T, E)>);
 
 /// The function table for driver `T`.
 pub(super) fn table<T: Driver>() -> *const bindings::ethtool_ops {
-    const { &Table::<T::Ethtool>::OPS }
+    const { &Table::<T, T::Ethtool>::OPS }
 }
 
-impl<E: Ops> Table<E> {
-    const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
-        supported_coalesce_params: coalesce_bit(bindings::ETHTOOL_A_COALESCE_RX_USECS)
+impl<T: Driver, E: Ops<T>> Table<T, E> {
+    /// The parameters of interrupt moderation that can be set, if any can.
+    const COALESCE_PARAMS: u32 = if E::HAS_SET_COALESCE {
+        coalesce_bit(bindings::ETHTOOL_A_COALESCE_RX_USECS)
             | coalesce_bit(bindings::ETHTOOL_A_COALESCE_RX_MAX_FRAMES)
             | coalesce_bit(bindings::ETHTOOL_A_COALESCE_TX_USECS)
             | coalesce_bit(bindings::ETHTOOL_A_COALESCE_TX_MAX_FRAMES)
-            | coalesce_bit(bindings::ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX),
-        get_drvinfo: Some(Self::get_drvinfo),
-        get_coalesce: Some(Self::get_coalesce),
-        set_coalesce: Some(Self::set_coalesce),
-        get_per_queue_coalesce: Some(Self::get_per_queue_coalesce),
-        set_per_queue_coalesce: Some(Self::set_per_queue_coalesce),
+            | coalesce_bit(bindings::ETHTOOL_A_COALESCE_USE_ADAPTIVE_RX)
+    } else {
+        0
+    };
+
+    const HAS_STATS: bool = E::HAS_STATS_COUNT && E::HAS_STATS_NAMES && E::HAS_STATS_VALUES;
+
+    const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        supported_coalesce_params: Self::COALESCE_PARAMS,
+        get_drvinfo: op!(E::HAS_DRVINFO, Self::get_drvinfo),
+        get_coalesce: op!(E::HAS_COALESCE, Self::get_coalesce),
+        set_coalesce: op!(E::HAS_SET_COALESCE, Self::set_coalesce),
+        get_per_queue_coalesce: op!(E::HAS_QUEUE_COALESCE, Self::get_per_queue_coalesce),
+        set_per_queue_coalesce: op!(E::HAS_SET_QUEUE_COALESCE, Self::set_per_queue_coalesce),
         get_link: Some(bindings::ethtool_op_get_link),
-        get_ringparam: Some(Self::get_ringparam),
-        set_ringparam: Some(Self::set_ringparam),
-        get_strings: Some(Self::get_strings),
-        get_sset_count: Some(Self::get_sset_count),
-        get_ethtool_stats: Some(Self::get_ethtool_stats),
-        get_rx_ring_count: Some(rxfh::Table::<E::Rxfh>::get_rx_ring_count),
-        get_rxfh_key_size: Some(rxfh::Table::<E::Rxfh>::get_rxfh_key_size),
-        get_rxfh_indir_size: Some(rxfh::Table::<E::Rxfh>::get_rxfh_indir_size),
-        get_rxfh: Some(rxfh::Table::<E::Rxfh>::get_rxfh),
-        set_rxfh: Some(rxfh::Table::<E::Rxfh>::set_rxfh),
-        get_rxfh_fields: Some(rxfh::Table::<E::Rxfh>::get_rxfh_fields),
-        set_rxfh_fields: Some(rxfh::Table::<E::Rxfh>::set_rxfh_fields),
-        get_channels: Some(Self::get_channels),
-        set_channels: Some(Self::set_channels),
+        get_ringparam: op!(E::HAS_RINGS, Self::get_ringparam),
+        set_ringparam: op!(E::HAS_SET_RINGS, Self::set_ringparam),
+        get_strings: op!(Self::HAS_STATS, Self::get_strings),
+        get_sset_count: op!(Self::HAS_STATS, Self::get_sset_count),
+        get_ethtool_stats: op!(Self::HAS_STATS, Self::get_ethtool_stats),
+        get_rx_ring_count: Self::RXFH.get_rx_ring_count,
+        get_rxfh_key_size: Self::RXFH.get_rxfh_key_size,
+        get_rxfh_indir_size: Self::RXFH.get_rxfh_indir_size,
+        get_rxfh: Self::RXFH.get_rxfh,
+        set_rxfh: Self::RXFH.set_rxfh,
+        get_rxfh_fields: Self::RXFH.get_rxfh_fields,
+        set_rxfh_fields: Self::RXFH.set_rxfh_fields,
+        get_channels: op!(E::HAS_CHANNELS, Self::get_channels),
+        set_channels: op!(E::HAS_SET_CHANNELS, Self::set_channels),
         get_ts_info: Some(bindings::ethtool_op_get_ts_info),
-        get_link_ksettings: Some(Self::get_link_ksettings),
-        set_link_ksettings: Some(Self::set_link_ksettings),
+        get_link_ksettings: op!(E::HAS_LINK, Self::get_link_ksettings),
+        set_link_ksettings: op!(E::HAS_SET_LINK, Self::set_link_ksettings),
         ..pin_init::zeroed()
     };
 
+    /// What the driver has of receive flow hashing.
+    const RXFH: bindings::ethtool_ops = rxfh::Table::<T, E::Rxfh>::OPS;
+
     /// # Safety
     ///
-    /// `dev` is a device made for `E::Net`, valid for the callback.
-    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<E::Net> {
+    /// `dev` is a device made for `T`, valid for the callback.
+    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<T> {
         // SAFETY: By this function's contract.
         unsafe { NetDevice::from_raw(dev) }
     }
@@ -268,11 +331,10 @@ impl<E: Ops> Table<E> {
     ) {
         // SAFETY: Called by the core for our device with a zeroed structure.
         let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
-        E::drvinfo(dev, &mut |info| {
-            copy_name(&mut out.driver, info.driver);
-            copy_name(&mut out.version, info.version);
-            copy_name(&mut out.bus_info, info.bus_info);
-        });
+        let info = E::drvinfo(dev);
+        copy_name(&mut out.driver, info.driver);
+        copy_name(&mut out.version, info.version);
+        copy_name(&mut out.bus_info, info.bus_info);
     }
 
     /// # Safety
@@ -287,8 +349,8 @@ impl<E: Ops> Table<E> {
         // SAFETY: Called by the core for our device with a zeroed structure.
         let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
         let rings = E::rings(dev);
-        (out.rx_max_pending, out.rx_pending) = rings.rx;
-        (out.tx_max_pending, out.tx_pending) = rings.tx;
+        (out.rx_max_pending, out.rx_pending) = (rings.rx.max, rings.rx.cur);
+        (out.tx_max_pending, out.tx_pending) = (rings.tx.max, rings.tx.cur);
     }
 
     /// # Safety
@@ -304,8 +366,8 @@ impl<E: Ops> Table<E> {
             // SAFETY: Called by the core for our device, under RTNL.
             let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
             let want = Rings {
-                rx: (want.rx_max_pending, want.rx_pending),
-                tx: (want.tx_max_pending, want.tx_pending),
+                rx: max_cur(want.rx_max_pending, want.rx_pending),
+                tx: max_cur(want.tx_max_pending, want.tx_pending),
             };
             E::set_rings(dev, want, &mut rtnl)?;
             Ok(0)
@@ -392,10 +454,10 @@ impl<E: Ops> Table<E> {
         // SAFETY: Called by the core for our device with a zeroed structure.
         let (dev, out) = unsafe { (Self::dev(dev), &mut *out) };
         let c = E::channels(dev);
-        (out.max_rx, out.rx_count) = c.rx;
-        (out.max_tx, out.tx_count) = c.tx;
-        (out.max_other, out.other_count) = c.other;
-        (out.max_combined, out.combined_count) = c.combined;
+        (out.max_rx, out.rx_count) = (c.rx.max, c.rx.cur);
+        (out.max_tx, out.tx_count) = (c.tx.max, c.tx.cur);
+        (out.max_other, out.other_count) = (c.other.max, c.other.cur);
+        (out.max_combined, out.combined_count) = (c.combined.max, c.combined.cur);
     }
 
     /// # Safety
@@ -409,10 +471,10 @@ impl<E: Ops> Table<E> {
             // SAFETY: Called by the core for our device, under RTNL.
             let (dev, want, mut rtnl) = unsafe { (Self::dev(dev), &*want, Rtnl::assume_held()) };
             let want = Channels {
-                rx: (want.max_rx, want.rx_count),
-                tx: (want.max_tx, want.tx_count),
-                other: (want.max_other, want.other_count),
-                combined: (want.max_combined, want.combined_count),
+                rx: max_cur(want.max_rx, want.rx_count),
+                tx: max_cur(want.max_tx, want.tx_count),
+                other: max_cur(want.max_other, want.other_count),
+                combined: max_cur(want.max_combined, want.combined_count),
             };
             E::set_channels(dev, want, &mut rtnl)?;
             Ok(0)
@@ -529,6 +591,10 @@ impl<E: Ops> Table<E> {
             Ok(0)
         })
     }
+}
+
+fn max_cur(max: u32, cur: u32) -> MaxCur {
+    MaxCur { max, cur }
 }
 
 /// The bit of a netlink attribute in `supported_coalesce_params`, which C has as macros that bindgen

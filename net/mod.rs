@@ -10,6 +10,7 @@
 //!   state; [`napi`]: what polls them.
 //! - [`dim`]: interrupt moderation by the traffic.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
+//! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
@@ -31,6 +32,7 @@ pub(crate) mod rx_queue;
 pub(crate) mod rxfh;
 pub(crate) mod skb;
 pub(crate) mod stats;
+pub(crate) mod sysfs;
 pub(crate) mod tx_queue;
 
 /// Whether the log may take another message that a device or a peer can provoke. Any context.

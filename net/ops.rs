@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `struct net_device_ops` and `struct netdev_stat_ops` over [`Driver`].
+//!
+//! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
+//! [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
 
 use super::{
     addr::AddrList,
@@ -28,8 +31,7 @@ use crate::{
 use core::{
     ffi::{
         c_int,
-        c_void,
-        CStr, //
+        c_void, //
     },
     marker::PhantomData,
     ptr::NonNull, //
@@ -41,30 +43,32 @@ use kernel::{
     }, //
 };
 
-struct Ops<T>(PhantomData<T>);
-
-/// A file in sysfs that everybody may read.
-const fn readable(name: &'static CStr) -> bindings::attribute {
-    // A kernel with lockdep has more fields.
-    let mut attr: bindings::attribute = pin_init::zeroed();
-    attr.name = name.to_bytes_with_nul().as_ptr().cast();
-    attr.mode = 0o444;
-    attr
+/// An operation that the table has if the driver does.
+macro_rules! op {
+    ($has:expr, $op:expr) => {
+        if $has {
+            Some($op)
+        } else {
+            None
+        }
+    };
 }
+pub(super) use op;
+
+struct Ops<T>(PhantomData<T>);
 
 /// The function table for `T`.
 pub(super) fn table<T: Driver>() -> *const bindings::net_device_ops {
     const { &Ops::<T>::TABLE }
 }
 
-/// The statistics table for `T`.
+/// The statistics table for `T`, null if it counts nothing for each queue.
 pub(super) fn stat_table<T: Driver>() -> *const bindings::netdev_stat_ops {
-    const { &Ops::<T>::STATS }
-}
-
-/// What each receive queue has in sysfs.
-pub(super) fn rx_queue_group<T: Driver>() -> *const bindings::attribute_group {
-    const { &Ops::<T>::RX_GROUP }
+    if Ops::<T>::HAS_QUEUE_STATS {
+        const { &Ops::<T>::STATS }
+    } else {
+        core::ptr::null()
+    }
 }
 
 impl<T: Driver> Ops<T> {
@@ -74,64 +78,29 @@ impl<T: Driver> Ops<T> {
         ndo_start_xmit: Some(Self::start_xmit),
         ndo_validate_addr: Some(bindings::eth_validate_addr),
         ndo_features_check: Some(bindings::tunnel_features_check),
-        ndo_tx_timeout: Some(Self::tx_timeout),
-        ndo_set_rx_mode_async: Some(Self::set_rx_mode),
-        ndo_set_mac_address: Some(Self::set_mac_address),
-        ndo_change_mtu: Some(Self::change_mtu),
-        ndo_get_phys_port_name: Some(Self::phys_port_name),
-        ndo_vlan_rx_add_vid: Some(Self::vlan_add),
-        ndo_vlan_rx_kill_vid: Some(Self::vlan_kill),
-        ndo_set_features: Some(Self::set_features),
-        ndo_get_stats64: Some(Self::stats64),
+        ndo_tx_timeout: op!(T::HAS_TX_TIMEOUT, Self::tx_timeout),
+        ndo_set_rx_mode_async: op!(T::HAS_SET_RX_MODE, Self::set_rx_mode),
+        ndo_set_mac_address: if T::HAS_SET_MAC_ADDRESS {
+            Some(Self::set_mac_address)
+        } else {
+            Some(bindings::eth_mac_addr)
+        },
+        ndo_change_mtu: op!(T::HAS_CHANGE_MTU, Self::change_mtu),
+        ndo_get_phys_port_name: op!(T::HAS_PHYS_PORT_NAME, Self::phys_port_name),
+        ndo_vlan_rx_add_vid: op!(T::HAS_VLAN_FILTER, Self::vlan_add),
+        ndo_vlan_rx_kill_vid: op!(T::HAS_VLAN_FILTER, Self::vlan_kill),
+        ndo_set_features: op!(T::HAS_SET_FEATURES, Self::set_features),
+        ndo_get_stats64: op!(T::HAS_STATS64, Self::stats64),
         ..pin_init::zeroed()
     };
+
+    const HAS_QUEUE_STATS: bool = T::HAS_RX_QUEUE_STATS && T::HAS_TX_QUEUE_STATS;
 
     const STATS: bindings::netdev_stat_ops = bindings::netdev_stat_ops {
-        get_queue_stats_rx: Some(Self::rx_stats),
-        get_queue_stats_tx: Some(Self::tx_stats),
-        get_base_stats: Some(Self::base_stats),
+        get_queue_stats_rx: op!(Self::HAS_QUEUE_STATS, Self::rx_stats),
+        get_queue_stats_tx: op!(Self::HAS_QUEUE_STATS, Self::tx_stats),
+        get_base_stats: op!(Self::HAS_QUEUE_STATS, Self::base_stats),
     };
-
-    const RX_BUFFER_SIZE: &'static bindings::rx_queue_attribute = &bindings::rx_queue_attribute {
-        attr: readable(c"mergeable_rx_buffer_size"),
-        show: Some(Self::rx_buffer_size),
-        store: None,
-    };
-
-    // The attribute is the first field. sysfs doesn't write to what it gets.
-    const RX_ATTRS: &'static [*mut bindings::attribute; 2] = &[
-        core::ptr::from_ref(Self::RX_BUFFER_SIZE)
-            .cast::<bindings::attribute>()
-            .cast_mut(),
-        core::ptr::null_mut(),
-    ];
-
-    const RX_GROUP: bindings::attribute_group = bindings::attribute_group {
-        name: c"virtio_net".to_bytes_with_nul().as_ptr().cast(),
-        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
-            attrs: core::ptr::from_ref(Self::RX_ATTRS).cast_mut().cast(),
-        },
-        ..pin_init::zeroed()
-    };
-
-    /// # Safety
-    ///
-    /// Called by sysfs for a receive queue of a device of this driver.
-    unsafe extern "C" fn rx_buffer_size(
-        queue: *mut bindings::netdev_rx_queue,
-        buf: *mut kernel::ffi::c_char,
-    ) -> isize {
-        // SAFETY: The queue is valid; its directory goes before the device does.
-        let (dev, index) = unsafe {
-            (
-                Self::dev((*queue).dev),
-                bindings::netdev_rx_queue_index(queue),
-            )
-        };
-        let size = u16::try_from(index).map_or(0, |i| T::rx_buffer_size(dev, i));
-        // SAFETY: sysfs gives a page.
-        unsafe { bindings::sysfs_emit_u32(buf, size) }
-    }
 
     /// # Safety
     ///

@@ -113,7 +113,7 @@ impl<T: Driver> RxQueue<T> {
         if this.is_adaptive() {
             // SAFETY: This is the work.
             let profile = unsafe { this.dim.profile() };
-            if let Some(m) = dev.moderation(profile) {
+            if let Some(m) = dev.moderation(profile).filter(|_| T::HAS_MODERATE) {
                 T::moderate(dev, this.index, m);
             }
         }
@@ -192,6 +192,20 @@ impl<'a, T: Driver> RxPoll<'a, T> {
             // SAFETY: NAPI owns the queue while this token exists, with a budget at least.
             unsafe { self.q.dim.sample(interrupts as u16, packets, bytes) };
         }
+    }
+
+    /// Ends the poll, which has received `work` packets. [`RxQueue::schedule`] makes another one: for what comes
+    /// later that is up to whoever brings it. With the whole budget used the poll goes on instead.
+    #[inline]
+    pub(crate) fn complete(self, work: i32) -> Polled {
+        if work >= self.budget {
+            return self.again();
+        }
+        let work = work.max(0);
+        // SAFETY: Called in the poll function of an added instance that owns its schedule, or of netpoll,
+        // for which the budget is 0 and this isn't reached.
+        unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), work) };
+        Polled(work)
     }
 
     /// Polling goes on: the whole budget was used.

@@ -5,6 +5,7 @@
 use super::{
     device::NetDevice,
     driver::Driver,
+    ops::op,
     rtnl::Rtnl, //
 };
 use crate::{
@@ -25,7 +26,11 @@ use core::{
     }, //
 };
 use kernel::{
-    error::from_result,
+    build_error,
+    error::{
+        from_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
     prelude::*, //
 };
 
@@ -64,41 +69,47 @@ impl Settable {
     }
 }
 
-/// The callbacks. All of them run in process context with RTNL held.
-pub(crate) trait Ops {
-    /// The driver that the device belongs to.
-    type Net: Driver;
-
+/// The callbacks, all of them optional. They run in process context with RTNL held.
+#[vtable]
+pub(crate) trait Ops<T: Driver> {
     /// `get_rx_ring_count`: receive queues in use.
-    fn rings(dev: &NetDevice<Self::Net>) -> u32;
+    fn rings(_dev: &NetDevice<T>) -> u32 {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_rxfh`: fills what is asked for, each as long as [`Setup::rxfh`] says.
     ///
     /// [`Setup::rxfh`]: super::device::Setup::rxfh
-    fn get(dev: &NetDevice<Self::Net>, table: Option<&mut [u32]>, key: Option<&mut [u8]>);
+    fn get(_dev: &NetDevice<T>, _table: Option<&mut [u32]>, _key: Option<&mut [u8]>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_rxfh`: sets what is there, each as long as [`Setup::rxfh`] says. The core has checked the
     /// table's queues against [`Ops::rings`].
     ///
     /// [`Setup::rxfh`]: super::device::Setup::rxfh
     fn set(
-        dev: &NetDevice<Self::Net>,
-        table: Option<&[u32]>,
-        key: Option<&[u8]>,
-        rtnl: &mut Rtnl,
-    ) -> Result;
+        _dev: &NetDevice<T>,
+        _table: Option<&[u32]>,
+        _key: Option<&[u8]>,
+        _rtnl: &mut Rtnl,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `get_rxfh_fields`.
-    fn fields(dev: &NetDevice<Self::Net>, flow: Flow) -> Result<Fields>;
+    fn fields(_dev: &NetDevice<T>, _flow: Flow) -> Result<Fields> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 
     /// `set_rxfh_fields`.
-    fn set_fields(
-        dev: &NetDevice<Self::Net>,
-        flow: Flow,
-        fields: Fields,
-        rtnl: &mut Rtnl,
-    ) -> Result;
+    fn set_fields(_dev: &NetDevice<T>, _flow: Flow, _fields: Fields, _rtnl: &mut Rtnl) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
+
+#[vtable]
+impl<T: Driver> Ops<T> for () {}
 
 impl<T: Driver> NetDevice<T> {
     /// Whether the user has set an indirection table that is in force.
@@ -158,13 +169,25 @@ fn flow(flow_type: u32) -> Result<Flow> {
 }
 
 /// The C functions for `E`.
-pub(super) struct Table<E>(PhantomData<E>);
+pub(super) struct Table<T, E>(PhantomData<(T, E)>);
 
-impl<E: Ops> Table<E> {
+impl<T: Driver, E: Ops<T>> Table<T, E> {
+    /// The part of the table of [`super::ethtool`] that is about hashing.
+    pub(super) const OPS: bindings::ethtool_ops = bindings::ethtool_ops {
+        get_rx_ring_count: op!(E::HAS_RINGS, Self::get_rx_ring_count),
+        get_rxfh_key_size: op!(E::HAS_GET, Self::get_rxfh_key_size),
+        get_rxfh_indir_size: op!(E::HAS_GET, Self::get_rxfh_indir_size),
+        get_rxfh: op!(E::HAS_GET, Self::get_rxfh),
+        set_rxfh: op!(E::HAS_SET, Self::set_rxfh),
+        get_rxfh_fields: op!(E::HAS_FIELDS, Self::get_rxfh_fields),
+        set_rxfh_fields: op!(E::HAS_SET_FIELDS, Self::set_rxfh_fields),
+        ..pin_init::zeroed()
+    };
+
     /// # Safety
     ///
-    /// `dev` is a device made for `E::Net`, valid for the callback.
-    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<E::Net> {
+    /// `dev` is a device made for `T`, valid for the callback.
+    unsafe fn dev<'a>(dev: *mut bindings::net_device) -> &'a NetDevice<T> {
         // SAFETY: By this function's contract.
         unsafe { NetDevice::from_raw(dev) }
     }
@@ -173,7 +196,7 @@ impl<E: Ops> Table<E> {
     ///
     /// Called by the ethtool core as the callback `get_rx_ring_count` of a device of this driver, under
     /// RTNL.
-    pub(super) unsafe extern "C" fn get_rx_ring_count(dev: *mut bindings::net_device) -> u32 {
+    unsafe extern "C" fn get_rx_ring_count(dev: *mut bindings::net_device) -> u32 {
         // SAFETY: Called by the core for our device.
         E::rings(unsafe { Self::dev(dev) })
     }
@@ -182,7 +205,7 @@ impl<E: Ops> Table<E> {
     ///
     /// Called by the ethtool core as the callback `get_rxfh_key_size` of a device of this driver, under
     /// RTNL.
-    pub(super) unsafe extern "C" fn get_rxfh_key_size(dev: *mut bindings::net_device) -> u32 {
+    unsafe extern "C" fn get_rxfh_key_size(dev: *mut bindings::net_device) -> u32 {
         // SAFETY: Called by the core for our device.
         unsafe { Self::dev(dev) }.private().rxfh.sizes().key
     }
@@ -191,7 +214,7 @@ impl<E: Ops> Table<E> {
     ///
     /// Called by the ethtool core as the callback `get_rxfh_indir_size` of a device of this driver, under
     /// RTNL.
-    pub(super) unsafe extern "C" fn get_rxfh_indir_size(dev: *mut bindings::net_device) -> u32 {
+    unsafe extern "C" fn get_rxfh_indir_size(dev: *mut bindings::net_device) -> u32 {
         // SAFETY: Called by the core for our device.
         unsafe { Self::dev(dev) }.private().rxfh.sizes().table
     }
@@ -199,7 +222,7 @@ impl<E: Ops> Table<E> {
     /// # Safety
     ///
     /// Called by the ethtool core as the callback `get_rxfh` of a device of this driver, under RTNL.
-    pub(super) unsafe extern "C" fn get_rxfh(
+    unsafe extern "C" fn get_rxfh(
         dev: *mut bindings::net_device,
         param: *mut bindings::ethtool_rxfh_param,
     ) -> c_int {
@@ -228,7 +251,7 @@ impl<E: Ops> Table<E> {
     /// # Safety
     ///
     /// Called by the ethtool core as the callback `set_rxfh` of a device of this driver, under RTNL.
-    pub(super) unsafe extern "C" fn set_rxfh(
+    unsafe extern "C" fn set_rxfh(
         dev: *mut bindings::net_device,
         param: *mut bindings::ethtool_rxfh_param,
         _: *mut bindings::netlink_ext_ack,
@@ -268,7 +291,7 @@ impl<E: Ops> Table<E> {
     ///
     /// Called by the ethtool core as the callback `get_rxfh_fields` of a device of this driver, under
     /// RTNL.
-    pub(super) unsafe extern "C" fn get_rxfh_fields(
+    unsafe extern "C" fn get_rxfh_fields(
         dev: *mut bindings::net_device,
         out: *mut bindings::ethtool_rxfh_fields,
     ) -> c_int {
@@ -288,7 +311,7 @@ impl<E: Ops> Table<E> {
     ///
     /// Called by the ethtool core as the callback `set_rxfh_fields` of a device of this driver, under
     /// RTNL.
-    pub(super) unsafe extern "C" fn set_rxfh_fields(
+    unsafe extern "C" fn set_rxfh_fields(
         dev: *mut bindings::net_device,
         want: *const bindings::ethtool_rxfh_fields,
         _: *mut bindings::netlink_ext_ack,

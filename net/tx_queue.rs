@@ -478,6 +478,15 @@ impl<'a, T: Driver> TxPoll<'a, T> {
         self.budget
     }
 
+    /// Ends the poll. [`TxQueue::schedule`] makes another one.
+    #[inline]
+    pub(crate) fn complete(self) -> Polled {
+        // SAFETY: Called in the poll function of an added instance that owns its schedule; with netpoll's
+        // budget of 0 the core refuses.
+        unsafe { bindings::napi_complete_done(self.guard.queue().napi.napi.get(), 0) };
+        Polled(0)
+    }
+
     /// Polling goes on.
     pub(crate) fn again(self) -> Polled {
         Polled(self.budget)

@@ -145,13 +145,11 @@ impl<D: Driver> Binding<D> {
     pub(crate) fn new(
         dev: &Device,
         pairs: u16,
-        setup: &crate::net::device::Setup,
+        setup: &crate::net::device::Setup<D::Net>,
         data: impl PinInit<D::Net, Error>,
         pair_init: impl FnMut(u16) -> Result<PairInit<D::Net>>,
     ) -> Result<Self> {
-        // SAFETY: The virtio device is the parent and outlives the binding.
-        let net =
-            unsafe { UnregisteredNetDevice::new(dev.dev_raw(), pairs, setup, data, pair_init)? };
+        let net = UnregisteredNetDevice::new(Some(dev.dev()), pairs, setup, data, pair_init)?;
         crate::sync::fail::point()?;
         let target = KBox::new(
             IrqTarget {

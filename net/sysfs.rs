@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files in sysfs, in the directories of receive queues.
+//!
+//! C headers: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h),
+//! [`include/net/netdev_rx_queue.h`](srctree/include/net/netdev_rx_queue.h)
+
+use super::{
+    driver::Driver,
+    NetDevice, //
+};
+use crate::bindings;
+use core::{
+    ffi::CStr,
+    marker::PhantomData, //
+};
+
+/// A file with a number, which each receive queue has (`/sys/class/net/IF/queues/rx-N/DIRECTORY/NAME`).
+pub(crate) trait RxQueueFile<T: Driver> {
+    /// The directory that it is in.
+    const DIRECTORY: &'static CStr;
+    /// Its name.
+    const NAME: &'static CStr;
+
+    /// The number for queue `index`.
+    ///
+    /// Context: process, no lock held.
+    fn show(dev: &NetDevice<T>, index: u16) -> u32;
+}
+
+/// A directory with one [`RxQueueFile`].
+///
+/// # Invariants
+///
+/// The functions of the group's files are for queues of devices of driver `T`.
+pub(crate) struct RxQueueGroup<T>(&'static bindings::attribute_group, PhantomData<fn(T)>);
+
+impl<T: Driver> RxQueueGroup<T> {
+    /// The directory of `F`.
+    pub(crate) const fn of<F: RxQueueFile<T>>() -> Self {
+        // INVARIANT: The file's function is `Table::<T, F>::show`.
+        Self(const { &Table::<T, F>::GROUP }, PhantomData)
+    }
+
+    /// The C object.
+    pub(super) fn as_raw(&self) -> *const bindings::attribute_group {
+        self.0
+    }
+}
+
+/// A file in sysfs that everybody may read.
+const fn readable(name: &'static CStr) -> bindings::attribute {
+    // A kernel with lockdep has more fields.
+    let mut attr: bindings::attribute = pin_init::zeroed();
+    attr.name = name.to_bytes_with_nul().as_ptr().cast();
+    attr.mode = 0o444;
+    attr
+}
+
+struct Table<T, F>(PhantomData<(T, F)>);
+
+impl<T: Driver, F: RxQueueFile<T>> Table<T, F> {
+    const FILE: &'static bindings::rx_queue_attribute = &bindings::rx_queue_attribute {
+        attr: readable(F::NAME),
+        show: Some(Self::show),
+        store: None,
+    };
+
+    // The attribute is the first field. sysfs doesn't write to what it gets.
+    const FILES: &'static [*mut bindings::attribute; 2] = &[
+        core::ptr::from_ref(Self::FILE)
+            .cast::<bindings::attribute>()
+            .cast_mut(),
+        core::ptr::null_mut(),
+    ];
+
+    const GROUP: bindings::attribute_group = bindings::attribute_group {
+        name: F::DIRECTORY.to_bytes_with_nul().as_ptr().cast(),
+        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+            attrs: core::ptr::from_ref(Self::FILES).cast_mut().cast(),
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a receive queue of a device of driver `T`.
+    unsafe extern "C" fn show(
+        queue: *mut bindings::netdev_rx_queue,
+        buf: *mut kernel::ffi::c_char,
+    ) -> isize {
+        // SAFETY: The queue is valid; its directory goes, which waits for readers, before the device does.
+        let (dev, index) = unsafe {
+            (
+                NetDevice::<T>::from_raw((*queue).dev),
+                bindings::netdev_rx_queue_index(queue),
+            )
+        };
+        let n = u16::try_from(index).map_or(0, |i| F::show(dev, i));
+        // SAFETY: sysfs gives a page.
+        unsafe { bindings::sysfs_emit_u32(buf, n) }
+    }
+}
