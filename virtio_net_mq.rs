@@ -45,6 +45,7 @@ mod ethtool;
 mod filter;
 mod late;
 mod link;
+mod netdev;
 mod open;
 mod power;
 mod probe;

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The callbacks of the net device: which function of the driver each one is.
+//!
+//! This file is above all those that it calls. Nothing imports it: the implementation goes with the type.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    affinity,
+    channels,
+    coalesce,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    ethtool,
+    filter,
+    late,
+    link,
+    net::{
+        self,
+        addr::AddrList,
+        device::Features as NetFeatures,
+        queue::{
+            Polled,
+            RxPoll,
+            TxLocked,
+            TxPoll, //
+        },
+        rtnl::RtnlGuard,
+        stats::{
+            LinkStats,
+            RxQueueStats,
+            TxQueueStats, //
+        },
+        Rtnl,
+        SkBuff,
+        Xmit, //
+    },
+    open,
+    power,
+    pure::{
+        coalesce::Moderation,
+        features::bit, //
+    },
+    refill,
+    report,
+    rss,
+    rx,
+    stats::{
+        RxStats,
+        TxStats, //
+    },
+    sync::{
+        cpus::CpusHeld,
+        params, //
+    },
+    tx, //
+};
+use kernel::prelude::*;
+
+#[vtable]
+impl net::Driver for VirtnetInfo {
+    type Tx = tx::SendQueue;
+    type Rx = rx::ReceiveQueue;
+    type TxShared = TxStats;
+    type RxShared = RxStats;
+    type Ethtool = ethtool::Ethtool;
+
+    fn napi_weight() -> i32 {
+        params::napi_weight()
+    }
+
+    fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
+        open::open(dev, rtnl)
+    }
+
+    fn stop(dev: &Net, rtnl: &mut Rtnl) {
+        open::stop(dev, rtnl);
+    }
+
+    #[inline(always)]
+    fn start_xmit(dev: &Net, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit {
+        tx::start_xmit(dev, skb, tx)
+    }
+
+    fn end_batch(tx: TxLocked<'_, Self>) {
+        tx::end_batch(tx);
+    }
+
+    #[inline(always)]
+    fn poll_rx(dev: &Net, poll: RxPoll<'_, Self>) -> Polled {
+        rx::poll(dev, poll)
+    }
+
+    #[inline(always)]
+    fn poll_tx(_dev: &Net, poll: TxPoll<'_, Self>) -> Polled {
+        tx::poll(poll)
+    }
+
+    fn tx_timeout(dev: &Net, txqueue: u32) {
+        power::tx_timeout(dev, txqueue);
+    }
+
+    fn set_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>, rtnl: &mut Rtnl) -> Result {
+        filter::set_rx_mode(dev, uc, mc, rtnl)
+    }
+
+    fn set_mac_address(dev: &Net, mac: [u8; 6], rtnl: &mut Rtnl) -> Result {
+        filter::set_mac_address(dev, mac, rtnl)
+    }
+
+    fn phys_port_name(dev: &Net) -> Option<&'static CStr> {
+        // As distributions' rules for names expect it.
+        dev.data().f.has(bit::STANDBY).then_some(c"sby")
+    }
+
+    fn vlan_filter(dev: &Net, vid: u16, add: bool, rtnl: &mut Rtnl) -> Result {
+        filter::vlan_filter(dev, vid, add, rtnl)
+    }
+
+    fn set_features(dev: &Net, wanted: NetFeatures, rtnl: &mut Rtnl) -> Result {
+        rss::set_features(dev, wanted)?;
+        filter::set_features(dev, wanted, rtnl).inspect_err(|_| {
+            // Then none of the features changes.
+            let _ = rss::set_features(dev, dev.features());
+        })
+    }
+
+    fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
+        report::stats64(dev, out);
+    }
+
+    fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
+        report::rx_queue_stats(dev, index, out);
+    }
+
+    fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
+        report::tx_queue_stats(dev, index, out);
+    }
+
+    fn config_work(dev: &Net) {
+        link::config_work(dev);
+    }
+
+    fn reset_work(dev: &Net) {
+        power::reset_work(dev);
+    }
+
+    fn notify_work(dev: &Net) {
+        open::notify_work(dev);
+    }
+
+    fn late_work(dev: &Net) {
+        late::work(dev);
+    }
+
+    fn moderate(dev: &Net, index: u16, to: Moderation) {
+        coalesce::moderate(dev, index, to);
+    }
+
+    fn cpus_changed(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
+        affinity::apply(dev, held, leaving);
+    }
+
+    fn released(dev: &Net) {
+        channels::detach_queues(dev);
+        let mut guard = RtnlGuard::new();
+        let rtnl = &mut *guard;
+        // Before the NAPI instances, by a grace period: a pool points to one until it is destroyed.
+        for pair in dev.pairs() {
+            if let Some((rq, _)) = pair.rx.idle(rtnl) {
+                refill::release(rq);
+            }
+        }
+    }
+}
