@@ -11,13 +11,15 @@ use crate::{
         VirtnetInfo, //
     },
     net::net_warn,
-    open::{
-        rx_vq,
-        tx_vq, //
-    },
-    pure::affinity::{
-        pair_cpus,
-        Place, //
+    pure::{
+        affinity::{
+            pair_cpus,
+            Place, //
+        },
+        config::{
+            rx_vq,
+            tx_vq, //
+        }, //
     },
     sync::cpus::{
         mask_set,

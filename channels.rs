@@ -20,12 +20,15 @@ use crate::{
         queue::QueuePair,
         Rtnl, //
     },
-    open::{
-        self,
-        rx_vq,
-        tx_vq, //
+    open,
+    pure::{
+        config::{
+            ctrl_vq,
+            rx_vq,
+            tx_vq, //
+        },
+        features::bit, //
     },
-    pure::features::bit,
     refill,
     rings,
     rss,
@@ -109,7 +112,7 @@ pub(crate) fn attach_queues(dev: &Net, set: Arc<VirtqueueSet>, rtnl: &mut Rtnl) 
     }
     if info.f.has(bit::CTRL_VQ) {
         info.ctrl
-            .attach(VirtqueueSet::take(&set, rx_vq(info.device_pairs))?);
+            .attach(VirtqueueSet::take(&set, ctrl_vq(info.device_pairs))?);
     }
     info.affinity.lock().set(Some(set));
     Ok(())

@@ -26,10 +26,6 @@ use crate::{
         ratelimit,
         Rtnl, //
     },
-    open::{
-        rx_vq,
-        tx_vq, //
-    },
     pure::{
         coalesce::{
             check,
@@ -37,6 +33,10 @@ use crate::{
             Moderation,
             Params,
             Refused, //
+        },
+        config::{
+            rx_vq,
+            tx_vq, //
         },
         features::bit, //
     },

@@ -16,17 +16,19 @@ use crate::{
     },
     net::{
         ethtool::Strings,
-        net_warn, ratelimit,
+        net_warn,
+        ratelimit,
         stats::{
             RxQueueStats,
             TxQueueStats, //
-        },
-    },
-    open::{
-        rx_vq,
-        tx_vq, //
+        }, //
     },
     pure::{
+        config::{
+            ctrl_vq,
+            rx_vq,
+            tx_vq, //
+        },
         features::bit,
         stats::{
             parse,
@@ -34,7 +36,7 @@ use crate::{
             usable,
             QueueStats,
             Side, //
-        },
+        }, //
     },
     sync::counter::Counter, //
 };
@@ -99,7 +101,7 @@ fn vq(info: &VirtnetInfo, side: Side, i: u16) -> Result<u16> {
     Ok(u16::try_from(match side {
         Side::Rx => rx_vq(i),
         Side::Tx => tx_vq(i),
-        Side::Ctrl => rx_vq(info.device_pairs),
+        Side::Ctrl => ctrl_vq(info.device_pairs),
     })?)
 }
 

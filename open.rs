@@ -15,6 +15,10 @@ use crate::{
         Rtnl, //
     },
     pure::{
+        config::{
+            rx_vq,
+            tx_vq, //
+        },
         features::bit,
         rx::short_above_single, //
     },
@@ -32,16 +36,6 @@ use kernel::{
         Delta, //
     }, //
 };
-
-/// Number of the receive virtqueue of pair `i` (specification 5.1.2).
-pub(crate) fn rx_vq(i: u16) -> u32 {
-    u32::from(i).saturating_mul(2)
-}
-
-/// Number of the transmit virtqueue of pair `i`.
-pub(crate) fn tx_vq(i: u16) -> u32 {
-    rx_vq(i).saturating_add(1)
-}
 
 /// `ndo_open`.
 pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {

@@ -21,13 +21,15 @@ use crate::{
         queue::NapiRef,
         sysfs::RxQueueFile, //
     },
-    open::rx_vq,
-    pure::rx::{
-        mergeable_shape,
-        min_buf_len,
-        short_above,
-        short_above_single,
-        BufShape, //
+    pure::{
+        config::rx_vq,
+        rx::{
+            mergeable_shape,
+            min_buf_len,
+            short_above,
+            short_above_single,
+            BufShape, //
+        }, //
     },
     rx::{
         Mode,

@@ -14,7 +14,13 @@ use crate::{
         Rtnl, //
     },
     open,
-    pure::features::bit,
+    pure::{
+        config::{
+            rx_vq,
+            tx_vq, //
+        },
+        features::bit, //
+    },
     sync::errno::eopnotsupp,
     tx, //
 };
@@ -72,7 +78,7 @@ fn apply(dev: &Net, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
 
 fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
     let set = dev.data().set().ok_or(ENODEV)?;
-    if set.size(open::rx_vq(i)) == rx && set.size(open::tx_vq(i)) == tx {
+    if set.size(rx_vq(i)) == rx && set.size(tx_vq(i)) == tx {
         return Ok(());
     }
     // What the device has is sent first, so that nothing is lost.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values of the device configuration (virtio 1.3, 5.1.4) and what the driver makes of them.
+//! Values of the device configuration (virtio 1.3, 5.1.4), what the driver makes of them, and the
+//! numbers of the virtqueues (5.1.2).
 
 #![forbid(unsafe_code)]
 
@@ -92,4 +93,19 @@ pub(crate) fn link_settings(speed: u32, duplex: u8) -> LinkSettings {
 pub(crate) fn mac_usable(mac: [u8; 6]) -> bool {
     let [first, ..] = mac;
     first & 1 == 0 && mac != [0; 6]
+}
+
+/// Returns the number of the receive virtqueue of pair `i` (5.1.2).
+pub(crate) fn rx_vq(i: u16) -> u32 {
+    u32::from(i).saturating_mul(2)
+}
+
+/// Returns the number of the transmit virtqueue of pair `i` (5.1.2).
+pub(crate) fn tx_vq(i: u16) -> u32 {
+    rx_vq(i).saturating_add(1)
+}
+
+/// Returns the number of the control virtqueue of a device that has `device_pairs` queue pairs (5.1.2).
+pub(crate) fn ctrl_vq(device_pairs: u16) -> u32 {
+    rx_vq(device_pairs)
 }

@@ -642,11 +642,18 @@ mod features {
 
 mod config {
     use super::pure::config::{
-        check_mtu, default_pairs, link_settings, mac_usable, max_queue_pairs, pairs_with_vectors,
-        LinkSettings,
+        check_mtu, ctrl_vq, default_pairs, link_settings, mac_usable, max_queue_pairs,
+        pairs_with_vectors, rx_vq, tx_vq, LinkSettings,
     };
     use super::pure::features::{bit, Features};
     use super::EDGES;
+
+    #[test]
+    fn numbers_of_virtqueues() {
+        assert_eq!([rx_vq(0), tx_vq(0), rx_vq(1), tx_vq(1)], [0, 1, 2, 3]);
+        assert_eq!(ctrl_vq(1), 2);
+        assert_eq!(ctrl_vq(0x8000), 0x10000);
+    }
 
     #[test]
     fn pairs_of_the_device() {
