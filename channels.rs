@@ -29,10 +29,10 @@ use crate::{
         },
         features::bit, //
     },
+    receive_queue::Mode,
     refill,
     rings,
     rss,
-    rx::Mode,
     sync::{
         cpus::CpusReadGuard,
         fail, //

@@ -26,8 +26,8 @@ use crate::{
             ResetLimit, //
         }, //
     },
+    receive_queue::Mode,
     rss,
-    rx,
     virtio::{
         device::DeviceRef,
         tx_ring::HdrLayout,
@@ -125,7 +125,7 @@ pub(crate) struct VirtnetInfo {
     /// What was negotiated.
     pub(crate) f: Negotiated,
     /// How packets are received.
-    pub(crate) mode: rx::Mode,
+    pub(crate) mode: Mode,
     /// Queue pairs that the device has; their number is where the control virtqueue is.
     pub(crate) device_pairs: u16,
     /// Queue pairs that can be used: the first ones, each queue with an interrupt of its own unless
@@ -162,7 +162,7 @@ impl VirtnetInfo {
     pub(crate) fn new(
         vdev: DeviceRef,
         f: Negotiated,
-        mode: rx::Mode,
+        mode: Mode,
         rss: impl PinInit<rss::Rss>,
         most: (u16, u16),
         pairs: u16,

@@ -44,6 +44,7 @@ use crate::{
         coalesce::Moderation,
         features::bit, //
     },
+    receive_queue::ReceiveQueue,
     refill,
     report,
     rss,
@@ -63,7 +64,7 @@ use kernel::prelude::*;
 #[vtable]
 impl net::Driver for VirtnetInfo {
     type Tx = tx::SendQueue;
-    type Rx = rx::ReceiveQueue;
+    type Rx = ReceiveQueue;
     type TxShared = TxStats;
     type RxShared = RxStats;
     type Ethtool = ethtool::Ethtool;

@@ -47,14 +47,14 @@ use crate::{
             Features, //
         }, //
     },
+    receive_queue::{
+        Mode,
+        ReceiveQueue, //
+    },
     refill,
     rss::{
         self,
         Rss, //
-    },
-    rx::{
-        Mode,
-        ReceiveQueue, //
     },
     stats::{
         RxStats,

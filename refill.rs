@@ -31,9 +31,10 @@ use crate::{
             BufShape, //
         }, //
     },
-    rx::{
+    receive_queue::{
         Mode,
-        ReceiveQueue, //
+        ReceiveQueue,
+        GOOD_PACKET_LEN, //
     },
     stats::RxStats,
     virtio::{
@@ -48,9 +49,6 @@ use crate::{
 };
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
-
-/// An Ethernet frame with a VLAN tag, without its checksum, in bytes.
-pub(crate) const GOOD_PACKET_LEN: u32 = 1518;
 
 /// The largest packet: 64 KiB and an Ethernet header, in bytes.
 const MAX_PACKET: u32 = 65550;

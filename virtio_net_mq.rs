@@ -49,6 +49,7 @@ mod netdev;
 mod open;
 mod power;
 mod probe;
+mod receive_queue;
 mod refill;
 mod report;
 mod rings;
