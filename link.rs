@@ -16,7 +16,7 @@ use crate::{
         net_warn,
         ratelimit, //
     },
-    open,
+    notify,
     pure::{
         config::link_settings,
         features::bit, //
@@ -100,7 +100,7 @@ pub(crate) fn config_work(dev: &Net) {
     let had_carrier = dev.has_carrier();
     let status = update(dev);
     if !had_carrier && dev.has_carrier() {
-        open::catch_up(dev);
+        notify::catch_up(dev);
     }
     // Only a device that negotiated it may ask for it, whatever its status says.
     if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) {

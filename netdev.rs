@@ -38,6 +38,7 @@ use crate::{
         SkBuff,
         Xmit, //
     },
+    notify,
     open,
     power,
     pure::{
@@ -150,7 +151,7 @@ impl net::Driver for VirtnetInfo {
     }
 
     fn notify_work(dev: &Net) {
-        open::notify_work(dev);
+        notify::work(dev);
     }
 
     fn late_work(dev: &Net) {

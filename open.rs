@@ -11,9 +11,9 @@ use crate::{
     },
     net::{
         queue::QueuePair,
-        rtnl::RtnlGuard,
         Rtnl, //
     },
+    notify,
     pure::{
         config::{
             rx_vq,
@@ -74,63 +74,9 @@ pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Re
         }
     }
     if rss::steers(info) {
-        notify_all(&set, info.pairs().max(to));
+        notify::rx_queues(&set, info.pairs().max(to));
     }
     Ok(())
-}
-
-/// Tells the device once more that the first `pairs` receive queues have buffers, now that all do.
-///
-/// A device that steers by hash after it read a packet (QEMU's without vhost) keeps a packet for a
-/// queue without buffers, stops reading from where it came, which is another queue's source, and goes
-/// on when that other queue is notified. What came before the last ring was filled, or for a ring that
-/// ran dry, would wait there, and all that follows it, until that other queue happens to be refilled.
-fn notify_all(set: &VirtqueueSet, pairs: u16) {
-    for i in 0..pairs {
-        set.notify(rx_vq(i));
-    }
-}
-
-/// Milliseconds from a sign that a ring may have run dry to the notification of all.
-const NOTIFY_AFTER: u32 = 50;
-
-/// A receive queue of a device that steers by hash ran short of buffers, or may have. Softirq.
-#[inline]
-pub(crate) fn maybe_dry(dev: &Net) {
-    dev.schedule_notify_work(NOTIFY_AFTER);
-}
-
-/// Runs a while after [`maybe_dry`]. Process context, RTNL not held.
-pub(crate) fn notify_work(dev: &Net) {
-    // No ring is reset meanwhile, and none is without buffers for long.
-    let _rtnl = RtnlGuard::new();
-    let info = dev.data();
-    if !dev.is_running() || !rss::steers(info) {
-        return;
-    }
-    if let Some(set) = info.set() {
-        notify_all(&set, info.pairs());
-    }
-}
-
-/// Looks at all rings and notifies the device of them. Process context, RTNL not held.
-///
-/// With the link, somebody else may have come to serve the rings (vhost-user), who doesn't know what the
-/// one before owed: an interrupt for buffers it used, or a look at buffers it was notified of. Who comes
-/// should make up for both; a queue where it doesn't would never be looked at again by either side.
-pub(crate) fn catch_up(dev: &Net) {
-    let rtnl = RtnlGuard::new();
-    let info = dev.data();
-    let Some(set) = info.set().filter(|_| dev.is_running()) else {
-        return;
-    };
-    for i in 0..info.pairs() {
-        set.notify(rx_vq(i));
-        set.notify(tx_vq(i));
-        if let Some(pair) = dev.pair(i) {
-            pair.napi_kick(&rtnl);
-        }
-    }
 }
 
 fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> Result {

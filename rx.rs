@@ -24,7 +24,7 @@ use crate::{
         DropReason,
         SkBuff, //
     },
-    open,
+    notify,
     pure::{
         features::bit,
         hdr::{
@@ -158,7 +158,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
 }
 
 /// The same for a device that steers by hash, which has to be told more if it ran short of buffers:
-/// see [`open::maybe_dry`].
+/// see [`notify::maybe_dry`].
 #[inline(never)]
 fn refill_steered(dev: &Net, rq: &mut ReceiveQueue, stats: &RxStats, more: bool) -> bool {
     let index = rq.vq.as_ref().and_then(|vq| vq.avail_index());
@@ -176,7 +176,7 @@ fn refill_steered(dev: &Net, rq: &mut ReceiveQueue, stats: &RxStats, more: bool)
         (None, _) => false,
     };
     if short {
-        open::maybe_dry(dev);
+        notify::maybe_dry(dev);
     }
     starved
 }

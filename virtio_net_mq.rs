@@ -46,6 +46,7 @@ mod filter;
 mod late;
 mod link;
 mod netdev;
+mod notify;
 mod open;
 mod power;
 mod probe;
