@@ -12,6 +12,7 @@ use crate::{
         VqPairsSet, //
     },
     device::{
+        resync,
         Net,
         VirtnetInfo, //
     },
@@ -251,14 +252,6 @@ fn start_queues(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
         let _ = tell_device(dev, now, rtnl);
         open::drain_rx(dev, now..want);
     })
-}
-
-/// After a command that was not answered in time nobody knows what the device does with it: a
-/// reset brings both sides to one count again.
-pub(crate) fn resync(dev: &Net, e: Error) {
-    if e == ETIMEDOUT {
-        dev.schedule_reset_work();
-    }
 }
 
 /// Stack first for sending, so that nothing is in the leaving queues when the device stops to serve them;

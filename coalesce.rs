@@ -16,11 +16,11 @@ use crate::{
         NotfCoalVqSet, //
     },
     device::{
+        watch_late,
         Negotiated,
         Net,
         VirtnetInfo, //
     },
-    late,
     net::{
         net_warn,
         ratelimit,
@@ -278,7 +278,7 @@ pub(crate) fn get(dev: &Net) -> Params {
 /// `EOPNOTSUPP`, `EINVAL` (also if the device refuses) and what the control queue reports: then
 /// everything is as before.
 pub(crate) fn set(dev: &Net, want: Params, _rtnl: &mut Rtnl) -> Result {
-    change(dev, want).inspect_err(|_| late::watch(dev))
+    change(dev, want).inspect_err(|_| watch_late(dev))
 }
 
 fn change(dev: &Net, want: Params) -> Result {
@@ -325,7 +325,7 @@ pub(crate) fn get_queue(dev: &Net, queue: u32) -> Result<Params> {
 ///
 /// As for [`set`].
 pub(crate) fn set_queue(dev: &Net, queue: u32, want: Params, _rtnl: &mut Rtnl) -> Result {
-    change_queue(dev, queue, want).inspect_err(|_| late::watch(dev))
+    change_queue(dev, queue, want).inspect_err(|_| watch_late(dev))
 }
 
 fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
@@ -401,7 +401,7 @@ pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
             if ratelimit() {
                 net_warn!(dev, "input.{i}: adaptive moderation refused: {e:?}\n");
             }
-            late::watch(dev);
+            watch_late(dev);
         }
     }
 }
@@ -422,7 +422,7 @@ pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
             net_warn!(dev, "pair {i}: interrupt moderation not restored: {e:?}\n");
             if e != EINVAL {
                 // Nor will the others be. There may be hundreds.
-                late::watch(dev);
+                watch_late(dev);
                 return;
             }
         }
@@ -458,6 +458,6 @@ pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
         report(dev, told);
         s.commit(dev, Params::INITIAL);
         info.settings.lock().changed.coalesce = true;
-        late::watch(dev);
+        watch_late(dev);
     }
 }

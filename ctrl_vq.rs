@@ -42,6 +42,12 @@ use kernel::{
     }, //
 };
 
+/// Milliseconds between looks whether a late answer has come.
+pub(crate) const LOOK_MS: u32 = 2000;
+/// Each time that the device owes an answer again before it was told everything, the next attempt comes
+/// twice as late: it may hold RTNL for `ctrl_timeout_ms`. So often at most, which makes 17 minutes.
+const DOUBLINGS: u32 = 9;
+
 /// A command: class, code and what is sent with it.
 pub(crate) trait Command {
     /// Class (specification 5.1.6.5).
@@ -242,11 +248,11 @@ impl CtrlVq {
         self.state.lock().collect()
     }
 
-    /// Whether a command has missed the deadline since the device was reset or told everything anew. If
-    /// so, how often that went wrong, one after the other. Process context.
-    pub(crate) fn was_late(&self) -> Option<u32> {
+    /// If a command has missed the deadline since the device was reset or told everything anew: in how
+    /// many milliseconds to look for the answer. Process context.
+    pub(crate) fn look_after_ms(&self) -> Option<u32> {
         let state = self.state.lock();
-        state.was_late.then_some(state.tries)
+        (state.was_late).then(|| LOOK_MS.wrapping_shl(state.tries.min(DOUBLINGS)))
     }
 
     /// The device is about to be told everything anew. False if there is no need. Process context.

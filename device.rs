@@ -212,3 +212,19 @@ impl VirtnetInfo {
         self.queues.lock().clone()
     }
 }
+
+/// A command has failed with `e`. After one that was not answered in time nobody knows what the device does
+/// with it: a reset brings both sides to the same settings again. Process context.
+pub(crate) fn resync(dev: &Net, e: Error) {
+    if e == ETIMEDOUT {
+        dev.schedule_reset_work();
+    }
+}
+
+/// A command has failed. If that is because the device owes an answer, or did, it is looked for from now on
+/// (`late.rs`). Process context.
+pub(crate) fn watch_late(dev: &Net) {
+    if let Some(ms) = dev.data().ctrl.look_after_ms() {
+        dev.schedule_late_work(ms);
+    }
+}

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    channels,
     ctrl_vq::{
         GuestOffloadsSet,
         MacAddrSet,
@@ -17,10 +16,11 @@ use crate::{
         VlanDel, //
     },
     device::{
+        resync,
+        watch_late,
         Net,
         VirtnetInfo, //
     },
-    late,
     net::{
         addr::AddrList,
         device::Features as NetFeatures,
@@ -115,7 +115,7 @@ pub(crate) fn set_rx_mode(
     mc: AddrList<'_>,
     _rtnl: &mut Rtnl,
 ) -> Result {
-    tell_rx_mode(dev, uc, mc).inspect_err(|_| late::watch(dev))
+    tell_rx_mode(dev, uc, mc).inspect_err(|_| watch_late(dev))
 }
 
 fn tell_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
@@ -169,7 +169,7 @@ pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Resu
         // The address is what makes it and its primary one.
         return Err(eopnotsupp());
     }
-    tell_mac(info, mac).inspect_err(|e| channels::resync(dev, *e))?;
+    tell_mac(info, mac).inspect_err(|e| resync(dev, *e))?;
     info.settings.lock().mac_set = true;
     Ok(())
 }
@@ -206,7 +206,7 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     if told.is_ok() || !add {
         info.settings.lock().filter.vlan(vid, add);
     }
-    told.inspect_err(|_| late::watch(dev))
+    told.inspect_err(|_| watch_late(dev))
 }
 
 /// The receive offloads that GRO_HW stands for, as the device's command names them.
@@ -249,10 +249,10 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
     let bits = csum | if on { gro_hw_bits(info) } else { 0 };
     let done = info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits));
     if done.is_err() {
-        late::watch(dev);
+        watch_late(dev);
     }
     if on {
-        done.inspect_err(|e| channels::resync(dev, *e))?;
+        done.inspect_err(|e| resync(dev, *e))?;
     }
     let mut s = info.settings.lock();
     // Also if the device refused: it is asked again after a reset.
@@ -294,7 +294,7 @@ pub(crate) fn replay(dev: &Net) {
             report("offloads", done);
         }
     }
-    late::watch(dev);
+    watch_late(dev);
 }
 
 /// The VLANs among that. There may be thousands: one line for all that the device doesn't take, and none

@@ -8,7 +8,10 @@
 use crate::{
     channels,
     coalesce,
-    ctrl_vq::Owed,
+    ctrl_vq::{
+        Owed,
+        LOOK_MS, //
+    },
     device::Net,
     device_stats,
     filter,
@@ -19,20 +22,6 @@ use crate::{
         Rtnl, //
     }, //
 };
-
-/// Milliseconds between looks whether the answer has come.
-const LOOK_MS: u32 = 2000;
-/// Each time that the device owes an answer again before it was told everything, the next attempt comes
-/// twice as late: it may hold RTNL for `ctrl_timeout_ms`. So often at most, which makes 17 minutes.
-const DOUBLINGS: u32 = 9;
-
-/// A command has failed. If that is because the device owes an answer, or did, it is looked after from
-/// now on. Process context.
-pub(crate) fn watch(dev: &Net) {
-    if let Some(tries) = dev.data().ctrl.was_late() {
-        dev.schedule_late_work(LOOK_MS.wrapping_shl(tries.min(DOUBLINGS)));
-    }
-}
 
 /// Looks whether the answer has come. It ends with that, with the queue, or with a reset of the device,
 /// after which everything is sent anyway. Process context, RTNL not held.

@@ -7,10 +7,10 @@
 use crate::{
     ctrl_vq::AnnounceAck,
     device::{
+        watch_late,
         Net,
         VirtnetInfo, //
     },
-    late,
     net::{
         ethtool::Link,
         net_warn,
@@ -109,7 +109,7 @@ pub(crate) fn config_work(dev: &Net) {
             if ratelimit() {
                 net_warn!(dev, "announcement not acknowledged: {e:?}\n");
             }
-            late::watch(dev);
+            watch_late(dev);
         }
     }
 }

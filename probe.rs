@@ -9,6 +9,7 @@ use crate::{
     channels,
     coalesce,
     device::{
+        watch_late,
         Negotiated,
         Net,
         VirtnetInfo, //
@@ -16,7 +17,6 @@ use crate::{
     device_stats,
     ethtool,
     filter,
-    late,
     link,
     net::{
         device::{
@@ -400,7 +400,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         info.settings.lock().mac_set = true;
     }
     device_stats::query(net);
-    late::watch(net);
+    watch_late(net);
     let held = CpusReadGuard::new();
     affinity::set_pairs(info, info.pairs());
     affinity::apply(net, &held, None);

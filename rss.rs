@@ -9,12 +9,12 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    channels,
     ctrl_vq::{
         Command,
         Request, //
     },
     device::{
+        resync,
         Net,
         VirtnetInfo, //
     },
@@ -255,7 +255,7 @@ fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Re
 /// The same for the user, without a change of the number of pairs.
 fn change(dev: &Net, caps: Caps, new: State, rxhash: bool) -> Result {
     let info = dev.data();
-    commit(dev, caps, new, info.pairs(), rxhash).inspect_err(|e| channels::resync(dev, *e))
+    commit(dev, caps, new, info.pairs(), rxhash).inspect_err(|e| resync(dev, *e))
 }
 
 /// Sends what is in force once more.
