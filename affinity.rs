@@ -30,11 +30,32 @@ use crate::{
     },
     virtio::VirtqueueSet, //
 };
+use core::sync::atomic::{
+    AtomicI32,
+    Ordering, //
+};
 use kernel::{
     cpumask::CpumaskVar,
     prelude::*,
     sync::Arc, //
 };
+
+/// Number of the CPU hotplug state, for interfaces that appear.
+static HOTPLUG_STATE: AtomicI32 = AtomicI32::new(0);
+
+/// The module has its CPU hotplug state now, before the first device. Process context.
+pub(crate) fn set_hotplug_state(state: i32) {
+    HOTPLUG_STATE.store(state, Ordering::Relaxed);
+}
+
+/// Registers `dev` for CPUs that come and go. Process context.
+///
+/// # Errors
+///
+/// Those of `cpuhp_state_add_instance`.
+pub(crate) fn hotplug_add(dev: &Net) -> Result {
+    dev.hotplug_add(HOTPLUG_STATE.load(Ordering::Relaxed))
+}
 
 /// What the table is made for. Not the settings' count: hotplug callbacks can't wait for RTNL.
 pub(crate) struct State {

@@ -40,6 +40,11 @@ use core::{
 };
 use kernel::prelude::*;
 
+/// Name of the driver on the virtio bus, which is the module's.
+const NAME: &str = "virtio_net_mq";
+/// Version, as `ethtool -i` and `modinfo` show it.
+const VERSION: &str = "0.1.0";
+
 /// Tells those who listen (`ethtool --monitor`) what the driver has changed by itself since the last time. Process
 /// context, on an interface that isn't detached.
 pub(crate) fn tell_changes(dev: &Net, rtnl: &mut Rtnl) {
@@ -123,8 +128,8 @@ impl Ops<VirtnetInfo> for Ethtool {
 
     fn drvinfo(dev: &Net) -> Drvinfo<'_> {
         Drvinfo {
-            driver: crate::NAME.as_bytes(),
-            version: crate::VERSION.as_bytes(),
+            driver: NAME.as_bytes(),
+            version: VERSION.as_bytes(),
             bus_info: dev.data().vdev.bus_info(),
         }
     }

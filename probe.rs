@@ -353,7 +353,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     }
     dev.config_enable();
     let net = binding.net()?;
-    crate::hotplug_add(net)?;
+    affinity::hotplug_add(net)?;
     link::update(net);
     net_info!(
         net,

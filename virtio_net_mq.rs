@@ -9,10 +9,6 @@
 //!
 //! C counterpart: `drivers/net/virtio_net.c`.
 
-use core::sync::atomic::{
-    AtomicI32,
-    Ordering, //
-};
 use kernel::{
     prelude::*,
     InPlaceModule,
@@ -59,11 +55,6 @@ mod rx;
 mod stats;
 mod tx;
 
-/// Name of the module and of the driver on the virtio bus.
-const NAME: &str = "virtio_net_mq";
-/// Version, as `ethtool -i` and `modinfo` show it.
-const VERSION: &str = "0.1.0";
-
 /// The virtio device type "network card" (specification section 5).
 const VIRTIO_ID_NET: u32 = 1;
 
@@ -71,14 +62,6 @@ virtio::id_table::device_table!(
     ID_TABLE,
     [virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET)]
 );
-
-/// Number of the CPU hotplug state, for interfaces that appear.
-static HOTPLUG_STATE: AtomicI32 = AtomicI32::new(0);
-
-/// Has `dev` told of CPUs that come and go.
-fn hotplug_add(dev: &device::Net) -> Result {
-    dev.hotplug_add(HOTPLUG_STATE.load(Ordering::Relaxed))
-}
 
 #[pin_data]
 struct VirtioNetMq {
@@ -90,7 +73,7 @@ impl InPlaceModule for VirtioNetMq {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             data <- virtio::driver::ModuleData::new(c"virtio_net_mq", module, |state| {
-                HOTPLUG_STATE.store(state, Ordering::Relaxed);
+                affinity::set_hotplug_state(state);
             }),
         })
     }
