@@ -8,7 +8,6 @@
 
 use crate::{
     affinity,
-    channels,
     coalesce,
     device::{
         Net,
@@ -58,7 +57,8 @@ use crate::{
         cpus::CpusHeld,
         params, //
     },
-    tx, //
+    tx,
+    vqs, //
 };
 use kernel::prelude::*;
 
@@ -167,7 +167,7 @@ impl net::Driver for VirtnetInfo {
     }
 
     fn released(dev: &Net) {
-        channels::detach_queues(dev);
+        vqs::detach(dev);
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;
         // Before the NAPI instances, by a grace period: a pool points to one until it is destroyed.

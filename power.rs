@@ -39,7 +39,8 @@ use crate::{
         driver::Cause,
         Device,
         VirtqueueSet, //
-    }, //
+    },
+    vqs, //
 };
 use core::mem::replace;
 use kernel::{
@@ -70,10 +71,10 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
         // Before the queues are stopped: a poll wakes one that has room.
         open::disable_pairs(dev, 0, info.max_pairs, rtnl);
         dev.detach(rtnl);
-        channels::rest(dev, rtnl)
+        vqs::rest(dev, rtnl)
     };
     if let Some(resting) = resting {
-        channels::let_go(dev, resting);
+        vqs::let_go(dev, resting);
     }
     Ok(())
 }
@@ -120,11 +121,11 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
 
 /// Says whether the device has to be reset once more.
 fn bring_up(vdev: &Device, dev: &Net) -> Result<bool> {
-    let up = channels::find_queues(dev.data()).and_then(|set| {
+    let up = vqs::find(dev.data()).and_then(|set| {
         let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
         bring_up_locked(vdev, dev, set, &mut guard)
     });
-    up.inspect_err(|_| channels::detach_queues(dev))
+    up.inspect_err(|_| vqs::detach(dev))
 }
 
 fn bring_up_locked(
@@ -134,7 +135,7 @@ fn bring_up_locked(
     rtnl: &mut Rtnl,
 ) -> Result<bool> {
     let info = dev.data();
-    channels::attach_queues(dev, set, rtnl)?;
+    vqs::attach(dev, set, rtnl)?;
     vdev.ready();
     let mut pairs = info.pairs();
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {

@@ -78,7 +78,8 @@ use crate::{
         id_table::IdTable,
         virtqueue::VqCallback,
         Device, //
-    }, //
+    },
+    vqs, //
 };
 use kernel::prelude::*;
 
@@ -338,11 +339,11 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         *net.data().failover.lock() = Some(failover);
     }
     coalesce::init(binding.net()?.data())?;
-    let set = channels::find_queues(binding.net()?.data())?;
+    let set = vqs::find(binding.net()?.data())?;
     {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;
-        channels::attach_queues(binding.net()?, set, rtnl)?;
+        vqs::attach(binding.net()?, set, rtnl)?;
         binding.net()?.set_real_num_queues(pairs, rtnl)?;
         binding.net()?.set_carrier(false);
         // Before anyone can open the interface. RTNL keeps users out; but a standby is opened while it is

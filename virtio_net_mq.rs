@@ -54,6 +54,7 @@ mod rss;
 mod rx;
 mod stats;
 mod tx;
+mod vqs;
 
 /// The virtio device type "network card" (specification section 5).
 const VIRTIO_ID_NET: u32 = 1;

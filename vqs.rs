@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The set of virtqueues: found, given to the queues that use them, taken away again.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    ctrl_vq::CtrlRing,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::Rtnl,
+    pure::{
+        config::{
+            ctrl_vq,
+            rx_vq,
+            tx_vq, //
+        },
+        features::bit, //
+    },
+    receive_queue::Mode,
+    refill,
+    virtio::{
+        virtqueue::QueueInfo,
+        VirtqueueSet, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// Finds all virtqueues in the specification's order (5.1.2): rx0, tx0, rx1, tx1, …, control.
+/// Every pair up to the device's most is set up, because the control queue comes last and the virtio
+/// core numbers those that it is given without a gap. Pairs that can't be used get no interrupt, so no
+/// vector either.
+/// Process context, RTNL not needed: the virtio core may take its time.
+pub(crate) fn find(info: &VirtnetInfo) -> Result<Arc<VirtqueueSet>> {
+    let has_ctrl = info.f.has(bit::CTRL_VQ);
+    let mut infos = KVVec::new();
+    // Big buffers are lists of pages, which want indirect descriptors; a context word excludes
+    // those.
+    let ctx = !matches!(info.mode, Mode::Big { .. });
+    for i in 0..info.device_pairs {
+        let interrupt = i < info.max_pairs;
+        infos.push(
+            QueueInfo {
+                name: CString::try_from_fmt(fmt!("input.{i}"))?,
+                interrupt,
+                ctx,
+            },
+            GFP_KERNEL,
+        )?;
+        infos.push(
+            QueueInfo {
+                name: CString::try_from_fmt(fmt!("output.{i}"))?,
+                interrupt,
+                ctx: false,
+            },
+            GFP_KERNEL,
+        )?;
+    }
+    if has_ctrl {
+        infos.push(
+            QueueInfo {
+                name: CString::try_from_fmt(fmt!("control"))?,
+                // It is polled with sleeps: a vector of its own is better spent on data.
+                interrupt: false,
+                ctx: false,
+            },
+            GFP_KERNEL,
+        )?;
+    }
+    VirtqueueSet::find(&info.vdev, infos)
+}
+
+/// Gives each queue of a new set to whom it belongs. After an error what was given stays there until
+/// [`detach`].
+pub(crate) fn attach(dev: &Net, set: Arc<VirtqueueSet>, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    // First, so that `detach` finds it whatever fails below.
+    *info.queues.lock() = Some(set.clone());
+    for i in 0..info.max_pairs {
+        let pair = dev.pair(i).ok_or(EINVAL)?;
+        let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+        rq.vq = Some(VirtqueueSet::take(&set, rx_vq(i))?);
+        let vq = VirtqueueSet::take(&set, tx_vq(i))?;
+        pair.tx.lock_bh().state().attach(vq);
+    }
+    if info.f.has(bit::CTRL_VQ) {
+        info.ctrl
+            .attach(VirtqueueSet::take(&set, ctrl_vq(info.device_pairs))?);
+    }
+    info.affinity.lock().set(Some(set));
+    Ok(())
+}
+
+/// Virtqueues that nobody uses any more, of a device that isn't reset yet.
+#[must_use]
+pub(crate) struct Resting {
+    set: Arc<VirtqueueSet>,
+    ctrl: Option<CtrlRing>,
+}
+
+/// Takes all virtqueues out of everybody's sight: whoever holds RTNL after this finds none, and nobody notifies
+/// the device. NAPI is disabled on all pairs. None if there are none.
+pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
+    let info = dev.data();
+    info.affinity.lock().set(None);
+    let set = info.queues.lock().take()?;
+    for pair in dev.pairs() {
+        // One that was left on to send its last packets.
+        pair.napi_disable(rtnl);
+        pair.tx.lock_bh().state().park();
+    }
+    Some(Resting {
+        set,
+        ctrl: info.ctrl.detach(),
+    })
+}
+
+/// Resets the device and lets go of its virtqueues: buffers that it had are freed. Process context, RTNL not
+/// held: the virtio core waits for the end of a reset without a limit, and frees interrupts. At the end of the
+/// machine ([`Net::wait_for`]) the handles stay where they are.
+pub(crate) fn let_go(dev: &Net, resting: Resting) {
+    resting.set.reset_device();
+    if let Some(mut guard) = dev.lock_rtnl() {
+        let rtnl = &mut *guard;
+        // Polls that have completed may still look at their ring.
+        dev.napi_settle(rtnl);
+        for pair in dev.pairs() {
+            if let Some((rq, _)) = pair.rx.idle(rtnl) {
+                drop(rq.vq.take());
+                if pair.rx.index() >= dev.data().pairs() {
+                    refill::release(rq);
+                }
+            }
+            let mut tx = pair.tx.lock_bh();
+            let vq = tx.state().take_parked();
+            tx.reset_bql();
+            drop(tx);
+            // Frees packets: outside of the lock.
+            drop(vq);
+        }
+    }
+    // The last handle, which deletes the virtqueues, goes without RTNL.
+    drop(resting.ctrl);
+    drop(resting.set);
+}
+
+/// Both of it. Harmless when there are no virtqueues.
+pub(crate) fn detach(dev: &Net) {
+    let resting = dev.lock_rtnl().and_then(|mut guard| rest(dev, &mut guard));
+    if let Some(resting) = resting {
+        let_go(dev, resting);
+    }
+}
