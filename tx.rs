@@ -146,6 +146,10 @@ const MAX_HELD: u32 = 32;
 /// interrupt.
 const LOOK_EVERY: u32 = 32;
 
+/// How often a sender looks once more, because most packets were sent before it could ask for an
+/// interrupt, until it leaves the rest to a softirq.
+const LOOKS: u32 = 2;
+
 /// [`SendQueue::look_below`], once `num_free` slots are free.
 fn look_below(num_free: u32) -> u32 {
     num_free.saturating_sub(LOOK_EVERY)
@@ -181,15 +185,32 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
     if kicked {
         tx.queue().shared().kicks.inc();
     }
-    if look && tx.in_process() {
-        reap(tx, PROCESS_BUDGET);
-        if tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle()) {
+    if look && tx.in_process() && reap_all(tx) {
+        return;
+    }
+    if follows {
+        return;
+    }
+    for _ in 0..LOOKS {
+        if rearm(tx) {
+            return;
+        }
+        // Most of what was left is sent meanwhile. A softirq costs more than to see to it here.
+        if !tx.in_process() {
+            break;
+        }
+        if reap_all(tx) {
             return;
         }
     }
-    if !follows && !rearm(tx) {
-        tx.schedule_poll();
-    }
+    tx.schedule_poll();
+}
+
+/// Reaps in process context. Returns whether the device has nothing left.
+#[inline]
+fn reap_all(tx: &mut TxLocked<'_, VirtnetInfo>) -> bool {
+    reap(tx, PROCESS_BUDGET);
+    tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle())
 }
 
 /// The packet before was the last of its batch, though the stack said then that more come.
