@@ -37,16 +37,12 @@ use crate::{
     },
     virtio::{
         driver::Cause,
-        Device,
-        VirtqueueSet, //
+        Device, //
     },
     vqs, //
 };
 use core::mem::replace;
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 
 /// Takes the interface out of the stack's sight and lets go of the device. Process context.
 ///
@@ -121,21 +117,16 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
 
 /// Says whether the device has to be reset once more.
 fn bring_up(vdev: &Device, dev: &Net) -> Result<bool> {
-    let up = vqs::find(dev.data()).and_then(|set| {
+    let up = vqs::find(dev.data()).and_then(|found| {
         let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
-        bring_up_locked(vdev, dev, set, &mut guard)
+        bring_up_locked(vdev, dev, found, &mut guard)
     });
     up.inspect_err(|_| vqs::detach(dev))
 }
 
-fn bring_up_locked(
-    vdev: &Device,
-    dev: &Net,
-    set: Arc<VirtqueueSet>,
-    rtnl: &mut Rtnl,
-) -> Result<bool> {
+fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl) -> Result<bool> {
     let info = dev.data();
-    vqs::attach(dev, set, rtnl)?;
+    vqs::attach(dev, found, rtnl)?;
     vdev.ready();
     let mut pairs = info.pairs();
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {

@@ -339,11 +339,11 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         *net.data().failover.lock() = Some(failover);
     }
     coalesce::init(binding.net()?.data())?;
-    let set = vqs::find(binding.net()?.data())?;
+    let found = vqs::find(binding.net()?.data())?;
     {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;
-        vqs::attach(binding.net()?, set, rtnl)?;
+        vqs::attach(binding.net()?, found, rtnl)?;
         binding.net()?.set_real_num_queues(pairs, rtnl)?;
         binding.net()?.set_carrier(false);
         // Before anyone can open the interface. RTNL keeps users out; but a standby is opened while it is

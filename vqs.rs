@@ -11,18 +11,14 @@ use crate::{
         VirtnetInfo, //
     },
     net::Rtnl,
-    pure::{
-        config::{
-            ctrl_vq,
-            rx_vq,
-            tx_vq, //
-        },
-        features::bit, //
-    },
+    pure::features::bit,
     receive_queue::Mode,
     refill,
     virtio::{
-        virtqueue::QueueInfo,
+        virtqueue::{
+            QueueInfo,
+            UnusedVirtqueue, //
+        },
         VirtqueueSet, //
     }, //
 };
@@ -32,12 +28,20 @@ use kernel::{
     sync::Arc, //
 };
 
+/// Virtqueues that were found and belong to nobody yet.
+#[must_use]
+pub(crate) struct Found {
+    set: Arc<VirtqueueSet>,
+    /// In the order of the queues' numbers.
+    unused: KVVec<UnusedVirtqueue>,
+}
+
 /// Finds all virtqueues in the specification's order (5.1.2): rx0, tx0, rx1, tx1, …, control.
 /// Every pair up to the device's most is set up, because the control queue comes last and the virtio
 /// core numbers those that it is given without a gap. Pairs that can't be used get no interrupt, so no
 /// vector either.
 /// Process context, RTNL not needed: the virtio core may take its time.
-pub(crate) fn find(info: &VirtnetInfo) -> Result<Arc<VirtqueueSet>> {
+pub(crate) fn find(info: &VirtnetInfo) -> Result<Found> {
     let has_ctrl = info.f.has(bit::CTRL_VQ);
     let mut infos = KVVec::new();
     // Big buffers are lists of pages, which want indirect descriptors; a context word excludes
@@ -73,25 +77,29 @@ pub(crate) fn find(info: &VirtnetInfo) -> Result<Arc<VirtqueueSet>> {
             GFP_KERNEL,
         )?;
     }
-    VirtqueueSet::find(&info.vdev, infos)
+    let (set, unused) = VirtqueueSet::find(&info.vdev, infos)?;
+    Ok(Found { set, unused })
 }
 
-/// Gives each queue of a new set to whom it belongs. After an error what was given stays there until
+/// Gives each queue that was found to whom it belongs. After an error what was given stays there until
 /// [`detach`].
-pub(crate) fn attach(dev: &Net, set: Arc<VirtqueueSet>, rtnl: &mut Rtnl) -> Result {
+pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
+    let Found { set, unused } = found;
+    let mut unused = unused.into_iter();
     // First, so that `detach` finds it whatever fails below.
     *info.queues.lock() = Some(set.clone());
     for i in 0..info.max_pairs {
+        let (rx, tx) = unused.next().zip(unused.next()).ok_or(EINVAL)?;
         let pair = dev.pair(i).ok_or(EINVAL)?;
         let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
-        rq.vq = Some(VirtqueueSet::take(&set, rx_vq(i))?);
-        let vq = VirtqueueSet::take(&set, tx_vq(i))?;
-        pair.tx.lock_bh().state().attach(vq);
+        rq.vq = Some(rx.with_buffers());
+        pair.tx.lock_bh().state().attach(tx.with_buffers());
     }
     if info.f.has(bit::CTRL_VQ) {
-        info.ctrl
-            .attach(VirtqueueSet::take(&set, ctrl_vq(info.device_pairs))?);
+        // Before it are those of the pairs that can't be used.
+        let ctrl = unused.last().ok_or(EINVAL)?;
+        info.ctrl.attach(ctrl.with_buffers());
     }
     info.affinity.lock().set(Some(set));
     Ok(())

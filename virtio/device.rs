@@ -147,6 +147,16 @@ impl Device {
         !unsafe { bindings::dev_get_drvdata(self.dev_raw()) }.is_null()
     }
 
+    /// Whether virtqueues were found, and not deleted since. Bus callback.
+    pub(super) fn has_virtqueues(&self) -> bool {
+        // SAFETY: The device is valid. The list changes as virtqueues are found and deleted, neither of
+        // which happens beside a callback that finds some; its head is compared with its own address.
+        unsafe {
+            let head = &raw mut (*self.as_raw()).vqs;
+            (*head).next != head
+        }
+    }
+
     /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified any more.
     /// Any context that may take a lock.
     pub(crate) fn break_queues(&self) {

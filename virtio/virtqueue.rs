@@ -2,9 +2,10 @@
 
 //! Virtqueues.
 //!
-//! [`VirtqueueSet::find`] sets up all queues of a device. [`VirtqueueSet::take`] hands out each
-//! of them once, as a [`Virtqueue<T>`]: the exclusive right to add and get buffers. A buffer goes
-//! in with a token `T` that owns its memory; the token comes back with the used length.
+//! [`VirtqueueSet::find`] sets up all queues of a device and returns an [`UnusedVirtqueue`] for each
+//! of them, which [`UnusedVirtqueue::with_buffers`] turns into a [`Virtqueue<T>`]: the exclusive right
+//! to add and get buffers. A buffer goes in with a token `T` that owns its memory; the token comes back
+//! with the used length.
 //!
 //! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
 
@@ -15,7 +16,6 @@ use crate::{
     sync::fail, //
 };
 use core::{
-    cell::UnsafeCell,
     ffi::c_void,
     marker::PhantomData,
     ptr::NonNull,
@@ -75,40 +75,72 @@ pub(crate) struct QueueInfo {
 /// `vqs` are the queues that `find_vqs` made, valid until `del_vqs` in `Drop`. `reset` is true
 /// only if the device was reset after `find_vqs` and not made ready since.
 ///
-/// Lifetime: reference-counted, by the owner and by each [`Virtqueue`]; holds a reference to the
-/// device. Locking: `taken` is written under RTNL or in a bus callback.
+/// Lifetime: reference-counted, by the owner and by each handle of a queue; holds a reference to the
+/// device.
 pub(crate) struct VirtqueueSet {
     vdev: NonNull<bindings::virtio_device>,
-    vqs: KVVec<Slot>,
+    vqs: KVVec<*mut bindings::virtqueue>,
     _names: KVVec<QueueInfo>,
     reset: AtomicBool,
 }
 
-struct Slot {
-    vq: *mut bindings::virtqueue,
-    taken: UnsafeCell<bool>,
+// SAFETY: The pointers are valid by the type invariants, and nothing behind them belongs to a thread.
+unsafe impl Send for VirtqueueSet {}
+// SAFETY: As above; the methods only call what needs no lock against other users of a queue.
+unsafe impl Sync for VirtqueueSet {}
+
+/// The only handle to a virtqueue that has no buffers yet. Whoever has no use for the queue drops it.
+///
+/// # Invariants
+///
+/// `vq` is a queue of `set`, empty, and there is no other handle to it.
+pub(crate) struct UnusedVirtqueue {
+    vq: NonNull<bindings::virtqueue>,
+    set: Arc<VirtqueueSet>,
 }
 
-// SAFETY: The pointers are valid by the type invariants; the cells are guarded as documented.
-unsafe impl Send for VirtqueueSet {}
-// SAFETY: As above.
-unsafe impl Sync for VirtqueueSet {}
+// SAFETY: As for `VirtqueueSet`.
+unsafe impl Send for UnusedVirtqueue {}
+
+impl UnusedVirtqueue {
+    /// Uses the queue for buffers of type `T`.
+    pub(crate) fn with_buffers<T: Token>(self) -> Virtqueue<T> {
+        let vq = self.vq;
+        // INVARIANT: The only handle to this queue, as this one is used up; the set keeps it valid.
+        Virtqueue {
+            vq,
+            // SAFETY: The queue is valid by the type invariant.
+            size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
+            set: self.set,
+            quiet: false,
+            // SAFETY: As above.
+            dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
+            _t: PhantomData,
+        }
+    }
+}
 
 impl VirtqueueSet {
     /// Sets up one virtqueue for each entry of `infos`, in that order (the order is the queues'
-    /// numbers: specification 5.1.2). Interrupts go to the driver's `vq_callback`.
+    /// numbers: specification 5.1.2), and returns them with a handle to each, in the same order.
+    /// Interrupts go to the driver's `vq_callback`.
     ///
     /// # Errors
     ///
-    /// What the transport reports; `ENOMEM`.
-    pub(crate) fn find(dev: &Device, infos: KVVec<QueueInfo>) -> Result<Arc<Self>> {
+    /// What the transport reports; `ENOMEM`; `EBUSY` if the device has virtqueues.
+    pub(crate) fn find(
+        dev: &Device,
+        infos: KVVec<QueueInfo>,
+    ) -> Result<(Arc<Self>, KVVec<UnusedVirtqueue>)> {
         fail::point()?;
+        if dev.has_virtqueues() {
+            return Err(EBUSY);
+        }
         let n = infos.len();
-        let mut raw: KVVec<*mut bindings::virtqueue> = KVVec::with_capacity(n, GFP_KERNEL)?;
+        let mut vqs: KVVec<*mut bindings::virtqueue> = KVVec::with_capacity(n, GFP_KERNEL)?;
         let mut c_infos: KVVec<bindings::virtqueue_info> = KVVec::with_capacity(n, GFP_KERNEL)?;
-        let mut vqs = KVVec::with_capacity(n, GFP_KERNEL)?;
         for info in infos.iter() {
-            raw.push(core::ptr::null_mut(), GFP_KERNEL)?;
+            vqs.push(core::ptr::null_mut(), GFP_KERNEL)?;
             c_infos.push(
                 bindings::virtqueue_info {
                     name: info.name.as_char_ptr(),
@@ -118,16 +150,8 @@ impl VirtqueueSet {
                 GFP_KERNEL,
             )?;
         }
-        // Everything that can fail comes first: after `find_vqs` only the queues' slots are left.
-        for _ in 0..n {
-            vqs.push(
-                Slot {
-                    vq: core::ptr::null_mut(),
-                    taken: UnsafeCell::new(false),
-                },
-                GFP_KERNEL,
-            )?;
-        }
+        // Everything that can fail comes first: after `find_vqs` there is only room to be filled.
+        let mut unused = KVVec::with_capacity(n, GFP_KERNEL)?;
         let room = UniqueArc::new_uninit(GFP_KERNEL)?;
         fail::point()?;
         // SAFETY: Both arrays have `n` entries; the names outlive the queues (kept in the set).
@@ -135,17 +159,14 @@ impl VirtqueueSet {
             bindings::virtio_find_vqs(
                 dev.as_raw(),
                 u32::try_from(n)?,
-                raw.as_mut_ptr(),
+                vqs.as_mut_ptr(),
                 c_infos.as_mut_ptr(),
             )
         })?;
-        for (slot, vq) in vqs.iter_mut().zip(raw.iter()) {
-            slot.vq = *vq;
-        }
         // SAFETY: The device is valid; the reference goes with the set.
         unsafe { bindings::get_device(dev.dev_raw()) };
         // INVARIANT: `find_vqs` succeeded, the device is not reset.
-        Ok(room
+        let set: Arc<Self> = room
             .write(Self {
                 // SAFETY: A reference's pointer isn't null.
                 vdev: unsafe { NonNull::new_unchecked(dev.as_raw()) },
@@ -153,33 +174,17 @@ impl VirtqueueSet {
                 _names: infos,
                 reset: AtomicBool::new(false),
             })
-            .into())
-    }
-
-    /// Hands out queue `index`, once.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if there is no such queue, `EBUSY` if it is already out.
-    pub(crate) fn take<T: Token>(this: &Arc<Self>, index: u32) -> Result<Virtqueue<T>> {
-        fail::point()?;
-        let slot = this.vqs.get(usize::try_from(index)?).ok_or(EINVAL)?;
-        let vq = NonNull::new(slot.vq).ok_or(EINVAL)?;
-        // SAFETY: Serialised by RTNL or the bus, see the type's documentation.
-        if unsafe { slot.taken.get().replace(true) } {
-            return Err(EBUSY);
+            .into();
+        for vq in set.vqs.iter().filter_map(|vq| NonNull::new(*vq)) {
+            // INVARIANT: The queue is new, and each is met once.
+            let handle = UnusedVirtqueue {
+                vq,
+                set: set.clone(),
+            };
+            // There is room for all of them.
+            unused.push(handle, GFP_KERNEL)?;
         }
-        // INVARIANT: The only handle to this queue, which the set keeps valid.
-        Ok(Virtqueue {
-            vq,
-            // SAFETY: The queue is valid.
-            size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
-            set: this.clone(),
-            quiet: false,
-            // SAFETY: As above.
-            dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
-            _t: PhantomData,
-        })
+        Ok((set, unused))
     }
 
     /// Resets the device: no buffer is the device's any more.
@@ -235,8 +240,8 @@ impl VirtqueueSet {
     }
 
     fn raw(&self, index: u32) -> Option<*mut bindings::virtqueue> {
-        let slot = self.vqs.get(usize::try_from(index).ok()?)?;
-        (!slot.vq.is_null()).then_some(slot.vq)
+        let vq = *self.vqs.get(usize::try_from(index).ok()?)?;
+        (!vq.is_null()).then_some(vq)
     }
 
     /// Number of descriptors of queue `index`, 0 if there is none.
