@@ -89,7 +89,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints panics doc imports host-test python-test packaging-check:
+fmt fmt-check clippy failpoints samples panics doc imports host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -123,12 +123,18 @@ copy_to = tar -c --exclude=./.git --exclude='*.o' --exclude='*.ko' --exclude='*.
 
 clippy: check-kdir ## clippy, each warning an error
 	+@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(copy_to) "$$dir" && \
-	$(KMAKE) M="$$dir" CLIPPY=1 W=e modules
+	$(KMAKE) M="$$dir" CLIPPY=1 W=e modules && \
+	$(KMAKE) M="$$dir" CLIPPY=1 W=e VNM_SAMPLES=1 modules
 
 # What the test of failing probes loads (qemu-test/guests.toml).
 failpoints: check-kdir
 	+@mkdir -p qemu-test/out/failpoints && $(copy_to) qemu-test/out/failpoints && \
 	$(KMAKE) M=$(CURDIR)/qemu-test/out/failpoints VNM_FAILPOINTS=1 modules
+
+# The drivers of samples/, which a guest loads.
+samples: check-kdir
+	+@mkdir -p qemu-test/out/samples-build && $(copy_to) qemu-test/out/samples-build && \
+	$(KMAKE) M=$(CURDIR)/qemu-test/out/samples-build W=e VNM_SAMPLES=1 modules
 
 # What bench/native/run measures: KDIR is the build tree of its kernel.
 native: check-kdir
@@ -236,6 +242,6 @@ help: ## this list
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
 	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints panics doc imports host-test python-test device-test packaging-check \
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints samples panics doc imports host-test python-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
 	native bench bench-quick bench-native help

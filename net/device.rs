@@ -5,6 +5,7 @@
 use super::{
     driver::Driver,
     ethtool,
+    layout,
     ops,
     queue::{
         PairInit,
@@ -647,6 +648,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
     ) -> Result<Self> {
         fail::point()?;
+        layout::check()?;
         let size = i32::try_from(core::mem::size_of::<Private<T>>())?;
         let n = u32::from(pairs);
         // SAFETY: Any sizes are fine; the name is a string; null on failure.
@@ -761,6 +763,20 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             Ok(()) => Ok(Registration(Some(self))),
             Err(e) => Err((self, e)),
         }
+    }
+}
+
+impl<T: Driver> UnregisteredNetDevice<T> {
+    /// The same without RTNL held, which is taken. A device that can't be registered is taken down.
+    ///
+    /// # Errors
+    ///
+    /// The core's.
+    #[allow(dead_code, reason = "for drivers that register on their own")]
+    pub(crate) fn register_netdev(self) -> Result<Registration<T>> {
+        let registered = self.register(&mut RtnlGuard::new());
+        // RTNL is released, which the drop takes.
+        registered.map_err(|(_, e)| e)
     }
 }
 

@@ -38,7 +38,7 @@ DEFAULTS = {
     # KASAN keeps what is freed for a while, and needs an eighth for itself.
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
-    "testdev": None, "primary": False, "env": {}, "migrate": False,
+    "samples": False, "testdev": None, "primary": False, "env": {}, "migrate": False,
     "vhost": False, "heap": False, "bound": False, "wrong_clock": 0,
 }
 # How often a guest is started at most if its kernel dies as it boots.
@@ -183,7 +183,7 @@ class Guest:
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
             "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "", "BOUND": "yes" if s["bound"] else "",
-            "VHOST": "yes" if s["vhost"] else "",
+            "VHOST": "yes" if s["vhost"] else "", "SAMPLES": "/job/samples" if s["samples"] else "",
             "KSFT_MACHINE_SLOW": "yes",
             "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
         }
@@ -200,6 +200,9 @@ class Guest:
             if not ko.exists():
                 sys.exit(f"vm: {ko} is missing; build it first: make demo, make check or make shell do")
             f["job/virtio_net_mq.ko"] = ko
+        if self.spec["samples"]:
+            for p in sorted((HERE / "out/samples-build").glob("*.ko")):
+                f[f"job/samples/{p.name}"] = p
         tests = REPO / "tests"
         for p in sorted(tests.rglob("*")) if tests.is_dir() else []:
             if p.is_file():
