@@ -125,6 +125,11 @@ void vnm_helper_skb_mark_for_recycle(struct sk_buff *skb)
 	skb_mark_for_recycle(skb);
 }
 
+struct sk_buff *vnm_helper_skb_share_check(struct sk_buff *skb, gfp_t gfp)
+{
+	return skb_share_check(skb, gfp);
+}
+
 unsigned int vnm_helper_skb_nr_frags(const struct sk_buff *skb)
 {
 	return skb_shinfo(skb)->nr_frags;

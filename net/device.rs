@@ -5,6 +5,7 @@
 use super::{
     driver::Driver,
     ethtool,
+    handle::Handle,
     layout,
     ops,
     queue::{
@@ -211,6 +212,7 @@ pub(super) struct Private<T: Driver> {
     late_work: Work<NetDevice<T>>,
     #[pin]
     hotplug: HotplugNode<NetDevice<T>>,
+    handle: Handle<NetDevice<T>>,
     pub(super) rxfh: rxfh::Settable,
     /// The number of statistics that the ethtool core was told last, under RTNL.
     pub(super) stats_count: AtomicU32,
@@ -274,6 +276,12 @@ impl<T: Driver> NetDevice<T> {
     #[inline(always)]
     pub(crate) fn data(&self) -> &T {
         &self.private().data
+    }
+
+    /// A way to this device for others.
+    #[allow(dead_code, reason = "for drivers with devices that know each other")]
+    pub(crate) fn handle(&self) -> Handle<NetDevice<T>> {
+        self.private().handle.clone()
     }
 
     /// Queue pair `index`.
@@ -707,6 +715,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             gate: Gate::new(),
             reset_asked: AtomicBool::new(false),
             hotplug <- HotplugNode::new(),
+            handle: Handle::new()?,
             rxfh: rxfh::Settable::new(setup.rxfh),
             stats_count: AtomicU32::new(0),
             data <- data,
@@ -729,6 +738,8 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             net.private().notify_work.bind(net);
             net.private().late_work.bind(net);
         }
+        // SAFETY: The drop calls `clear` first, and `synchronize_net` before it drops the data.
+        unsafe { net.private().handle.set(net) };
         if setup.moderation {
             // SAFETY: The device is valid and nobody else sees it; its drop frees them.
             kernel::error::to_result(unsafe { bindings::net_dim_init_rx(dev.as_ptr()) })?;
@@ -791,6 +802,7 @@ impl<T: Driver> core::ops::Deref for UnregisteredNetDevice<T> {
 impl<T: Driver> Drop for UnregisteredNetDevice<T> {
     fn drop(&mut self) {
         let net: &NetDevice<T> = self;
+        net.private().handle.clear();
         net.quiesce();
         T::released(net);
         {
@@ -803,7 +815,7 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             // the device any more.
             unsafe { bindings::net_dim_free(self.dev.as_ptr()) };
         }
-        // SAFETY: Process context. Polls and list walks are over afterwards, and nobody looks at a NAPI
+        // SAFETY: Process context. Polls, list walks and uses of handles are over afterwards, and nobody looks at a NAPI
         // instance for a page pool that was destroyed before (`page_pool_napi_local`).
         unsafe { bindings::synchronize_net() };
         // SAFETY: Initialised by the invariant, dropped once; no reference is left. Then the

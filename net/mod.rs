@@ -12,6 +12,7 @@
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
 //! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
+//! - [`handle`]: a way to a device from outside of it.
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
 
@@ -21,6 +22,8 @@ pub(crate) mod dim;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod failover;
+#[allow(dead_code, reason = "for drivers with devices that know each other")]
+pub(crate) mod handle;
 pub(crate) mod layout;
 pub(crate) mod napi;
 pub(crate) mod ops;

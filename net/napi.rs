@@ -161,6 +161,28 @@ impl NapiRef<'_> {
         self.polling && unsafe { bindings::napi_gro_flush(self.as_raw()) }
     }
 
+    /// Has this device receive a packet that was sent to another one, as if it had come in over a wire: what it
+    /// carries of its way here is taken off. The stack may merge it with others. Dropped outside of a poll. Returns
+    /// whether the stack took it.
+    #[allow(dead_code, reason = "for drivers without hardware")]
+    pub(crate) fn forward(&self, skb: SkBuff) -> bool {
+        if !self.polling {
+            skb.drop_with(super::DropReason::DevReady);
+            return false;
+        }
+        // SAFETY: Inside of the instance's poll, so the device is there. The reference goes, also after an error: each
+        // function frees the packet then. `skb_share_check` leaves one that nobody else has. In the end it
+        // has this device and its protocol, as `gro_receive_skb` wants it.
+        unsafe {
+            let skb = bindings::skb_share_check(skb.into_ptr().as_ptr(), bindings::GFP_ATOMIC);
+            if skb.is_null() || bindings::__dev_forward_skb(self.netdev(), skb) != 0 {
+                return false;
+            }
+            bindings::gro_receive_skb(&raw mut (*self.as_raw()).gro, skb);
+        }
+        true
+    }
+
     /// Hands a received packet to the stack, which may merge it with others. Dropped outside of a
     /// poll.
     #[inline(always)]

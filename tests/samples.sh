@@ -5,8 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 
 [ "${SAMPLES:-}" ] || skip_all "SAMPLES is not set"
-plan 1
-at_exit 'rmmod rust_dummy'
+plan 4
+at_exit 'rmmod rust_dummy; rmmod rust_loopback; ip netns del left; ip netns del right'
 
 # counter INTERFACE NAME
 counter() { cat "/sys/class/net/$1/statistics/$2"; }
@@ -33,5 +33,59 @@ ip link set rsdummy0 down || bad "not down"
 rmmod rust_dummy || bad "rmmod: $?"
 [ -e /sys/class/net/rsdummy0 ] && bad "it is still there"
 verdict "dummy: counts what it drops"
+
+# --- loopback: what one end sends the other receives ---
+
+left() { ip netns exec left "$@"; }
+right() { ip netns exec right "$@"; }
+pinged() { left ping -q -c 1 -W 1 198.51.100.2 >/dev/null; }
+
+begin
+insmod "$SAMPLES/rust_loopback.ko" || bad "insmod: $?"
+ip netns add left && ip link set rsloop0 netns left || bad "no namespace"
+ip netns add right && ip link set rsloop1 netns right || bad "no namespace"
+left ip addr add 198.51.100.1/24 dev rsloop0
+right ip addr add 198.51.100.2/24 dev rsloop1
+left ip link set rsloop0 up || bad "not up"
+pinged && bad "an end that is down answers"
+right ip link set rsloop1 up || bad "not up"
+wait_for 10 pinged || bad "no answer"
+left ping -q -f -c 1000 -s 1400 198.51.100.2 | grep -q ' 0% packet loss' || bad "packets are lost"
+verdict "loopback: the other end answers"
+
+begin
+right iperf3 -s -D -I "$WORK/iperf3.pid" >/dev/null || bad "no server"
+at_exit 'kill "$(cat $WORK/iperf3.pid)"'
+for how in "" -R "-P 4" --bidir; do
+	left iperf3 -c 198.51.100.2 -t 2 -i 0 --connect-timeout 5000 $how >"$WORK/iperf3.log" 2>&1 ||
+		bad "iperf3 $how: $(tail -1 "$WORK/iperf3.log")"
+done
+for c in rx_errors tx_errors rx_dropped; do
+	for n in "left rsloop0" "right rsloop1"; do
+		set -- $n
+		v=$(ip netns exec "$1" cat "/sys/class/net/$2/statistics/$c")
+		[ "$v" = 0 ] || bad "$2: $c is $v"
+	done
+done
+verdict "loopback: TCP in both directions"
+
+begin
+for i in 1 2 3; do
+	left iperf3 -c 198.51.100.2 -t 20 -i 0 --connect-timeout 5000 >/dev/null 2>&1 &
+	client=$!
+	sleep 0.5
+	right ip link set rsloop1 down
+	sleep 0.2
+	right ip link set rsloop1 up
+	wait_for 10 pinged || bad "turn $i: no answer after down and up"
+	kill $client 2>/dev/null
+	wait $client 2>/dev/null
+done
+left ping -q -f -w 20 198.51.100.2 >/dev/null 2>&1 &
+sleep 0.3
+rmmod rust_loopback || bad "rmmod: $?"
+kill $! 2>/dev/null
+wait $! 2>/dev/null
+verdict "loopback: down, up and unload under traffic"
 
 finish

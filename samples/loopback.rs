@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A pair of network devices: what one is to send the other receives, in its NAPI poll.
+//!
+//! C counterpart: `drivers/net/veth.c`.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    net::{
+        device::{
+            Features,
+            Registration,
+            Setup,
+            UnregisteredNetDevice, //
+        },
+        handle::Handle,
+        queue::{
+            PairInit,
+            Polled,
+            RxPoll,
+            TxLocked, //
+        },
+        stats::LinkStats,
+        Driver,
+        DropReason,
+        NetDevice,
+        Rtnl,
+        SkBuff,
+        Xmit, //
+    },
+    sync::counter::Counter, //
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        SetOnce,
+        SpinLock, //
+    },
+    ThisModule, //
+};
+
+/// Packets that may be on their way to one end.
+const SLOTS: usize = 256;
+
+/// Packets on their way, first in, first out.
+struct Wire {
+    slots: [Option<SkBuff>; SLOTS],
+    first: usize,
+    len: usize,
+}
+
+impl Wire {
+    fn push(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
+        let at = self.first.wrapping_add(self.len) % SLOTS;
+        match self.slots.get_mut(at) {
+            Some(slot) if self.len < SLOTS => *slot = Some(skb),
+            _ => return Err(skb),
+        }
+        self.len = self.len.wrapping_add(1);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<SkBuff> {
+        let skb = self.slots.get_mut(self.first)?.take()?;
+        self.first = self.first.wrapping_add(1) % SLOTS;
+        self.len = self.len.wrapping_sub(1);
+        Some(skb)
+    }
+}
+
+/// Packets one way.
+struct Count {
+    packets: Counter,
+    bytes: Counter,
+    dropped: Counter,
+}
+
+impl Count {
+    const fn new() -> Self {
+        Self {
+            packets: Counter::new(),
+            bytes: Counter::new(),
+            dropped: Counter::new(),
+        }
+    }
+
+    fn add(&self, len: u32, delivered: bool) {
+        if delivered {
+            self.packets.inc();
+            self.bytes.add(len.into());
+        } else {
+            self.dropped.inc();
+        }
+    }
+}
+
+/// The receiving side of an end.
+struct Receiver {
+    wire: Pin<KBox<SpinLock<Wire>>>,
+    count: Count,
+}
+
+/// One end. It leads to the other one, which may be gone.
+struct End {
+    peer: SetOnce<Handle<NetDevice<End>>>,
+}
+
+impl End {
+    /// Gives a packet to the other end and makes that poll; back if it is down or has too many.
+    fn pass(&self, skb: SkBuff) -> Result<(), Option<SkBuff>> {
+        let peer = self.peer.as_ref().ok_or(None)?;
+        peer.with(|peer| {
+            let Some(pair) = peer.pair(0).filter(|_| peer.is_running()) else {
+                return Err(Some(skb));
+            };
+            pair.rx.shared().wire.lock().push(skb).map_err(Some)?;
+            pair.rx.schedule(|_| {});
+            Ok(())
+        })
+        .unwrap_or(Err(None))
+    }
+}
+
+#[vtable]
+impl Driver for End {
+    type Tx = ();
+    type Rx = ();
+    type TxShared = Count;
+    type RxShared = Receiver;
+    type Ethtool = ();
+
+    fn open(dev: &NetDevice<Self>, rtnl: &mut Rtnl) -> Result {
+        for pair in dev.pairs() {
+            pair.napi_enable((None, None), rtnl);
+        }
+        Ok(())
+    }
+
+    fn stop(dev: &NetDevice<Self>, rtnl: &mut Rtnl) {
+        for pair in dev.pairs() {
+            pair.napi_disable(rtnl);
+        }
+        dev.napi_settle(rtnl);
+        // Nobody puts anything on the wire of an end that is down.
+        for pair in dev.pairs() {
+            while let Some(skb) = pair.rx.shared().wire.lock().pop() {
+                skb.drop_with(DropReason::DevReady);
+            }
+        }
+    }
+
+    fn start_xmit(dev: &NetDevice<Self>, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit {
+        let len = skb.len();
+        let passed = dev.data().pass(skb);
+        tx.queue().shared().add(len, passed.is_ok());
+        if let Err(Some(skb)) = passed {
+            skb.drop_with(DropReason::FullRing);
+        }
+        Xmit::Ok
+    }
+
+    fn poll_rx(_dev: &NetDevice<Self>, mut poll: RxPoll<'_, Self>) -> Polled {
+        let (receiver, budget) = (poll.queue().shared(), poll.budget());
+        let mut work = 0;
+        if let Some((_, napi)) = poll.state() {
+            while work < budget {
+                // The lock isn't held while the stack has the packet: it may send an answer.
+                let Some(skb) = receiver.wire.lock().pop() else {
+                    break;
+                };
+                let len = skb.len();
+                receiver.count.add(len, napi.forward(skb));
+                work = work.wrapping_add(1);
+            }
+        }
+        poll.complete(work)
+    }
+
+    fn stats64(dev: &NetDevice<Self>, out: &mut LinkStats<'_>) {
+        for pair in dev.pairs() {
+            let (rx, tx) = (&pair.rx.shared().count, pair.tx.shared());
+            out.rx_packets(rx.packets.get()).rx_bytes(rx.bytes.get());
+            out.tx_packets(tx.packets.get()).tx_bytes(tx.bytes.get());
+            out.rx_dropped(rx.dropped.get())
+                .tx_dropped(tx.dropped.get());
+        }
+    }
+}
+
+/// One end that leads nowhere yet. Packets go as they are: with checksums and segments left to do.
+fn new_end() -> Result<UnregisteredNetDevice<End>> {
+    let features = Features::SG
+        .or(Features::HW_CSUM)
+        .or(Features::HIGHDMA)
+        .or(Features::RXCSUM)
+        .or(Features::TSO)
+        .or(Features::TSO6);
+    let setup = Setup {
+        name: c"rsloop%d",
+        features,
+        hw_features: features,
+        ..Setup::default()
+    };
+    let data = End {
+        peer: SetOnce::new(),
+    };
+    UnregisteredNetDevice::new(None, 1, &setup, Ok(data), |_| {
+        let wire = Wire {
+            slots: [const { None }; SLOTS],
+            first: 0,
+            len: 0,
+        };
+        Ok(PairInit {
+            tx: (),
+            tx_shared: Count::new(),
+            rx: (),
+            rx_shared: Receiver {
+                wire: KBox::pin_init(new_spinlock!(wire), GFP_KERNEL)?,
+                count: Count::new(),
+            },
+        })
+    })
+}
+
+/// The module, with two ends, `rsloop0` and `rsloop1`.
+pub(crate) struct RustLoopback {
+    _ends: [Registration<End>; 2],
+}
+
+impl kernel::Module for RustLoopback {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let (a, b) = (new_end()?, new_end()?);
+        a.data().peer.populate(b.handle());
+        b.data().peer.populate(a.handle());
+        Ok(Self {
+            _ends: [a.register_netdev()?, b.register_netdev()?],
+        })
+    }
+}
