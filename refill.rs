@@ -78,7 +78,7 @@ fn min_len(info: &VirtnetInfo, size: u32) -> u32 {
 /// `virtio_net/mergeable_rx_buffer_size` of each receive queue in sysfs.
 pub(crate) struct BufferSizeFile;
 
-impl RxQueueFile<VirtnetInfo> for BufferSizeFile {
+impl RxQueueFile<Net> for BufferSizeFile {
     const DIRECTORY: &'static CStr = c"virtio_net";
     const NAME: &'static CStr = c"mergeable_rx_buffer_size";
 

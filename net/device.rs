@@ -6,7 +6,6 @@ use super::{
     driver::Driver,
     ethtool,
     handle::Handle,
-    layout,
     ops,
     queue::{
         PairInit,
@@ -16,7 +15,7 @@ use super::{
     rtnl::RtnlGuard,
     rxfh,
     skb::SkBuff,
-    sysfs::RxQueueGroup,
+    sysfs,
     DropReason, //
 };
 use crate::sync::fail;
@@ -163,7 +162,7 @@ pub(crate) struct Setup<T: Driver> {
     /// There are profiles of interrupt moderation ([`super::dim`]).
     pub(crate) moderation: bool,
     /// What each receive queue has in sysfs.
-    pub(crate) rx_queue_group: Option<RxQueueGroup<T>>,
+    pub(crate) rx_queue_group: Option<sysfs::RxQueueGroup<NetDevice<T>>>,
     /// Sizes of what can be set of receive flow hashing.
     pub(crate) rxfh: rxfh::Sizes,
 }
@@ -239,6 +238,9 @@ pub(crate) struct NetDevice<T: Driver> {
 unsafe impl<T: Driver> Send for NetDevice<T> {}
 // SAFETY: As above.
 unsafe impl<T: Driver> Sync for NetDevice<T> {}
+
+// SAFETY: Transparent. Its queues have the groups of its own type only (`Setup`).
+unsafe impl<T: Driver> sysfs::Wrapper for NetDevice<T> {}
 
 // SAFETY: The works and the node are part of the private data and disabled before it is dropped.
 unsafe impl<T: Driver> WorkTarget for NetDevice<T> {}
@@ -656,7 +658,6 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
     ) -> Result<Self> {
         fail::point()?;
-        layout::check()?;
         let size = i32::try_from(core::mem::size_of::<Private<T>>())?;
         let n = u32::from(pairs);
         // SAFETY: Any sizes are fine; the name is a string; null on failure.

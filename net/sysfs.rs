@@ -5,18 +5,22 @@
 //! C headers: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h),
 //! [`include/net/netdev_rx_queue.h`](srctree/include/net/netdev_rx_queue.h)
 
-use super::{
-    driver::Driver,
-    NetDevice, //
-};
 use crate::bindings;
 use core::{
     ffi::CStr,
     marker::PhantomData, //
 };
 
+/// What wraps `struct net_device`.
+///
+/// # Safety
+///
+/// The type has its layout, and a queue's device is a valid one of this type while the queue has the files of a
+/// [`RxQueueGroup`] of it.
+pub(crate) unsafe trait Wrapper {}
+
 /// A file with a number, which each receive queue has (`/sys/class/net/IF/queues/rx-N/DIRECTORY/NAME`).
-pub(crate) trait RxQueueFile<T: Driver> {
+pub(crate) trait RxQueueFile<D> {
     /// The directory that it is in.
     const DIRECTORY: &'static CStr;
     /// Its name.
@@ -25,21 +29,21 @@ pub(crate) trait RxQueueFile<T: Driver> {
     /// The number for queue `index`.
     ///
     /// Context: process, no lock held.
-    fn show(dev: &NetDevice<T>, index: u16) -> u32;
+    fn show(dev: &D, index: u16) -> u32;
 }
 
 /// A directory with one [`RxQueueFile`].
 ///
 /// # Invariants
 ///
-/// The functions of the group's files are for queues of devices of driver `T`.
-pub(crate) struct RxQueueGroup<T>(&'static bindings::attribute_group, PhantomData<fn(T)>);
+/// The functions of the group's files are for queues of devices of type `D`.
+pub(crate) struct RxQueueGroup<D>(&'static bindings::attribute_group, PhantomData<fn(&D)>);
 
-impl<T: Driver> RxQueueGroup<T> {
+impl<D: Wrapper> RxQueueGroup<D> {
     /// The directory of `F`.
-    pub(crate) const fn of<F: RxQueueFile<T>>() -> Self {
-        // INVARIANT: The file's function is `Table::<T, F>::show`.
-        Self(const { &Table::<T, F>::GROUP }, PhantomData)
+    pub(crate) const fn of<F: RxQueueFile<D>>() -> Self {
+        // INVARIANT: The file's function is `Table::<D, F>::show`.
+        Self(const { &Table::<D, F>::GROUP }, PhantomData)
     }
 
     /// The C object.
@@ -57,9 +61,9 @@ const fn readable(name: &'static CStr) -> bindings::attribute {
     attr
 }
 
-struct Table<T, F>(PhantomData<(T, F)>);
+struct Table<D, F>(PhantomData<(fn(&D), F)>);
 
-impl<T: Driver, F: RxQueueFile<T>> Table<T, F> {
+impl<D: Wrapper, F: RxQueueFile<D>> Table<D, F> {
     const FILE: &'static bindings::rx_queue_attribute = &bindings::rx_queue_attribute {
         attr: readable(F::NAME),
         show: Some(Self::show),
@@ -84,15 +88,16 @@ impl<T: Driver, F: RxQueueFile<T>> Table<T, F> {
 
     /// # Safety
     ///
-    /// Called by sysfs for a receive queue of a device of driver `T`.
+    /// Called by sysfs for a receive queue of a device of type `D`.
     unsafe extern "C" fn show(
         queue: *mut bindings::netdev_rx_queue,
         buf: *mut kernel::ffi::c_char,
     ) -> isize {
+        // CAST: `D` has the layout of `struct net_device`.
         // SAFETY: The queue is valid; its directory goes, which waits for readers, before the device does.
         let (dev, index) = unsafe {
             (
-                NetDevice::<T>::from_raw((*queue).dev),
+                &*(*queue).dev.cast::<D>(),
                 bindings::netdev_rx_queue_index(queue),
             )
         };

@@ -13,6 +13,7 @@ use crate::{
             Setup,
             UnregisteredNetDevice, //
         },
+        layout,
         queue::{
             PairInit,
             TxLocked, //
@@ -79,6 +80,7 @@ pub(crate) struct RustDummy {
 
 impl kernel::Module for RustDummy {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        layout::check()?;
         let setup = Setup {
             name: c"rsdummy%d",
             ..Setup::default()

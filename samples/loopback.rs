@@ -15,6 +15,7 @@ use crate::{
             UnregisteredNetDevice, //
         },
         handle::Handle,
+        layout,
         queue::{
             PairInit,
             Polled,
@@ -231,6 +232,7 @@ pub(crate) struct RustLoopback {
 
 impl kernel::Module for RustLoopback {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        layout::check()?;
         let (a, b) = (new_end()?, new_end()?);
         a.data().peer.populate(b.handle());
         b.data().peer.populate(a.handle());
