@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Tables, the plot and the closing line of a native measurement, from its samples.
 
-Usage: report.py FILE.json        writes FILE.md and FILE.svg anew, of results that are there
+Usage: report.py FILE.json                      writes FILE.md and FILE.svg anew, of results that are there
+       report.py FILE.json FILE.json… --to OUT.json    several runs of the same drivers as one: where a run brings too few samples
+                                                       with the CPUs far apart, or near each other, several may bring enough
 """
 
+import argparse
 import json
 import pathlib
 import statistics
@@ -201,8 +204,42 @@ def write(path, data, say=print):
     return status
 
 
+def together(runs):
+    """Several results as one. ValueError if they aren't of the same thing."""
+    first = runs[0]
+    for other in runs[1:]:
+        for key in ("versions", "titles", "loads", "features"):
+            if other[key] != first[key]:
+                raise ValueError(f"the runs differ in their {key}: {first[key]} and {other[key]}")
+    # What tells samples of different runs apart: rounds go on counting.
+    samples, rounds = [], 0
+    for run in runs:
+        samples += [x | {"round": x["round"] + rounds} for x in run["samples"]]
+        rounds = max((x["round"] for x in samples), default=0)
+    machines = [run["machine"] for run in runs]
+    return first | {
+        "samples": samples, "seconds": sum(run["seconds"] for run in runs), "repeats": max(run["repeats"] for run in runs),
+        "failures": [f for run in runs for f in run["failures"]],
+        "machine": machines[0] | {"load": [machines[0]["load"][0], machines[-1]["load"][1]], "realtime": all(m["realtime"] for m in machines),
+                                  "steal": max(m["steal"] for m in machines)}}
+
+
+def main(argv):
+    p = argparse.ArgumentParser(usage=__doc__.split("Usage: ")[1], description=__doc__.split("\n\n")[0])
+    p.add_argument("files", nargs="+", metavar="FILE.json")
+    p.add_argument("--to", metavar="OUT.json")
+    args = p.parse_args(argv)
+    if (len(args.files) > 1) != bool(args.to):
+        p.error("several files, and they alone, want --to: where the results of all are to go")
+    try:
+        runs = [json.loads(pathlib.Path(name).read_text()) for name in args.files]
+        data = together(runs)
+    except (OSError, ValueError) as e:
+        sys.exit(f"report: {e}")
+    if args.to:
+        pathlib.Path(args.to).write_text(as_json(data))
+    return write(args.to or args.files[0], data)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit(__doc__)
-    with open(sys.argv[1], encoding="utf-8") as f:
-        sys.exit(write(sys.argv[1], json.load(f)))
+    sys.exit(main(sys.argv[1:]))
