@@ -11,24 +11,16 @@ use crate::{
         VirtnetInfo, //
     },
     net::net_warn,
-    pure::{
-        affinity::{
-            pair_cpus,
-            Place, //
-        },
-        config::{
-            rx_vq,
-            tx_vq, //
-        }, //
+    pure::affinity::{
+        pair_cpus,
+        Place, //
     },
     sync::cpus::{
         mask_set,
         new_mask,
         placed_cpus,
-        CpusHeld,
-        KeptMask, //
-    },
-    virtio::VirtqueueSet, //
+        CpusHeld, //
+    }, //
 };
 use core::sync::atomic::{
     AtomicI32,
@@ -36,8 +28,7 @@ use core::sync::atomic::{
 };
 use kernel::{
     cpumask::CpumaskVar,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// Number of the CPU hotplug state, for interfaces that appear.
@@ -57,39 +48,6 @@ pub(crate) fn hotplug_add(dev: &Net) -> Result {
     dev.hotplug_add(HOTPLUG_STATE.load(Ordering::Relaxed))
 }
 
-/// What the table is made for. Not the settings' count: hotplug callbacks can't wait for RTNL.
-pub(crate) struct State {
-    set: Option<Arc<VirtqueueSet>>,
-    pairs: u16,
-    /// What each pair's interrupts were bound to.
-    last: KVVec<Bound>,
-}
-
-/// What the interrupts of a pair were bound to last.
-struct Bound {
-    mask: KeptMask,
-    /// RX, TX: found bound to something else, so somebody (the user, irqbalance) has decided
-    /// otherwise. From then on it is theirs.
-    theirs: [bool; 2],
-}
-
-impl State {
-    /// No queues.
-    pub(crate) const fn new() -> Self {
-        Self {
-            set: None,
-            pairs: 0,
-            last: KVVec::new(),
-        }
-    }
-
-    /// Changes the queues that hints are given for.
-    pub(crate) fn set(&mut self, set: Option<Arc<VirtqueueSet>>) {
-        self.set = set;
-        self.last = KVVec::new();
-    }
-}
-
 /// Changes the number of pairs in use; [`apply`] does the rest.
 pub(crate) fn set_pairs(info: &VirtnetInfo, pairs: u16) {
     info.affinity.lock().pairs = pairs;
@@ -100,9 +58,9 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     let info = dev.data();
     let mut guard = info.affinity.lock();
     let state = &mut *guard;
-    let Some(set) = state.set.as_ref() else {
+    if !state.has_vqs() {
         return;
-    };
+    }
     let cpus = match placed_cpus(held, leaving) {
         Ok(cpus) => cpus,
         Err(e) => {
@@ -112,7 +70,7 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     };
     for i in 0..state.pairs {
         let done = mask_of(i, state.pairs, &cpus).and_then(|mask| {
-            bind(set, i, &mask, &mut state.last)?;
+            state.bind(i, &mask)?;
             dev.set_xps(i, &mask, held)
         });
         if let Err(e) = done {
@@ -120,11 +78,9 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
         }
     }
     for i in state.pairs..info.max_pairs {
-        if let Err(e) = park(set, i, &cpus, &mut state.last) {
+        if let Err(e) = state.park(i, &cpus) {
             net_warn!(dev, "pair {i}: CPUs not set: {e:?}\n");
         }
-        set.clear_affinity(rx_vq(i));
-        set.clear_affinity(tx_vq(i));
     }
 }
 
@@ -137,49 +93,4 @@ fn mask_of(i: u16, pairs: u16, cpus: &[Place]) -> Result<CpumaskVar> {
         mask_set(&mut mask, place.cpu);
     }
     Ok(mask)
-}
-
-/// Lets the interrupts of pair `i`, which isn't in use, go to any CPU. Bound as it was it could lose
-/// its last CPU: the kernel would then bind it anew, which looks as if somebody else had.
-fn park(set: &VirtqueueSet, i: u16, cpus: &[Place], last: &mut KVVec<Bound>) -> Result {
-    if usize::from(i) >= last.len() {
-        return Ok(());
-    }
-    let mut mask = new_mask()?;
-    for place in cpus {
-        mask_set(&mut mask, place.cpu);
-    }
-    bind(set, i, &mask, last)
-}
-
-/// Binds the interrupts of pair `i`, those that nobody else has bound since.
-fn bind(set: &VirtqueueSet, i: u16, mask: &CpumaskVar, last: &mut KVVec<Bound>) -> Result {
-    // Without an interrupt of its own for each queue a hint would move everybody's.
-    if !set.irq_per_queue() {
-        return Ok(());
-    }
-    let vqs = [rx_vq(i), tx_vq(i)];
-    let at = usize::from(i);
-    // Pairs come in order, so that there is an entry for each one before.
-    if at >= last.len() {
-        last.push(
-            Bound {
-                mask: KeptMask::new(mask)?,
-                theirs: [false; 2],
-            },
-            GFP_KERNEL,
-        )?;
-        for vq in vqs {
-            set.set_affinity(vq, mask);
-        }
-    } else if let Some(was) = last.get_mut(at) {
-        for (vq, theirs) in vqs.into_iter().zip(&mut was.theirs) {
-            *theirs = *theirs || !set.affinity_is(vq, was.mask.get());
-            if !*theirs {
-                set.set_affinity(vq, mask);
-            }
-        }
-        was.mask.copy_from(mask);
-    }
-    Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
         return rss::set_pairs(dev, pairs, rtnl);
     }
     if info.f.has(bit::MQ) && info.device_pairs > 1 {
-        info.ctrl.exec(&info.vdev, &VqPairsSet(pairs))?;
+        info.control().exec(&VqPairsSet(pairs))?;
     } else if pairs != 1 {
         return Err(EINVAL);
     }

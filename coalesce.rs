@@ -10,14 +10,16 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    ctrl_vq::{
-        NotfCoalRxSet,
-        NotfCoalTxSet,
-        NotfCoalVqSet, //
-    },
     device::{
+        coalesce::{
+            has_notf_coal,
+            has_vq_notf_coal,
+            send_queue,
+            Direction,
+            Pair,
+            State, //
+        },
         watch_late,
-        Negotiated,
         Net,
         VirtnetInfo, //
     },
@@ -26,19 +28,12 @@ use crate::{
         ratelimit,
         Rtnl, //
     },
-    pure::{
-        coalesce::{
-            check,
-            check_fixed,
-            Moderation,
-            Params,
-            Refused, //
-        },
-        config::{
-            rx_vq,
-            tx_vq, //
-        },
-        features::bit, //
+    pure::coalesce::{
+        check,
+        check_fixed,
+        Moderation,
+        Params,
+        Refused, //
     },
     sync::errno::eopnotsupp, //
 };
@@ -54,119 +49,14 @@ impl From<Refused> for Error {
     }
 }
 
-/// The two directions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Rx,
-    Tx,
-}
-
-impl Params {
-    /// One direction of them.
-    fn side(&self, side: Side) -> Moderation {
-        match side {
-            Side::Rx => self.rx,
-            Side::Tx => self.tx,
-        }
-    }
-}
-
-/// What one queue pair is to have, and what its receive queue has.
-#[derive(Clone, Copy)]
-struct Pair {
-    want: Params,
-    /// Other than `want.rx` if chosen by the traffic.
-    rx_now: Moderation,
-}
-
-impl Pair {
-    const INITIAL: Self = Self {
-        want: Params::INITIAL,
-        rx_now: Params::INITIAL.rx,
-    };
-
-    /// As `ethtool` shows it.
-    fn shown(&self) -> Params {
-        Params {
-            rx: self.rx_now,
-            ..self.want
-        }
-    }
-
-    /// What a queue of the pair has.
-    fn at_device(&self, side: Side) -> Moderation {
-        match side {
-            Side::Rx => self.rx_now,
-            Side::Tx => self.want.tx,
-        }
-    }
-
-    /// Writes down what was asked for.
-    fn commit(&mut self, want: Params) {
-        self.want = want;
-        if !want.adaptive_rx {
-            self.rx_now = want.rx;
-        }
-    }
-}
-
-/// What was asked for.
-pub(crate) struct State {
-    /// For the interface.
-    all: Params,
-    /// For each pair that exists; none on devices that can't.
-    pairs: KVVec<Pair>,
-    /// The device was told something since its reset.
-    touched: bool,
-}
-
-impl State {
-    /// What a device has after its reset.
-    pub(crate) const fn new() -> Self {
-        Self {
-            all: Params::INITIAL,
-            pairs: KVVec::new(),
-            touched: false,
-        }
-    }
-}
-
-/// Whether values for all queues of a direction can be told at once.
-fn at_once(info: &VirtnetInfo) -> bool {
-    info.f.has(bit::NOTF_COAL)
-}
-
-/// Whether values for single queues can be told.
-pub(crate) fn per_queue(f: &Negotiated) -> bool {
-    f.has(bit::VQ_NOTF_COAL)
-}
-
 /// Makes room for what each pair has. Probe.
 pub(crate) fn init(info: &VirtnetInfo) -> Result {
-    if at_once(info) || per_queue(&info.f) {
+    if has_notf_coal(&info.f) || has_vq_notf_coal(&info.f) {
         let mut pairs = KVVec::new();
         pairs.resize(usize::from(info.max_pairs), Pair::INITIAL, GFP_KERNEL)?;
         info.coalesce.lock().pairs = pairs;
     }
     Ok(())
-}
-
-/// Tells the device what all queues of a direction are to have.
-fn tell_side(info: &VirtnetInfo, side: Side, m: Moderation) -> Result {
-    match side {
-        Side::Rx => info.ctrl.exec(&info.vdev, &NotfCoalRxSet(m)),
-        Side::Tx => info.ctrl.exec(&info.vdev, &NotfCoalTxSet(m)),
-    }
-}
-
-/// Tells the device what one queue, of pair `i`, is to have.
-fn tell_queue(info: &VirtnetInfo, i: u16, side: Side, m: Moderation) -> Result {
-    let vq = match side {
-        Side::Rx => rx_vq(i),
-        Side::Tx => tx_vq(i),
-    };
-    info.ctrl
-        .exec(&info.vdev, &NotfCoalVqSet((u16::try_from(vq)?, m)))
 }
 
 /// Reports what the device refused to take back.
@@ -177,79 +67,23 @@ fn report(dev: &Net, what: Result) {
 }
 
 impl State {
-    /// Pairs in use, with their numbers.
-    fn active(&self, info: &VirtnetInfo) -> impl Iterator<Item = (u16, &Pair)> {
-        (0..info.pairs()).zip(&self.pairs)
-    }
-
-    /// Gives all queues of a direction `m`. False: they had it.
-    ///
-    /// # Errors
-    ///
-    /// The device's. All queues have what is written down then, unless it refuses that, too.
-    fn tell_all(&self, dev: &Net, side: Side, m: Moderation) -> Result<bool> {
-        let info = dev.data();
-        let differs = |(_, p): &(u16, &Pair)| p.at_device(side) != m;
-        if at_once(info) {
-            if self.all.side(side) == m && self.pairs.iter().all(|p| p.at_device(side) == m) {
-                return Ok(false);
-            }
-            tell_side(info, side, m)?;
-            return Ok(true);
-        }
-        let mut told = false;
-        for (i, _) in self.active(info).filter(differs) {
-            if let Err(e) = tell_queue(info, i, side, m) {
-                for (j, p) in self.active(info).filter(differs).filter(|(j, _)| *j < i) {
-                    let back = tell_queue(info, j, side, p.at_device(side));
-                    let in_vain = back.is_err_and(|e| e != EINVAL);
-                    report(dev, back);
-                    if in_vain {
-                        // Nor will the others be taken back. There may be hundreds.
-                        break;
-                    }
-                }
-                return Err(e);
-            }
-            told = true;
-        }
-        Ok(told)
-    }
-
-    /// Gives all queues of a direction what is written down.
-    fn retell(&self, info: &VirtnetInfo, side: Side) -> Result {
-        let all = self.all.side(side);
-        if at_once(info) {
-            tell_side(info, side, all)?;
-        }
-        if per_queue(&info.f) {
-            for (i, p) in self.active(info) {
-                let m = p.at_device(side);
-                if !at_once(info) || m != all {
-                    tell_queue(info, i, side, m)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Gives both queues of pair `i` what is written down; the traffic chooses anew.
-    fn retell_pair(&mut self, dev: &Net, i: u16) -> Result {
+    fn resend_pair(&mut self, dev: &Net, i: u16) -> Result {
         let info = dev.data();
         let Some(p) = self.pairs.get_mut(usize::from(i)) else {
             return Ok(());
         };
-        p.rx_now = p.want.rx;
+        p.rx_applied = p.requested.rx;
         if let Some(pair) = dev.pair(i) {
-            pair.rx.set_adaptive(p.want.adaptive_rx);
+            pair.rx.set_adaptive(p.requested.adaptive_rx);
         }
-        tell_queue(info, i, Side::Rx, p.want.rx)?;
-        tell_queue(info, i, Side::Tx, p.want.tx)
+        send_queue(info.control(), i, Direction::Rx, p.requested.rx)?;
+        send_queue(info.control(), i, Direction::Tx, p.requested.tx)
     }
 
     /// Writes down that each pair has `all`; receive queues keep what the traffic has chosen.
     fn commit(&mut self, dev: &Net, all: Params) {
-        self.touched = true;
+        self.configured = true;
         self.all = all;
         for (pair, p) in dev.pairs().zip(&mut self.pairs) {
             p.commit(all);
@@ -263,7 +97,7 @@ impl State {
 /// `ethtool -c`.
 pub(crate) fn get(dev: &Net) -> Params {
     let info = dev.data();
-    if at_once(info) || per_queue(&info.f) {
+    if has_notf_coal(&info.f) || has_vq_notf_coal(&info.f) {
         info.coalesce.lock().all
     } else {
         Params::FIXED
@@ -283,19 +117,21 @@ pub(crate) fn set(dev: &Net, want: Params, _rtnl: &mut Rtnl) -> Result {
 
 fn change(dev: &Net, want: Params) -> Result {
     let info = dev.data();
-    if !at_once(info) && !per_queue(&info.f) {
+    if !has_notf_coal(&info.f) && !has_vq_notf_coal(&info.f) {
         return Ok(check_fixed(&want)?);
     }
     let mut s = info.coalesce.lock();
-    check(&s.all, &want, per_queue(&info.f), |_| false)?;
+    check(&s.all, &want, has_vq_notf_coal(&info.f), |_| false)?;
     // A device that is reset is told by `replay`.
     if info.set().is_some() {
-        s.touched = true;
-        let told = s.tell_all(dev, Side::Tx, want.tx)?;
+        s.configured = true;
+        let (control, active) = (info.control(), info.pairs());
+        let not_restored = |e| report(dev, Err(e));
+        let sent = s.send_all(control, active, Direction::Tx, want.tx, not_restored)?;
         if !want.adaptive_rx {
-            if let Err(e) = s.tell_all(dev, Side::Rx, want.rx) {
-                if told {
-                    report(dev, s.retell(info, Side::Tx));
+            if let Err(e) = s.send_all(control, active, Direction::Rx, want.rx, not_restored) {
+                if sent {
+                    report(dev, s.resend(control, active, Direction::Tx));
                 }
                 return Err(e);
             }
@@ -311,7 +147,7 @@ pub(crate) fn get_queue(dev: &Net, queue: u32) -> Result<Params> {
     if queue >= u32::from(info.max_pairs) {
         return Err(EINVAL);
     }
-    if !per_queue(&info.f) {
+    if !has_vq_notf_coal(&info.f) {
         return Ok(get(dev));
     }
     let s = info.coalesce.lock();
@@ -331,8 +167,8 @@ pub(crate) fn set_queue(dev: &Net, queue: u32, want: Params, _rtnl: &mut Rtnl) -
 fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     let info = dev.data();
     let now = get_queue(dev, queue)?;
-    if !per_queue(&info.f) {
-        if !at_once(info) {
+    if !has_vq_notf_coal(&info.f) {
+        if !has_notf_coal(&info.f) {
             check_fixed(&want)?;
         }
         return if want == now {
@@ -347,17 +183,17 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     let p = s.pairs.get_mut(usize::from(i)).ok_or(EINVAL)?;
     let now = p.shown();
     check(&now, &want, true, |m| {
-        dev.is_moderation(m) || m == p.want.rx
+        dev.is_moderation(m) || m == p.requested.rx
     })?;
     if i < info.pairs() && info.set().is_some() {
         let rx = !want.adaptive_rx && want.rx != now.rx;
         if rx {
-            tell_queue(info, i, Side::Rx, want.rx)?;
+            send_queue(info.control(), i, Direction::Rx, want.rx)?;
         }
         if want.tx != now.tx {
-            if let Err(e) = tell_queue(info, i, Side::Tx, want.tx) {
+            if let Err(e) = send_queue(info.control(), i, Direction::Tx, want.tx) {
                 if rx {
-                    report(dev, tell_queue(info, i, Side::Rx, now.rx));
+                    report(dev, send_queue(info.control(), i, Direction::Rx, now.rx));
                 }
                 return Err(e);
             }
@@ -365,7 +201,7 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     }
     // With adaptive moderation the values are the traffic's, not the user's.
     let rx = if now.adaptive_rx && want.adaptive_rx {
-        p.want.rx
+        p.requested.rx
     } else {
         want.rx
     };
@@ -375,7 +211,7 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
             pair.rx.set_adaptive(want.adaptive_rx);
         }
     }
-    s.touched = true;
+    s.configured = true;
     Ok(())
 }
 
@@ -389,13 +225,13 @@ pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
     let Some(p) = s.pairs.get_mut(usize::from(i)) else {
         return;
     };
-    if !in_use || !p.want.adaptive_rx || p.rx_now == to {
+    if !in_use || !p.requested.adaptive_rx || p.rx_applied == to {
         return;
     }
-    match tell_queue(info, i, Side::Rx, to) {
+    match send_queue(info.control(), i, Direction::Rx, to) {
         Ok(()) => {
-            p.rx_now = to;
-            s.touched = true;
+            p.rx_applied = to;
+            s.configured = true;
         }
         Err(e) => {
             if ratelimit() {
@@ -410,15 +246,15 @@ pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
 /// to have. It keeps by itself what is for all queues of a direction (5.1.6.5.9).
 pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
     let info = dev.data();
-    if !per_queue(&info.f) {
+    if !has_vq_notf_coal(&info.f) {
         return;
     }
     let mut s = info.coalesce.lock();
-    if !s.touched {
+    if !s.configured {
         return;
     }
     for i in pairs {
-        if let Err(e) = s.retell_pair(dev, i) {
+        if let Err(e) = s.resend_pair(dev, i) {
             net_warn!(dev, "pair {i}: interrupt moderation not restored: {e:?}\n");
             if e != EINVAL {
                 // Nor will the others be. There may be hundreds.
@@ -430,12 +266,15 @@ pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
 }
 
 /// The device may have missed what it was told, or done it late: it is told what is written down.
-pub(crate) fn retell(dev: &Net, _rtnl: &mut Rtnl) {
+pub(crate) fn resend(dev: &Net, _rtnl: &mut Rtnl) {
     let info = dev.data();
     let s = info.coalesce.lock();
-    if s.touched {
-        let told = s.retell(info, Side::Tx);
-        report(dev, told.and_then(|()| s.retell(info, Side::Rx)));
+    if s.configured {
+        let told = s.resend(info.control(), info.pairs(), Direction::Tx);
+        report(
+            dev,
+            told.and_then(|()| s.resend(info.control(), info.pairs(), Direction::Rx)),
+        );
     }
 }
 
@@ -444,16 +283,16 @@ pub(crate) fn retell(dev: &Net, _rtnl: &mut Rtnl) {
 pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
     let info = dev.data();
     let mut s = info.coalesce.lock();
-    if !s.touched {
+    if !s.configured {
         return;
     }
     for (pair, p) in dev.pairs().zip(&mut s.pairs) {
-        p.rx_now = p.want.rx;
-        pair.rx.set_adaptive(p.want.adaptive_rx);
+        p.rx_applied = p.requested.rx;
+        pair.rx.set_adaptive(p.requested.adaptive_rx);
     }
     let told = s
-        .retell(info, Side::Tx)
-        .and_then(|()| s.retell(info, Side::Rx));
+        .resend(info.control(), info.pairs(), Direction::Tx)
+        .and_then(|()| s.resend(info.control(), info.pairs(), Direction::Rx));
     if told.is_err() {
         report(dev, told);
         s.commit(dev, Params::INITIAL);

@@ -1,36 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The private data of an interface, and what was negotiated.
+//! The private data of an interface.
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod affinity;
+pub(crate) mod coalesce;
+pub(crate) mod control;
+pub(crate) mod features;
+pub(crate) mod filter;
+pub(crate) mod hw_stats;
+pub(crate) mod rss;
+
 use crate::{
-    affinity,
-    coalesce,
     ctrl_vq::CtrlVq,
-    device_stats::DeviceStats,
-    filter,
+    device::{
+        control::Control,
+        features::Negotiated,
+        filter::RxFilter,
+        hw_stats::DeviceStats,
+        rss::Rss, //
+    },
     net::{
         self,
         failover::Failover,
         NetDevice, //
     },
-    pure::{
-        features::{
-            bit,
-            Features, //
-        },
-        hdr::RxOffloads,
-        recovery::{
-            Pace,
-            ResetLimit, //
-        }, //
+    pure::recovery::{
+        Pace,
+        ResetLimit, //
     },
     receive_queue::Mode,
-    rss,
     virtio::{
         device::DeviceRef,
-        tx_ring::HdrLayout,
         VirtqueueSet, //
     }, //
 };
@@ -45,40 +47,6 @@ use kernel::{
 /// The net device of this driver.
 pub(crate) type Net = NetDevice<VirtnetInfo>;
 
-/// What was negotiated, as the data path and the control path ask for it.
-#[derive(Clone, Copy)]
-pub(crate) struct Negotiated {
-    /// Everything.
-    pub(crate) all: Features,
-    /// Header layout on transmit.
-    pub(crate) layout: HdrLayout,
-    /// Receive offloads that packets may use.
-    pub(crate) rx: RxOffloads,
-    /// Bytes of the virtio-net header.
-    pub(crate) hdr_len: u32,
-    /// Whether the header of a received packet has a hash (HASH_REPORT).
-    pub(crate) hash_report: bool,
-}
-
-impl Negotiated {
-    /// From the negotiated set.
-    pub(crate) fn new(all: Features) -> Self {
-        let layout = HdrLayout::new(all);
-        Self {
-            all,
-            layout,
-            rx: RxOffloads::from_features(all),
-            hdr_len: layout.len(),
-            hash_report: all.has(bit::HASH_REPORT),
-        }
-    }
-
-    /// Whether `b` was negotiated.
-    pub(crate) fn has(&self, b: u32) -> bool {
-        self.all.has(b)
-    }
-}
-
 /// What is set at run time and replayed after a reset. Guarded by RTNL in effect; the mutex makes
 /// it visible to the type system, and to the works that run without RTNL.
 pub(crate) struct Settings {
@@ -87,7 +55,7 @@ pub(crate) struct Settings {
     /// Link settings that `ethtool` shows.
     pub(crate) link: net::ethtool::Link,
     /// Receive filter as the device has it.
-    pub(crate) filter: filter::Shadow,
+    pub(crate) filter: RxFilter,
     /// Ring sizes, receive and transmit, in descriptors; none if never changed.
     pub(crate) rings: Option<(u32, u32)>,
     /// Receive offloads switched on, by feature bit; none if never changed.
@@ -139,7 +107,7 @@ pub(crate) struct VirtnetInfo {
     pub(crate) settings: Mutex<Settings>,
     /// Steering by hash, and reported hashes.
     #[pin]
-    pub(crate) rss: rss::Rss,
+    pub(crate) rss: Rss,
     /// The virtqueues, none while the device is reset.
     #[pin]
     pub(crate) queues: Mutex<Option<Arc<VirtqueueSet>>>,
@@ -163,7 +131,7 @@ impl VirtnetInfo {
         vdev: DeviceRef,
         f: Negotiated,
         mode: Mode,
-        rss: impl PinInit<rss::Rss>,
+        rss: impl PinInit<Rss>,
         most: (u16, u16),
         pairs: u16,
     ) -> impl PinInit<Self, Error> {
@@ -178,7 +146,7 @@ impl VirtnetInfo {
                 Settings {
                     pairs,
                     link: net::ethtool::Link::default(),
-                    filter: filter::Shadow::new(),
+                    filter: RxFilter::new(),
                     rings: None,
                     guest_offloads: None,
                     offloads_stay: false,
@@ -200,6 +168,11 @@ impl VirtnetInfo {
             coalesce <- kernel::new_mutex!(coalesce::State::new(), "virtio_net_mq::coalesce"),
             device_stats: DeviceStats::new(),
         })
+    }
+
+    /// What a command to the device takes.
+    pub(crate) fn control(&self) -> Control<'_> {
+        Control::new(&self.vdev, &self.f, &self.ctrl)
     }
 
     /// Queue pairs in use.

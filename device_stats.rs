@@ -37,44 +37,16 @@ use crate::{
             QueueStats,
             Side, //
         }, //
-    },
-    sync::counter::Counter, //
+    }, //
 };
 use core::{
     fmt::Display,
-    sync::atomic::{
-        AtomicU64,
-        Ordering, //
-    }, //
+    sync::atomic::Ordering, //
 };
 use kernel::prelude::*;
 
 /// Queues that one command asks for: some 5 KiB of reply.
 const BATCH: u16 = 32;
-
-/// What is known of the device's statistics.
-///
-/// Locking: written under RTNL.
-pub(crate) struct DeviceStats {
-    /// Types that it has and that may be asked for.
-    types: AtomicU64,
-    /// Replies, or entries of one, that were refused, missing or wrong.
-    errors: Counter,
-}
-
-impl DeviceStats {
-    /// None.
-    pub(crate) const fn new() -> Self {
-        Self {
-            types: AtomicU64::new(0),
-            errors: Counter::new(),
-        }
-    }
-
-    fn types(&self) -> u64 {
-        self.types.load(Ordering::Relaxed)
-    }
-}
 
 /// Asks the device which statistics it has. One that doesn't say has none, or those that it had.
 pub(crate) fn query(dev: &Net) {
@@ -83,7 +55,7 @@ pub(crate) fn query(dev: &Net) {
         return;
     }
     let room = size_of::<u64>();
-    let set = info.ctrl.query(&info.vdev, &StatsQuery(()), room);
+    let set = info.control().query(&StatsQuery(()), room);
     match set.and_then(|reply| supported(&reply).ok_or(EIO)) {
         Ok(set) => info
             .device_stats
@@ -114,7 +86,7 @@ fn fetch(info: &VirtnetInfo, queues: &mut [QueueStats]) {
     if room == 0 || info.set().is_none() {
         return;
     }
-    let wrong = match info.ctrl.query(&info.vdev, &StatsGet(queues), room) {
+    let wrong = match info.control().query(&StatsGet(queues), room) {
         Ok(reply) => parse(&reply, queues).total(),
         Err(_) => 1,
     };

@@ -16,6 +16,8 @@ use crate::{
         VlanDel, //
     },
     device::{
+        control::Control,
+        filter::Tables,
         resync,
         watch_late,
         Net,
@@ -44,59 +46,6 @@ use kernel::prelude::*;
 /// Offset of `mac` in the device's configuration (specification 5.1.4).
 const CONFIG_MAC: u32 = 0;
 
-/// The tables of addresses as the device takes them: unicast and multicast.
-#[derive(PartialEq)]
-struct Tables(KVec<u8>, KVec<u8>);
-
-/// The receive filter as the device has it, for replay after a reset.
-pub(crate) struct Shadow {
-    /// None: the device has not been told since its reset. What it does then is its own choice
-    /// (QEMU's starts promiscuous).
-    promisc: Option<bool>,
-    allmulti: Option<bool>,
-    /// What the last MAC_TABLE_SET held.
-    tables: Option<Tables>,
-    /// One bit for each VLAN.
-    vlans: [u64; 64],
-}
-
-impl Shadow {
-    /// What a device has after a reset.
-    pub(crate) const fn new() -> Self {
-        Self {
-            promisc: None,
-            allmulti: None,
-            tables: None,
-            vlans: [0; 64],
-        }
-    }
-
-    fn has_vlan(&self, vid: u16) -> bool {
-        self.vlans
-            .get(usize::from(vid >> 6))
-            .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
-    }
-
-    /// How many VLANs there are from `vid` on.
-    fn vlans_from(&self, vid: u16) -> usize {
-        (vid..4096)
-            .filter(|vid| self.has_vlan(*vid))
-            .fold(0, |n, _| n.saturating_add(1))
-    }
-
-    fn vlan(&mut self, vid: u16, add: bool) {
-        if let Some(word) = self.vlans.get_mut(usize::from(vid >> 6)) {
-            let mask = 1u64 << (vid & 63);
-            *word = if add { *word | mask } else { *word & !mask };
-        }
-    }
-
-    /// The first VLAN from `vid` on.
-    fn next_vid(&self, vid: u16) -> Option<u16> {
-        (vid..4096).find(|vid| self.has_vlan(*vid))
-    }
-}
-
 /// One table of addresses: a count, then the addresses (5.1.6.5.2).
 fn table(list: AddrList<'_>) -> Result<KVec<u8>> {
     let n = u32::try_from(list.iter().count())?;
@@ -115,10 +64,10 @@ pub(crate) fn set_rx_mode(
     mc: AddrList<'_>,
     _rtnl: &mut Rtnl,
 ) -> Result {
-    tell_rx_mode(dev, uc, mc).inspect_err(|_| watch_late(dev))
+    send_rx_mode(dev, uc, mc).inspect_err(|_| watch_late(dev))
 }
 
-fn tell_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
+fn send_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
     let info = dev.data();
     if !info.f.has(bit::CTRL_RX) {
         // Such a device receives everything (5.1.6.5.1).
@@ -142,18 +91,18 @@ fn tell_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
         match step {
             RxStep::Promisc(on) => {
                 info.settings.lock().filter.promisc = None;
-                info.ctrl.exec(&info.vdev, &RxPromisc(on))?;
+                info.control().exec(&RxPromisc(on))?;
                 info.settings.lock().filter.promisc = Some(on);
             }
             RxStep::Allmulti(on) => {
                 info.settings.lock().filter.allmulti = None;
-                info.ctrl.exec(&info.vdev, &RxAllmulti(on))?;
+                info.control().exec(&RxAllmulti(on))?;
                 info.settings.lock().filter.allmulti = Some(on);
             }
             RxStep::Table => {
                 info.settings.lock().filter.tables = None;
                 if let Some(Tables(uc, mc)) = &tables {
-                    info.ctrl.exec(&info.vdev, &MacTableSet(uc, mc))?;
+                    info.control().exec(&MacTableSet(uc, mc))?;
                 }
                 info.settings.lock().filter.tables = tables.take();
             }
@@ -169,22 +118,26 @@ pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Resu
         // The address is what makes it and its primary one.
         return Err(eopnotsupp());
     }
-    tell_mac(info, mac).inspect_err(|e| resync(dev, *e))?;
+    send_mac(info.control(), mac).inspect_err(|e| resync(dev, *e))?;
     info.settings.lock().mac_set = true;
     Ok(())
 }
 
-/// Tells the device its address, by whatever way it has. One that has none filters nothing by it.
-pub(crate) fn tell_mac(info: &VirtnetInfo, mac: [u8; 6]) -> Result {
-    if info.f.has(bit::CTRL_MAC_ADDR) {
-        info.ctrl.exec(&info.vdev, &MacAddrSet(mac))
-    } else {
-        // Legacy devices have a writable field (5.1.4.3); others must not be written to.
-        if info.f.has(bit::MAC) && !info.f.has(bit::VERSION_1) {
-            info.vdev.cwrite_bytes(CONFIG_MAC, &mac);
-        }
-        Ok(())
+/// Tells the device its address, by whatever way it has. One that has none filters nothing by it. Process
+/// context.
+///
+/// # Errors
+///
+/// Those of the control queue.
+pub(crate) fn send_mac(control: Control<'_>, mac: [u8; 6]) -> Result {
+    if control.has(bit::CTRL_MAC_ADDR) {
+        return control.exec(&MacAddrSet(mac));
     }
+    // Legacy devices have a writable field (5.1.4.3); others must not be written to.
+    if control.has(bit::MAC) && !control.has(bit::VERSION_1) {
+        control.vdev.cwrite_bytes(CONFIG_MAC, &mac);
+    }
+    Ok(())
 }
 
 /// `ndo_vlan_rx_add_vid` and `ndo_vlan_rx_kill_vid`.
@@ -193,20 +146,20 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     if !info.f.has(bit::CTRL_VLAN) {
         return Ok(());
     }
-    let told = if info.set().is_none() {
-        // The device is reset: `replay` sends what is in the shadow by then.
+    let sent = if info.set().is_none() {
+        // The device is reset: `replay` sends what is written down by then.
         Ok(())
     } else if add {
-        info.ctrl.exec(&info.vdev, &VlanAdd(vid))
+        info.control().exec(&VlanAdd(vid))
     } else {
-        info.ctrl.exec(&info.vdev, &VlanDel(vid))
+        info.control().exec(&VlanDel(vid))
     };
     // The stack forgets a VLAN that goes whatever becomes of the command. A device that still lets its
     // packets through does no harm, one that was told of it again would go on doing so.
-    if told.is_ok() || !add {
+    if sent.is_ok() || !add {
         info.settings.lock().filter.vlan(vid, add);
     }
-    told.inspect_err(|_| watch_late(dev))
+    sent.inspect_err(|_| watch_late(dev))
 }
 
 /// The receive offloads that GRO_HW stands for, as the device's command names them.
@@ -247,7 +200,7 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
         0
     };
     let bits = csum | if on { gro_hw_bits(info) } else { 0 };
-    let done = info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits));
+    let done = info.control().exec(&GuestOffloadsSet(bits));
     if done.is_err() {
         watch_late(dev);
     }
@@ -284,11 +237,11 @@ pub(crate) fn replay(dev: &Net) {
         (s.mac_set, s.guest_offloads, s.offloads_stay)
     };
     if mac_set {
-        report("address", tell_mac(info, dev.mac()));
+        report("address", send_mac(info.control(), dev.mac()));
     }
     replay_vlans(dev);
     if let Some(bits) = offloads {
-        let done = info.ctrl.exec(&info.vdev, &GuestOffloadsSet(bits));
+        let done = info.control().exec(&GuestOffloadsSet(bits));
         // Once is enough of a device that never does it.
         if !stay {
             report("offloads", done);
@@ -305,7 +258,7 @@ fn replay_vlans(dev: &Net) {
     loop {
         let next = info.settings.lock().filter.next_vid(from);
         let Some(vid) = next else { break };
-        if let Err(e) = info.ctrl.exec(&info.vdev, &VlanAdd(vid)) {
+        if let Err(e) = info.control().exec(&VlanAdd(vid)) {
             why = Some(e);
             if e != EINVAL {
                 let rest = info.settings.lock().filter.vlans_from(vid);

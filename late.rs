@@ -49,7 +49,7 @@ fn tell_again(dev: &Net, rtnl: &mut Rtnl) {
         net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
     }
     filter::replay(dev);
-    coalesce::retell(dev, rtnl);
+    coalesce::resend(dev, rtnl);
     device_stats::query(dev);
     dev.refresh_rx_mode(rtnl);
     // An announcement that couldn't be acknowledged is asked for still.

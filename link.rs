@@ -105,7 +105,7 @@ pub(crate) fn config_work(dev: &Net) {
     // Only a device that negotiated it may ask for it, whatever its status says.
     if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) {
         dev.notify_peers();
-        if let Err(e) = info.ctrl.exec(&info.vdev, &AnnounceAck(())) {
+        if let Err(e) = info.control().exec(&AnnounceAck(())) {
             if ratelimit() {
                 net_warn!(dev, "announcement not acknowledged: {e:?}\n");
             }

@@ -9,8 +9,10 @@ use crate::{
     channels,
     coalesce,
     device::{
+        coalesce::has_vq_notf_coal,
+        features::Negotiated,
+        rss::Rss,
         watch_late,
-        Negotiated,
         Net,
         VirtnetInfo, //
     },
@@ -52,10 +54,7 @@ use crate::{
         ReceiveQueue, //
     },
     refill,
-    rss::{
-        self,
-        Rss, //
-    },
+    rss,
     stats::{
         RxStats,
         TxStats, //
@@ -304,7 +303,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         mac,
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
-        moderation: coalesce::per_queue(&f),
+        moderation: has_vq_notf_coal(&f),
         rx_queue_group: matches!(mode, Mode::Mergeable)
             .then(RxQueueGroup::of::<refill::BufferSizeFile>),
         rxfh: rss::sizes(rss_caps),
@@ -395,7 +394,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     rss::settle(net, rtnl);
     if random_mac {
         // A device that can't be told still works.
-        if let Err(e) = filter::tell_mac(info, net.mac()) {
+        if let Err(e) = filter::send_mac(info.control(), net.mac()) {
             net_warn!(net, "random address refused: {e:?}\n");
         }
         info.settings.lock().mac_set = true;

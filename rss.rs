@@ -9,12 +9,12 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    ctrl_vq::{
-        Command,
-        Request, //
-    },
     device::{
         resync,
+        rss::{
+            send,
+            State, //
+        },
         Net,
         VirtnetInfo, //
     },
@@ -25,7 +25,6 @@ use crate::{
         Rtnl, //
     },
     pure::{
-        ctrl,
         features::{
             bit,
             Features, //
@@ -36,112 +35,20 @@ use crate::{
             Fields,
             Flow,
             Limits,
-            RxHash,
             Unusable,
             KEY_LEN, //
         }, //
     },
-    sync::{
-        errno::eopnotsupp,
-        fail, //
-    },
+    sync::errno::eopnotsupp,
     virtio::Device, //
 };
-use core::sync::atomic::{
-    AtomicBool,
-    Ordering, //
-};
-use kernel::{
-    prelude::*,
-    sync::Mutex, //
-};
+use core::sync::atomic::Ordering;
+use kernel::prelude::*;
 
 /// Offsets in the device's configuration (5.1.4).
 const CONFIG_KEY_SIZE: u32 = 17;
 const CONFIG_TABLE_LENGTH: u32 = 18;
 const CONFIG_HASH_TYPES: u32 = 20;
-
-/// What the device has been told, or is told next.
-struct State {
-    /// Hash types.
-    types: u32,
-    /// The key.
-    key: [u8; KEY_LEN],
-    /// Queues by hash; as long as [`Caps::table`].
-    table: KVec<u16>,
-    /// The device took it.
-    accepted: bool,
-    /// The device refused the first one: it is not asked again.
-    refused: bool,
-}
-
-impl State {
-    fn copy(&self) -> Result<Self> {
-        let mut table = KVec::with_capacity(self.table.len(), GFP_KERNEL)?;
-        table.extend_from_slice(&self.table, GFP_KERNEL)?;
-        Ok(Self { table, ..*self })
-    }
-
-    /// Spreads hashes evenly over `pairs` queues.
-    fn spread(&mut self, pairs: u16) {
-        for (i, entry) in (0..=u16::MAX).zip(self.table.iter_mut()) {
-            *entry = rss::spread(i, pairs);
-        }
-    }
-
-    fn fits(&self, pairs: u16) -> bool {
-        self.table.iter().all(|queue| *queue < pairs)
-    }
-}
-
-/// Hashing of an interface.
-///
-/// Locking: `state` is written under RTNL and not held while a command is sent.
-#[pin_data]
-pub(crate) struct Rss {
-    caps: Option<Caps>,
-    #[pin]
-    state: Mutex<State>,
-    /// Reported hashes go to the stack (`rxhash`).
-    rxhash: AtomicBool,
-}
-
-impl Rss {
-    /// Every hash that the device knows, spread over `pairs` queues.
-    pub(crate) fn new(caps: Option<Caps>, pairs: u16) -> Result<impl PinInit<Self>> {
-        fail::point()?;
-        let mut key = [0; KEY_LEN];
-        rxfh::fill_key(&mut key);
-        let mut state = State {
-            types: caps.map_or(0, |c| c.types),
-            key,
-            table: KVec::from_elem(0, caps.map_or(0, |c| usize::from(c.table)), GFP_KERNEL)?,
-            accepted: false,
-            refused: false,
-        };
-        state.spread(pairs);
-        let rxhash = AtomicBool::new(caps.is_some_and(|c| c.report));
-        Ok(pin_init!(Self {
-            caps,
-            state <- kernel::new_mutex!(state, "virtio_net_mq::rss"),
-            rxhash,
-        }))
-    }
-
-    /// What can be set; nothing after the device has refused.
-    fn caps(&self) -> Option<Caps> {
-        self.caps.filter(|_| !self.state.lock().refused)
-    }
-
-    /// The hash in a header, if the stack is to have it. Softirq.
-    #[inline]
-    pub(crate) fn report(&self, bytes: [u8; 8]) -> Option<RxHash> {
-        if !self.rxhash.load(Ordering::Relaxed) {
-            return None;
-        }
-        rss::report(bytes)
-    }
-}
 
 /// Reads what the device can do, as far as it has the features `f`.
 fn limits(dev: &Device, f: Features) -> Limits {
@@ -193,50 +100,10 @@ pub(crate) fn sizes(caps: Option<Caps>) -> rxfh::Sizes {
     })
 }
 
-/// Steering by hash, with the number of queue pairs (5.1.6.5.7.1).
-struct RssConfig<'a>(&'a State, u16);
-
-impl Command for RssConfig<'_> {
-    const CLASS: u8 = ctrl::class::MQ;
-    const CMD: u8 = ctrl::MQ_RSS_CONFIG;
-
-    fn payload(&self, out: &mut Request) -> Result {
-        let Self(state, pairs) = self;
-        // Once, and not bit by bit: the table may have thousands of entries.
-        out.reserve(state.table.len().saturating_mul(2))?;
-        rss::rss_config(state.types, &state.table, *pairs, &state.key, |bytes| {
-            out.push(bytes)
-        })
-    }
-}
-
-/// Which hashes are reported where the device steers by itself (5.1.6.5.6.4).
-struct HashConfig<'a>(u32, &'a [u8; KEY_LEN]);
-
-impl Command for HashConfig<'_> {
-    const CLASS: u8 = ctrl::class::MQ;
-    const CMD: u8 = ctrl::MQ_HASH_CONFIG;
-
-    fn payload(&self, out: &mut Request) -> Result {
-        out.push(&rss::hash_config(self.0))?;
-        out.push(self.1)
-    }
-}
-
-/// Sends `state` by the command that the device has for it.
-fn send(info: &VirtnetInfo, caps: Caps, state: &State, pairs: u16, rxhash: bool) -> Result {
-    if caps.table != 0 {
-        // The same types steer: without them all packets would go to one queue.
-        return info.ctrl.exec(&info.vdev, &RssConfig(state, pairs));
-    }
-    let types = if rxhash { state.types } else { 0 };
-    info.ctrl.exec(&info.vdev, &HashConfig(types, &state.key))
-}
-
 /// Sends `new`, which is in force from then on if the device takes it; else what was stays.
 fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Result {
     let info = dev.data();
-    let sent = send(info, caps, &new, pairs, rxhash);
+    let sent = send(info.control(), caps, &new, pairs, rxhash);
     match sent {
         Ok(()) => {
             new.accepted = true;
@@ -266,7 +133,7 @@ fn restore(dev: &Net, caps: Caps) {
     }
     let old = info.rss.state.lock().copy();
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-    let sent = old.and_then(|old| send(info, caps, &old, info.pairs(), rxhash));
+    let sent = old.and_then(|old| send(info.control(), caps, &old, info.pairs(), rxhash));
     if let Err(e) = sent {
         net_warn!(dev, "RSS not restored: {e:?}\n");
     }
@@ -310,7 +177,7 @@ pub(crate) fn report_hashes(dev: &Net) -> Result {
     };
     let state = info.rss.state.lock().copy();
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
-    match state.and_then(|state| send(info, caps, &state, info.pairs(), rxhash)) {
+    match state.and_then(|state| send(info.control(), caps, &state, info.pairs(), rxhash)) {
         Ok(()) => info.rss.state.lock().accepted = true,
         Err(ETIMEDOUT) => return Err(ETIMEDOUT),
         Err(e) => net_warn!(dev, "packets come without hashes: {e:?}\n"),

@@ -101,7 +101,7 @@ pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
         let ctrl = unused.last().ok_or(EINVAL)?;
         info.ctrl.attach(ctrl.with_buffers());
     }
-    info.affinity.lock().set(Some(set));
+    info.affinity.lock().set_vqs(Some(set));
     Ok(())
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct Resting {
 /// the device. NAPI is disabled on all pairs. None if there are none.
 pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
     let info = dev.data();
-    info.affinity.lock().set(None);
+    info.affinity.lock().set_vqs(None);
     let set = info.queues.lock().take()?;
     for pair in dev.pairs() {
         // One that was left on to send its last packets.

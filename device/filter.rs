@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The receive filter as the device has it.
+
+#![forbid(unsafe_code)]
+
+use kernel::prelude::*;
+
+/// The tables of addresses as the device takes them: unicast and multicast.
+#[derive(PartialEq)]
+pub(crate) struct Tables(pub(crate) KVec<u8>, pub(crate) KVec<u8>);
+
+/// The receive filter as the device has it, for replay after a reset.
+pub(crate) struct RxFilter {
+    /// None: the device has not been told since its reset. What it does then is its own choice
+    /// (QEMU's starts promiscuous).
+    pub(crate) promisc: Option<bool>,
+    pub(crate) allmulti: Option<bool>,
+    /// What the last MAC_TABLE_SET held.
+    pub(crate) tables: Option<Tables>,
+    /// One bit for each VLAN.
+    vlans: [u64; 64],
+}
+
+impl RxFilter {
+    /// What a device has after a reset.
+    pub(crate) const fn new() -> Self {
+        Self {
+            promisc: None,
+            allmulti: None,
+            tables: None,
+            vlans: [0; 64],
+        }
+    }
+
+    fn has_vlan(&self, vid: u16) -> bool {
+        self.vlans
+            .get(usize::from(vid >> 6))
+            .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
+    }
+
+    /// How many VLANs there are from `vid` on.
+    pub(crate) fn vlans_from(&self, vid: u16) -> usize {
+        (vid..4096)
+            .filter(|vid| self.has_vlan(*vid))
+            .fold(0, |n, _| n.saturating_add(1))
+    }
+
+    /// Writes down that VLAN `vid` is received, or not any more.
+    pub(crate) fn vlan(&mut self, vid: u16, add: bool) {
+        if let Some(word) = self.vlans.get_mut(usize::from(vid >> 6)) {
+            let mask = 1u64 << (vid & 63);
+            *word = if add { *word | mask } else { *word & !mask };
+        }
+    }
+
+    /// The first VLAN from `vid` on.
+    pub(crate) fn next_vid(&self, vid: u16) -> Option<u16> {
+        (vid..4096).find(|vid| self.has_vlan(*vid))
+    }
+}
