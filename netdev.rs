@@ -22,9 +22,10 @@ use crate::{
         addr::AddrList,
         device::Features as NetFeatures,
         queue::{
+            ByCore,
             Polled,
             RxPoll,
-            TxLocked,
+            TxGuard,
             TxPoll, //
         },
         rtnl::RtnlGuard,
@@ -34,7 +35,7 @@ use crate::{
             TxQueueStats, //
         },
         Rtnl,
-        SkBuff,
+        TxSkb,
         Xmit, //
     },
     notify,
@@ -83,11 +84,11 @@ impl net::Driver for VirtnetInfo {
     }
 
     #[inline(always)]
-    fn start_xmit(dev: &Net, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit {
+    fn start_xmit<'x>(dev: &Net, skb: TxSkb<'x>, tx: TxGuard<'_, Self, ByCore>) -> Xmit<'x> {
         tx::start_xmit(dev, skb, tx)
     }
 
-    fn end_batch(tx: TxLocked<'_, Self>) {
+    fn end_batch(tx: TxGuard<'_, Self, ByCore>) {
         tx::end_batch(tx);
     }
 

@@ -170,7 +170,7 @@ pub(crate) fn drain_tx(dev: &Net, pairs: Range<u16>) {
         let mut empty = true;
         for pair in pairs.clone().filter_map(|i| dev.pair(i)) {
             let mut tx = pair.tx.lock_bh();
-            tx::reap(&mut tx, 0);
+            tx::reap(&mut tx);
             if let Some(vq) = tx.state().vq.as_mut() {
                 if vq.num_free() < vq.size() && !vq.is_broken() {
                     empty = false;

@@ -21,8 +21,8 @@ use crate::{
             Polled,
             RxPoll, //
         },
-        DropReason,
-        SkBuff, //
+        skb::RxSkb,
+        DropReason, //
     },
     notify,
     pure::{
@@ -51,6 +51,7 @@ use crate::{
     stats::RxStats,
     tx,
     virtio::{
+        hdr::rx_prepare,
         napi,
         rx_ring::{
             BigBuf,
@@ -89,7 +90,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     };
     // The paired TX queue is on the same CPU as a rule: reap it here and save its interrupt.
     if let Some(mut tx) = pair.tx.trylock(&poll) {
-        tx::reap_from_rx(&mut tx, budget);
+        tx::reap_from_rx(&mut tx);
     }
     if budget <= 0 {
         return poll.again();
@@ -129,11 +130,11 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
             break;
         }
         if let Some(mut tx) = hold.owed() {
-            tx::reap_from_rx(&mut tx, budget);
+            tx::reap_from_rx(&mut tx);
         }
     }
     if let Some(mut tx) = hold.end() {
-        tx::reap_from_rx(&mut tx, budget);
+        tx::reap_from_rx(&mut tx);
     }
     if work > 0 {
         stats.bytes.add(bytes);
@@ -189,7 +190,7 @@ fn complete(poll: RxPoll<'_, VirtnetInfo>, work: i32) -> Polled {
 
 /// A packet with its header, checked for length but not for contents.
 struct Received {
-    skb: SkBuff,
+    skb: RxSkb,
     hdr: RawHdr,
 }
 
@@ -330,7 +331,7 @@ fn first_skb(
     frag: Frag,
     at: u32,
     len: u32,
-) -> Result<SkBuff, Drop> {
+) -> Result<RxSkb, Drop> {
     if len <= COPYBREAK {
         let skb = frag.copy_skb(napi, at, len);
         recycle(pool, napi, frag);
@@ -347,7 +348,7 @@ fn built_skb(
     frag: Frag,
     at: u32,
     len: u32,
-) -> Result<SkBuff, Drop> {
+) -> Result<RxSkb, Drop> {
     match frag
         .build_skb(napi, at, len)
         .or_else(|frag| frag.head_skb(napi, at, len))
@@ -441,9 +442,9 @@ fn mergeable(
 fn merge(
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
-    first: Result<SkBuff, Drop>,
+    first: Result<RxSkb, Drop>,
     rest: u16,
-) -> Result<SkBuff, Drop> {
+) -> Result<RxSkb, Drop> {
     let mut chain = first.map(SkbChain::new);
     for left in (1..=rest).rev() {
         let used = rq.next_used(u32::from(left));
@@ -540,7 +541,7 @@ fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Rece
         skb.drop_with(DropReason::DevHdr);
         return false;
     };
-    match skb.rx_prepare(dev, hdr, queue) {
+    match rx_prepare(skb, dev, hdr, queue) {
         Ok(skb) => {
             stats.packets.inc();
             if meta.gso {

@@ -12,14 +12,17 @@ use crate::{
     net::{
         net_warn,
         queue::{
+            Backend,
+            ByCore,
             Polled,
-            TxLocked,
+            Process,
+            Softirq,
+            TxGuard,
             TxPoll, //
         },
         ratelimit,
-        skb::TxToken,
         DropReason,
-        SkBuff,
+        TxSkb,
         Xmit, //
     },
     pure::{
@@ -32,6 +35,7 @@ use crate::{
     virtio::{
         napi,
         tx_ring::{
+            InFlightSkb,
             TxSg,
             MAX_SG, //
         },
@@ -47,7 +51,7 @@ pub(crate) const WORST: u32 = MAX_SG as u32;
 /// Exclusive state of a TX queue; guarded by its TX lock.
 pub(crate) struct SendQueue {
     /// The ring, none while the device is reset.
-    pub(crate) vq: Option<Virtqueue<TxToken>>,
+    pub(crate) vq: Option<Virtqueue<InFlightSkb>>,
     sg: TxSg,
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
@@ -61,7 +65,7 @@ pub(crate) struct SendQueue {
     /// The log says that the ring is broken, which it stays.
     told: bool,
     /// The ring of a device that is going to be reset.
-    parked: Option<Virtqueue<TxToken>>,
+    parked: Option<Virtqueue<InFlightSkb>>,
     /// What is known of times at which the queue was stuck.
     pub(crate) stuck: Stuck,
 }
@@ -83,7 +87,7 @@ impl SendQueue {
     }
 
     /// Starts to use a ring.
-    pub(crate) fn attach(&mut self, vq: Virtqueue<TxToken>) {
+    pub(crate) fn attach(&mut self, vq: Virtqueue<InFlightSkb>) {
         self.reserve = WORST.min(vq.size());
         self.held = 0;
         self.look_below = look_below(vq.num_free());
@@ -97,7 +101,7 @@ impl SendQueue {
     }
 
     /// The ring that was parked.
-    pub(crate) fn take_parked(&mut self) -> Option<Virtqueue<TxToken>> {
+    pub(crate) fn take_parked(&mut self) -> Option<Virtqueue<InFlightSkb>> {
         self.parked.take()
     }
 }
@@ -108,7 +112,11 @@ impl SendQueue {
 /// notification (see [`kick`]). The interrupt is off while packets come and asked for again with the
 /// kick, if something is left to wait for.
 #[inline]
-pub(crate) fn start_xmit(dev: &Net, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
+pub(crate) fn start_xmit<'x>(
+    dev: &Net,
+    skb: TxSkb<'x>,
+    mut tx: TxGuard<'_, VirtnetInfo, ByCore>,
+) -> Xmit<'x> {
     let stats = tx.queue().shared();
     let layout = dev.data().f.layout;
     let sq = tx.state();
@@ -166,7 +174,7 @@ fn look_below(num_free: u32) -> u32 {
 /// because it reaps many at a time; once it is scheduled, packets wait for it to tell the device of
 /// all of them.
 #[inline(always)]
-fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
+fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let follows = tx.poll_follows();
     let sq = tx.state();
     if follows && sq.held < MAX_HELD {
@@ -185,7 +193,7 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
     if kicked {
         tx.queue().shared().kicks.inc();
     }
-    if look && tx.in_process() && reap_all(tx) {
+    if look && tx.in_process().is_some_and(|mut tx| reap_all(&mut tx)) {
         return;
     }
     if follows {
@@ -196,10 +204,10 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
             return;
         }
         // Most of what was left is sent meanwhile. A softirq costs more than to see to it here.
-        if !tx.in_process() {
+        let Some(mut tx) = tx.in_process() else {
             break;
-        }
-        if reap_all(tx) {
+        };
+        if reap_all(&mut tx) {
             return;
         }
     }
@@ -208,19 +216,19 @@ fn kick(tx: &mut TxLocked<'_, VirtnetInfo>) {
 
 /// Reaps in process context. Returns whether the device has nothing left.
 #[inline]
-fn reap_all(tx: &mut TxLocked<'_, VirtnetInfo>) -> bool {
-    reap(tx, PROCESS_BUDGET);
+fn reap_all(tx: &mut TxGuard<'_, VirtnetInfo, Process>) -> bool {
+    reap(tx);
     tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle())
 }
 
 /// The packet before was the last of its batch, though the stack said then that more come.
-pub(crate) fn end_batch(mut tx: TxLocked<'_, VirtnetInfo>) {
+pub(crate) fn end_batch(mut tx: TxGuard<'_, VirtnetInfo, ByCore>) {
     kick(&mut tx);
 }
 
 /// Tells the device of the packets that were kept for a poll.
 #[inline]
-fn kick_held(tx: &mut TxLocked<'_, VirtnetInfo>) {
+fn kick_held(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     let sq = tx.state();
     if core::mem::take(&mut sq.held) == 0 {
         return;
@@ -230,13 +238,9 @@ fn kick_held(tx: &mut TxLocked<'_, VirtnetInfo>) {
     }
 }
 
-/// What [`SkBuff::consume`] wants to know where softirqs are off and interrupts on: the CPU's cache
-/// of skbs may be used.
-const PROCESS_BUDGET: i32 = 1;
-
 /// Asks for an interrupt once most of the packets are sent. False: they are.
 #[inline]
-fn rearm(tx: &mut TxLocked<'_, VirtnetInfo>) -> bool {
+fn rearm<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) -> bool {
     match tx.state().vq.as_mut() {
         Some(vq) => vq.enable_cb_delayed(),
         None => true,
@@ -246,7 +250,7 @@ fn rearm(tx: &mut TxLocked<'_, VirtnetInfo>) -> bool {
 /// Stops the queue because the next packet may not fit. Whoever reaps wakes it; if that has
 /// happened between the look at the ring and the stop, the ring is looked at again here.
 #[cold]
-fn stop(tx: &mut TxLocked<'_, VirtnetInfo>) {
+fn stop(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let stats = tx.queue().shared();
     tx.stop();
     stats.stop.inc();
@@ -259,7 +263,12 @@ fn stop(tx: &mut TxLocked<'_, VirtnetInfo>) {
 /// The ring did not take the packet. A full ring is the stack's to wait for; anything else can't
 /// be helped by trying again.
 #[cold]
-fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) -> Xmit {
+fn refused<'x>(
+    dev: &Net,
+    e: Error,
+    skb: TxSkb<'x>,
+    mut tx: TxGuard<'_, VirtnetInfo, ByCore>,
+) -> Xmit<'x> {
     let stats = tx.queue().shared();
     // A packet that doesn't fit into an empty ring never will.
     let (broken, empty) = match tx.state().vq.as_ref() {
@@ -298,9 +307,9 @@ fn refused(dev: &Net, e: Error, skb: SkBuff, mut tx: TxLocked<'_, VirtnetInfo>) 
 
 /// Frees what the device has sent and wakes the queue if there is room again.
 #[inline]
-pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
+pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     let stats = tx.queue().shared();
-    let sq = tx.state();
+    let (sq, context) = tx.state_to_reap();
     let (reserve, paused) = (sq.reserve, sq.paused);
     let Some(vq) = sq.vq.as_mut() else {
         return;
@@ -311,7 +320,7 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
         let skb = used.token.into_skb();
         packets = packets.wrapping_add(1);
         bytes = bytes.wrapping_add(skb.len());
-        skb.consume(budget);
+        skb.napi_consume(&context);
     }
     sq.look_below = look_below(vq.num_free());
     let room = !paused && should_wake(vq.num_free(), reserve);
@@ -332,13 +341,13 @@ pub(crate) fn reap(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
 /// Reaps from the RX NAPI of the same pair: tells the device of packets that were left to it, and moves
 /// the interrupt's threshold on.
 #[inline]
-pub(crate) fn reap_from_rx(tx: &mut TxLocked<'_, VirtnetInfo>, budget: i32) {
+pub(crate) fn reap_from_rx(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     match tx.state().vq.as_mut() {
         Some(vq) if !vq.is_idle() => vq.disable_cb(),
         _ => return,
     }
     kick_held(tx);
-    reap(tx, budget);
+    reap(tx);
     if tx.state().vq.as_ref().is_some_and(|vq| !vq.is_idle()) && !rearm(tx) {
         tx.schedule_poll();
     }
@@ -352,7 +361,7 @@ pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
         vq.disable_cb();
     }
     kick_held(tx);
-    reap(tx, budget);
+    reap(tx);
     if budget == 0 {
         // netpoll: not in NAPI context, nothing to complete. If more was sent meanwhile, a poll
         // of our own sees to it.

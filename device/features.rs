@@ -12,7 +12,7 @@ use crate::{
         },
         hdr::RxOffloads, //
     },
-    virtio::tx_ring::HdrLayout, //
+    virtio::hdr::HdrLayout, //
 };
 
 /// The negotiated features.

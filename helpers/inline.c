@@ -120,14 +120,30 @@ netdev_features_t vnm_helper_tunnel_features_check(struct sk_buff *skb, struct n
 	return by_device ? features : features & ~NETIF_F_CSUM_MASK;
 }
 
+/*
+ * Makes @skb, which was sent, a packet that @dev received; NULL if it was dropped.  What others have of it
+ * (references, clones) isn't shared any more, and its Ethernet header is in its head.
+ */
+struct sk_buff *vnm_helper_dev_forward_skb_to(struct net_device *dev, struct sk_buff *skb)
+{
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (!skb)
+		return NULL;
+	if (skb_unclone(skb, GFP_ATOMIC) || !pskb_may_pull(skb, ETH_HLEN)) {
+		dev_core_stats_rx_dropped_inc(dev);
+		kfree_skb(skb);
+		return NULL;
+	}
+	skb_orphan(skb);
+	if (__dev_forward_skb(dev, skb))
+		return NULL;
+	skb_set_queue_mapping(skb, 0);
+	return skb;
+}
+
 void vnm_helper_skb_mark_for_recycle(struct sk_buff *skb)
 {
 	skb_mark_for_recycle(skb);
-}
-
-struct sk_buff *vnm_helper_skb_share_check(struct sk_buff *skb, gfp_t gfp)
-{
-	return skb_share_check(skb, gfp);
 }
 
 unsigned int vnm_helper_skb_nr_frags(const struct sk_buff *skb)
@@ -189,6 +205,12 @@ void vnm_helper_page_pool_put_va_own(void *va)
 }
 
 /* --- queues and NAPI --- */
+
+/* Says so where lockdep is built in, unless this task has the lock of @txq */
+void vnm_helper_netif_tx_assert_held(const struct netdev_queue *txq)
+{
+	lockdep_assert_held(&txq->_xmit_lock);
+}
 
 /* Does this CPU have the lock of @txq? */
 bool vnm_helper_netif_tx_owned(struct netdev_queue *txq)

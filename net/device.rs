@@ -14,13 +14,17 @@ use super::{
     rtnl::Rtnl,
     rtnl::RtnlGuard,
     rxfh,
-    skb::SkBuff,
+    skb::{
+        ReceivedSkb,
+        TxSkb, //
+    },
     sysfs,
     DropReason, //
 };
 use crate::sync::fail;
 use crate::{
     bindings,
+    pure::coalesce::Moderation,
     sync::{
         cpus::{
             CpusHeld,
@@ -336,7 +340,7 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// Drops a packet that no queue is there to count. Any context.
-    pub(super) fn drop_tx(&self, skb: SkBuff) {
+    pub(super) fn drop_tx(&self, skb: TxSkb<'_>) {
         // SAFETY: The device is valid; the counter is this CPU's.
         unsafe { bindings::dev_core_stats_tx_dropped_inc(self.as_raw()) };
         skb.drop_with(DropReason::DevReady);
@@ -858,5 +862,38 @@ impl<T: Driver> Drop for Registration<T> {
             // SAFETY: Registered by the invariant.
             unsafe { bindings::unregister_netdev(net.dev.as_ptr()) };
         }
+    }
+}
+
+impl<T: Driver> NetDevice<T> {
+    /// What receive profile `index` stands for, none if there are no profiles or not so many. Process
+    /// context or softirq.
+    pub(crate) fn moderation(&self, index: u8) -> Option<Moderation> {
+        let (mut usecs, mut frames) = (0, 0);
+        // SAFETY: The device is valid and so are the two places.
+        let found =
+            unsafe { bindings::net_dim_rx_profile(self.as_raw(), index, &mut usecs, &mut frames) };
+        found.then_some(Moderation { usecs, frames })
+    }
+
+    /// Whether one of the receive profiles is `m`.
+    pub(crate) fn is_moderation(&self, m: Moderation) -> bool {
+        (0..=u8::MAX)
+            .map_while(|i| self.moderation(i))
+            .any(|p| p == m)
+    }
+}
+
+impl TxSkb<'_> {
+    /// Makes what was to be sent a packet that `to` received, as of a cable between two interfaces. None if
+    /// `to` is down, the packet is too long for it, or there is no memory: then it was dropped and counted
+    /// there. Softirqs off, as in `ndo_start_xmit`.
+    #[allow(dead_code)] // Not each driver does.
+    pub(crate) fn forward<T: Driver>(self, to: &NetDevice<T>) -> Option<ReceivedSkb> {
+        // SAFETY: By the type invariant the reference is ours, and goes; `to` is a valid device.
+        let skb = unsafe { bindings::dev_forward_skb_to(to.as_raw(), self.into_raw().as_ptr()) };
+        // INVARIANT: `__dev_forward_skb` ends with `eth_type_trans`, which the helper made sure has a header.
+        // SAFETY: The reference came back.
+        Some(unsafe { ReceivedSkb::from_raw(NonNull::new(skb)?) })
     }
 }

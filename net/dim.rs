@@ -4,17 +4,10 @@
 //! arrives and picks one of five profiles.
 //!
 //! `net_dim` runs inside of the queue's poll and schedules a work when it wants another profile; the
-//! work tells the driver ([`Driver::moderate`]). The profiles are the
+//! work tells the driver ([`super::Driver::moderate`]). The profiles are the
 //! device's (`dev->irq_moder`), where ethtool shows and changes them.
 
-use super::{
-    device::NetDevice,
-    driver::Driver, //
-};
-use crate::{
-    bindings,
-    pure::coalesce::Moderation, //
-};
+use crate::bindings;
 use core::sync::atomic::{
     AtomicU8,
     Ordering, //
@@ -161,24 +154,5 @@ unsafe fn forget(d: *mut bindings::dim) {
         (*d).steps_right = 0;
         (*d).tired = 0;
         bindings::dim_start_measure(d);
-    }
-}
-
-impl<T: Driver> NetDevice<T> {
-    /// What receive profile `index` stands for, none if there are no profiles or not so many. Process
-    /// context or softirq.
-    pub(crate) fn moderation(&self, index: u8) -> Option<Moderation> {
-        let (mut usecs, mut frames) = (0, 0);
-        // SAFETY: The device is valid and so are the two places.
-        let found =
-            unsafe { bindings::net_dim_rx_profile(self.as_raw(), index, &mut usecs, &mut frames) };
-        found.then_some(Moderation { usecs, frames })
-    }
-
-    /// Whether one of the receive profiles is `m`.
-    pub(crate) fn is_moderation(&self, m: Moderation) -> bool {
-        (0..=u8::MAX)
-            .map_while(|i| self.moderation(i))
-            .any(|p| p == m)
     }
 }

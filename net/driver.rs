@@ -12,14 +12,15 @@ use super::{
     },
     ethtool,
     queue::{
+        ByCore,
         Polled,
         RxPoll,
-        TxLocked,
+        TxGuard,
         TxPoll, //
     },
     rtnl::Rtnl,
     skb::{
-        SkBuff,
+        TxSkb,
         Xmit, //
     },
     stats::{
@@ -68,11 +69,15 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     fn stop(dev: &NetDevice<Self>, rtnl: &mut Rtnl);
 
     /// `ndo_start_xmit`. Softirqs off, the queue's TX lock held.
-    fn start_xmit(dev: &NetDevice<Self>, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit;
+    fn start_xmit<'x>(
+        dev: &NetDevice<Self>,
+        skb: TxSkb<'x>,
+        tx: TxGuard<'_, Self, ByCore>,
+    ) -> Xmit<'x>;
 
-    /// The batch of the packet sent last ends with it, whatever [`TxLocked::xmit_more`] said. Context as
+    /// The batch of the packet sent last ends with it, whatever [`TxGuard::xmit_more`] said. Context as
     /// for [`Self::start_xmit`].
-    fn end_batch(_tx: TxLocked<'_, Self>) {}
+    fn end_batch(_tx: TxGuard<'_, Self, ByCore>) {}
 
     /// NAPI poll of an RX queue. Softirq. A budget of 0 (netpoll): receive nothing.
     fn poll_rx(_dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> Polled {

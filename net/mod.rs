@@ -54,6 +54,6 @@ pub(crate) use printk::{
 pub(crate) use rtnl::Rtnl;
 pub(crate) use skb::{
     DropReason,
-    SkBuff,
+    TxSkb,
     Xmit, //
 };

@@ -2,7 +2,7 @@
 
 //! NAPI instances: when they may run, and on whose behalf a function does.
 
-use super::skb::SkBuff;
+use super::skb::ReceivedSkb;
 use crate::bindings;
 use core::{
     cell::Cell,
@@ -141,16 +141,14 @@ impl NapiRef<'_> {
         self.polling
     }
 
-    /// A new skb with room for `len` bytes. None as well outside of a poll.
+    /// A new skb with room for `len` bytes and one reference, the caller's. None as well outside of a poll.
     #[inline]
-    pub(super) fn alloc_skb(&self, len: u32) -> Option<SkBuff> {
+    pub(super) fn alloc_skb(&self, len: u32) -> Option<NonNull<bindings::sk_buff>> {
         if !self.polling {
             return None;
         }
         // SAFETY: Inside of the instance's poll.
-        let skb = unsafe { bindings::napi_alloc_skb(self.as_raw(), len) };
-        // SAFETY: A new skb has one reference.
-        Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
+        NonNull::new(unsafe { bindings::napi_alloc_skb(self.as_raw(), len) })
     }
 
     /// Hands up what GRO holds back, which may make the stack send. False if there was nothing, or if
@@ -161,38 +159,23 @@ impl NapiRef<'_> {
         self.polling && unsafe { bindings::napi_gro_flush(self.as_raw()) }
     }
 
-    /// Has this device receive a packet that was sent to another one, as if it had come in over a wire: what it
-    /// carries of its way here is taken off. The stack may merge it with others. Dropped outside of a poll. Returns
-    /// whether the stack took it.
-    #[allow(dead_code, reason = "for drivers without hardware")]
-    pub(crate) fn forward(&self, skb: SkBuff) -> bool {
-        if !self.polling {
-            skb.drop_with(super::DropReason::DevReady);
-            return false;
-        }
-        // SAFETY: Inside of the instance's poll, so the device is there. The reference goes, also after an error: each
-        // function frees the packet then. `skb_share_check` leaves one that nobody else has. In the end it
-        // has this device and its protocol, as `gro_receive_skb` wants it.
-        unsafe {
-            let skb = bindings::skb_share_check(skb.into_ptr().as_ptr(), bindings::GFP_ATOMIC);
-            if skb.is_null() || bindings::__dev_forward_skb(self.netdev(), skb) != 0 {
-                return false;
-            }
-            bindings::gro_receive_skb(&raw mut (*self.as_raw()).gro, skb);
-        }
-        true
-    }
-
     /// Hands a received packet to the stack, which may merge it with others. Dropped outside of a
     /// poll.
     #[inline(always)]
-    pub(crate) fn gro_receive(&self, skb: SkBuff) {
+    pub(crate) fn gro_receive(&self, skb: ReceivedSkb) {
         if !self.polling {
             return skb.drop_with(super::DropReason::DevReady);
         }
-        // SAFETY: Inside of the instance's poll; the reference goes.
+        let skb = skb.into_raw().as_ptr();
+        // SAFETY: Inside of the instance's poll; the reference goes. The instance's device is there, as
+        // any other that the packet was once for need not be.
         unsafe {
-            bindings::gro_receive_skb(&raw mut (*self.as_raw()).gro, skb.into_ptr().as_ptr())
+            (*skb)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev = self.dev.as_ptr().cast();
+            bindings::gro_receive_skb(&raw mut (*self.as_raw()).gro, skb)
         };
     }
 }

@@ -15,7 +15,7 @@ use super::{
     queue::QueuePair,
     rtnl::Rtnl,
     skb::{
-        SkBuff,
+        TxSkb,
         Xmit, //
     },
     stats::{
@@ -147,7 +147,7 @@ impl<T: Driver> Ops<T> {
             return bindings::netdev_tx_NETDEV_TX_OK;
         };
         // SAFETY: The core hands the skb's reference over, until NETDEV_TX_BUSY gives it back.
-        let mut skb = unsafe { SkBuff::from_raw(skb) };
+        let mut skb = unsafe { TxSkb::from_raw(skb) };
         let Some(pair) = dev.pair(skb.queue_mapping()) else {
             // SAFETY: Inside of `ndo_start_xmit`.
             unsafe { Self::end_batch(dev) };
@@ -164,7 +164,7 @@ impl<T: Driver> Ops<T> {
             Xmit::Ok => bindings::netdev_tx_NETDEV_TX_OK,
             Xmit::Busy(skb) => {
                 // The core keeps the reference.
-                let _ = skb.into_ptr();
+                let _ = skb.into_raw();
                 bindings::netdev_tx_NETDEV_TX_BUSY
             }
         }
@@ -196,7 +196,11 @@ impl<T: Driver> Ops<T> {
     ///
     /// Inside of `ndo_start_xmit`; `pair` isn't locked by this CPU.
     #[cold]
-    unsafe fn xmit_elsewhere(dev: &NetDevice<T>, mut skb: SkBuff, pair: &QueuePair<T>) -> Xmit {
+    unsafe fn xmit_elsewhere<'x>(
+        dev: &NetDevice<T>,
+        mut skb: TxSkb<'x>,
+        pair: &QueuePair<T>,
+    ) -> Xmit<'x> {
         // SAFETY: By this function's contract.
         unsafe { Self::end_batch(dev) };
         // SAFETY: Softirqs are off in `ndo_start_xmit`.
@@ -208,7 +212,7 @@ impl<T: Driver> Ops<T> {
             return Xmit::Ok;
         }
         skb.tx_timestamp();
-        T::start_xmit(dev, skb, tx.reborrow())
+        T::start_xmit(dev, skb, tx.for_xmit())
     }
 
     /// # Safety

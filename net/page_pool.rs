@@ -3,17 +3,24 @@
 //! Receive memory: page-pool fragments, and skbs made of them.
 
 use super::{
-    queue::NapiRef,
-    skb::SkBuff, //
+    napi::NapiRef,
+    skb::{
+        DropReason,
+        RxSkb,
+        ETH_HLEN, //
+    }, //
 };
 use crate::bindings;
 use core::{
     ffi::c_void,
-    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
     error::from_err_ptr,
     page::Page,
     prelude::*, //
@@ -37,9 +44,6 @@ pub(crate) const COPYBREAK: u32 = 128;
 /// Room before the data of an skb, for headers that tunnels or the next interface prepend
 /// (`NET_SKB_PAD`); without it the whole packet would be copied for one.
 pub(crate) const HEADROOM: u32 = 64;
-
-/// Ethernet header.
-pub(crate) const ETH_HLEN: u32 = 14;
 
 /// Where memory is asked for.
 #[derive(Clone, Copy)]
@@ -92,27 +96,6 @@ impl FragSize {
     }
 }
 
-/// A device that pages can be mapped for.
-///
-/// # Invariants
-///
-/// The pointer is to a device that is alive during `'a`.
-#[derive(Clone, Copy)]
-pub(crate) struct DmaDev<'a>(
-    NonNull<kernel::bindings::device>,
-    PhantomData<&'a kernel::device::Device>,
-);
-
-impl DmaDev<'_> {
-    /// # Safety
-    ///
-    /// The type's invariants hold.
-    pub(crate) unsafe fn from_raw(dev: NonNull<kernel::bindings::device>) -> Self {
-        // INVARIANT: By this function's contract.
-        Self(dev, PhantomData)
-    }
-}
-
 /// How many fragments a pool keeps at hand at most.
 const SPARE: usize = 128;
 
@@ -140,7 +123,7 @@ unsafe impl Send for PagePool {}
 impl PagePool {
     /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers. With
     /// `dma` each page is mapped for that device while it is the pool's. Process context.
-    pub(crate) fn new(napi: &NapiRef<'_>, size: u32, dma: Option<DmaDev<'_>>) -> Result<Self> {
+    pub(crate) fn new(napi: &NapiRef<'_>, size: u32, dma: Option<&Device<Bound>>) -> Result<Self> {
         crate::sync::fail::point()?;
         let mut params = bindings::page_pool_params::default();
         // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid, and are freed a
@@ -154,9 +137,12 @@ impl PagePool {
             params.__bindgen_anon_2.slow.netdev = napi.netdev().cast();
         }
         if let Some(dev) = dma {
+            // CAST: `Device` is transparent.
             // SAFETY: The structure is ours. The device is this one's parent, or its parent's: bound, it
             // outlives the pool, which unmaps everything when it is destroyed.
-            unsafe { bindings::page_pool_map_for(&mut params, dev.0.as_ptr()) };
+            unsafe {
+                bindings::page_pool_map_for(&mut params, core::ptr::from_ref(dev).cast_mut().cast())
+            };
         }
         // SAFETY: `params` is valid; the function copies it.
         let p = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
@@ -358,18 +344,20 @@ impl Frag {
     ///
     /// # Errors
     ///
-    /// The fragment back if it has no room for the shared info or there is no memory.
+    /// The fragment back if it has no room for the shared info, there is no memory, or `len` is less than an
+    /// Ethernet header's.
     #[inline]
     pub(crate) fn build_skb(
         self,
         napi: &NapiRef<'_>,
         headroom: u32,
         len: u32,
-    ) -> Result<SkBuff, Self> {
+    ) -> Result<RxSkb, Self> {
         let need = headroom
             .checked_add(len)
             .and_then(|n| n.checked_add(SHINFO));
-        if !napi.in_napi() || !need.is_some_and(|n| n <= self.truesize) {
+        let fits = need.is_some_and(|n| n <= self.truesize);
+        if !napi.in_napi() || !fits || len < ETH_HLEN {
             return Err(self);
         }
         // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared info, and
@@ -382,13 +370,14 @@ impl Frag {
         };
         // The skb has the fragment's reference now.
         let _ = self.into_raw();
+        // INVARIANT: New, and the helper has marked it.
         // SAFETY: A new skb has one reference.
-        Ok(unsafe { SkBuff::from_raw(skb) })
+        Ok(unsafe { RxSkb::from_raw(skb) })
     }
 
-    /// Copies `at..at + len` into a new skb. NAPI context.
+    /// Copies `at..at + len`, an Ethernet header at least, into a new skb. NAPI context.
     #[inline]
-    pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<SkBuff> {
+    pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<RxSkb> {
         self.copy_skb_with_room(napi, at, len, len)
     }
 
@@ -403,7 +392,7 @@ impl Frag {
         at: u32,
         len: u32,
         size: u32,
-    ) -> Option<SkBuff> {
+    ) -> Option<RxSkb> {
         // Whole cache lines if the fragment has as much.
         let lines = len.saturating_add(63) & !63;
         let (va, copied) = match self.range(at, lines) {
@@ -411,7 +400,7 @@ impl Frag {
             None => (self.range(at, len)?, len),
         };
         let size = size.max(copied);
-        if !napi.in_napi() {
+        if !napi.in_napi() || len < ETH_HLEN {
             return None;
         }
         // SAFETY: Inside of the poll. `copied` bytes from there on are inside of the fragment, and not more
@@ -427,8 +416,9 @@ impl Frag {
             let data = va.as_ptr().cast();
             bindings::napi_copy_pp_skb(napi.as_raw(), data, len, copied, size)
         };
+        // INVARIANT: New, and the helper has marked it.
         // SAFETY: A new skb has one reference.
-        Some(unsafe { SkBuff::from_raw(NonNull::new(skb)?) })
+        Some(unsafe { RxSkb::from_raw(NonNull::new(skb)?) })
     }
 
     /// A new skb with the Ethernet header copied to its linear part and the rest of
@@ -437,7 +427,7 @@ impl Frag {
     /// # Errors
     ///
     /// The fragment back if the range is not inside or there is no memory.
-    pub(crate) fn head_skb(self, napi: &NapiRef<'_>, at: u32, len: u32) -> Result<SkBuff, Self> {
+    pub(crate) fn head_skb(self, napi: &NapiRef<'_>, at: u32, len: u32) -> Result<RxSkb, Self> {
         let rest = len.saturating_sub(ETH_HLEN);
         let from = at.saturating_add(ETH_HLEN);
         if rest == 0 || self.range(at, len).is_none() {
@@ -450,7 +440,7 @@ impl Frag {
         match skb.add_frag(self, from, rest) {
             Ok(()) => Ok(skb),
             Err(frag) => {
-                skb.drop_with(super::DropReason::NoMem);
+                skb.drop_with(DropReason::NoMem);
                 Err(frag)
             }
         }
@@ -467,7 +457,7 @@ impl Drop for Frag {
 /// Page fragments that an skb can hold.
 pub(crate) const MAX_SKB_FRAGS: u32 = 17;
 
-impl SkBuff {
+impl RxSkb {
     /// Appends `at..at + len` of a page-pool fragment to an skb made by this module's functions.
     ///
     /// # Errors
@@ -496,17 +486,15 @@ impl SkBuff {
 /// `last` is null or the last skb on `head`'s `frag_list`. All of them are marked for recycling, so
 /// fragments of a pool go back there.
 pub(crate) struct SkbChain {
-    head: SkBuff,
+    head: RxSkb,
     last: *mut bindings::sk_buff,
 }
 
 impl SkbChain {
     /// A chain of one.
     #[inline(always)]
-    pub(crate) fn new(head: SkBuff) -> Self {
-        // INVARIANT: Those of this file are marked already; another one may be, see `copy_skb`.
-        // SAFETY: The skb is ours.
-        unsafe { bindings::skb_mark_for_recycle(head.as_raw()) };
+    pub(crate) fn new(head: RxSkb) -> Self {
+        // INVARIANT: The head is marked by its type's invariants.
         Self {
             head,
             last: core::ptr::null_mut(),
@@ -536,7 +524,7 @@ impl SkbChain {
             let Some(next) = napi.alloc_skb(0) else {
                 return Err(frag);
             };
-            let next = next.into_ptr().as_ptr();
+            let next = next.as_ptr();
             // SAFETY: Both are ours; the list takes the new one.
             unsafe {
                 bindings::skb_mark_for_recycle(next);
@@ -562,7 +550,7 @@ impl SkbChain {
 
     /// The packet.
     #[inline(always)]
-    pub(crate) fn into_skb(self) -> SkBuff {
+    pub(crate) fn into_skb(self) -> RxSkb {
         self.head
     }
 }

@@ -5,7 +5,7 @@
 //! A device has one [`QueuePair`] for each pair of virtqueues. Each side has *shared* state,
 //! which anyone may read, and *exclusive* state, which comes out only of:
 //!
-//! - [`TxLocked`]: the queue's `_xmit_lock` is held;
+//! - [`TxGuard`]: the queue's `_xmit_lock` is held;
 //! - [`RxPoll`]: NAPI owns the queue, inside of its poll function;
 //! - [`RxQueue::idle`]: RTNL is held and NAPI is disabled.
 
@@ -36,7 +36,11 @@ pub(crate) use super::{
         RxQueue, //
     },
     tx_queue::{
-        TxLocked,
+        Backend,
+        ByCore,
+        Process,
+        Softirq,
+        TxGuard,
         TxPoll,
         TxQueue, //
     },

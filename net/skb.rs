@@ -2,32 +2,31 @@
 
 //! Owned socket buffers.
 //!
-//! An [`SkBuff`] has one owner. It ends by one of these verbs, each of which takes it by value:
-//! [`SkBuff::consume`] (sent), [`SkBuff::drop_with`] (given up, with a reason),
-//! [`super::queue::NapiRef::gro_receive`] (received), or as the token of a virtqueue buffer.
-//! Letting one go out of scope is a bug of the driver: it is freed, with a warning.
+//! An [`SkBuff`] has one owner. Its parameter says where it comes from, and with that what may be done with
+//! it:
+//!
+//! - [`TxSkb`]: given to `ndo_start_xmit`, in this very call; it alone can be given back;
+//! - [`SentSkb`]: taken out of a transmit ring; others may have clones of it or references to it;
+//! - [`RxSkb`]: made by this layer around what was received, nobody else has it;
+//! - [`ReceivedSkb`]: the same with its device, protocol and checksum state, for the stack.
+//!
+//! It ends by one of these verbs, each of which takes it by value: [`SkBuff::consume`] and
+//! [`SkBuff::napi_consume`] (sent), [`SkBuff::drop_with`] (given up, with a reason),
+//! [`super::napi::NapiRef::gro_receive`] (received), or as the token of a virtqueue buffer. One that goes
+//! out of scope is given up without a reason, which is said once.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
 use crate::{
     bindings,
-    pure::{
-        hdr::{
-            RawHdr,
-            LEN,
-            TUNNEL_LEN, //
-        },
-        rss::RxHash, //
-    },
-    virtio::virtqueue::Token, //
+    pure::rss::RxHash, //
 };
 use core::{
-    ffi::c_void,
+    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
-use kernel::{
-    prelude::*,
-    warn_on, //
-};
+use kernel::pr_warn_once;
 
 /// Why a packet is given up (`enum skb_drop_reason`), seen by `drop_monitor` and tracing.
 #[derive(Clone, Copy)]
@@ -56,33 +55,89 @@ impl DropReason {
     }
 }
 
+/// Bytes of an Ethernet header.
+pub(crate) const ETH_HLEN: u32 = 14;
+
+/// In which context packets are freed that were sent (`napi_consume_skb`): inside of a poll, or where
+/// softirqs are off and interrupts on, for as long as `'a`; or anywhere.
+pub(crate) struct ConsumeContext<'a> {
+    budget: i32,
+    _a: PhantomData<(&'a (), *mut ())>,
+}
+
+impl ConsumeContext<'_> {
+    /// # Safety
+    ///
+    /// If `budget` isn't 0 softirqs are off and interrupts on, for as long as this exists.
+    #[inline(always)]
+    pub(super) unsafe fn new(budget: i32) -> Self {
+        Self {
+            budget,
+            _a: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn budget(&self) -> i32 {
+        self.budget
+    }
+}
+
 /// What became of a packet given to `start_xmit`.
-pub(crate) enum Xmit {
+pub(crate) enum Xmit<'x> {
     /// The driver took it (sent or dropped and counted).
     Ok,
     /// The driver can't take it now and gives it back; its queue is stopped.
-    Busy(SkBuff),
+    Busy(TxSkb<'x>),
 }
+
+/// Of a packet given to `ndo_start_xmit`. The lifetime is that call's and no other's: it is invariant, and
+/// a driver's function takes any.
+pub(crate) struct Outgoing<'x>(PhantomData<fn(&'x ()) -> &'x ()>);
+
+/// Of a packet that was in a transmit ring.
+pub(crate) struct Sent(());
+
+/// Of a packet that was made for reception.
+pub(crate) struct Incoming(());
+
+/// Of a packet that the stack may have.
+pub(crate) struct Received(());
+
+/// A packet to be sent.
+pub(crate) type TxSkb<'x> = SkBuff<Outgoing<'x>>;
+/// A packet that was sent, or never will be.
+pub(crate) type SentSkb = SkBuff<Sent>;
+/// A packet that was received.
+pub(crate) type RxSkb = SkBuff<Incoming>;
+/// A packet that was received, with all that the stack wants to know.
+pub(crate) type ReceivedSkb = SkBuff<Received>;
 
 /// An owned `struct sk_buff`.
 ///
 /// # Invariants
 ///
 /// The pointer is to a valid skb that this value owns one reference to.
+///
+/// - `Outgoing<'x>`: it was given to the `ndo_start_xmit` that `'x` stands for.
+/// - `Incoming`: nobody else has a reference or a clone. It is marked for recycling (`pp_recycle`), and its
+///   head, which was allocated by NAPI or built around a fragment, has an Ethernet header.
+/// - `Received`: its device, protocol and MAC header are set as `eth_type_trans` does, and the packet
+///   agrees with its checksum and GSO state.
 #[repr(transparent)]
-pub(crate) struct SkBuff(NonNull<bindings::sk_buff>);
+pub(crate) struct SkBuff<S>(NonNull<bindings::sk_buff>, PhantomData<S>);
 
-// SAFETY: An skb may be passed between CPUs; the owner is unique.
-unsafe impl Send for SkBuff {}
+// SAFETY: An skb may be passed between CPUs; the owner of a reference is unique.
+unsafe impl<S> Send for SkBuff<S> {}
 
-impl SkBuff {
+impl<S> SkBuff<S> {
     /// # Safety
     ///
-    /// The caller owns a reference to a valid skb and gives it away.
+    /// The caller owns a reference to a valid skb and gives it away; the type's invariants for `S` hold.
     #[inline(always)]
-    pub(super) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
+    pub(crate) unsafe fn from_raw(skb: NonNull<bindings::sk_buff>) -> Self {
         // INVARIANT: By this function's contract.
-        Self(skb)
+        Self(skb, PhantomData)
     }
 
     /// The C object; ownership stays here.
@@ -93,152 +148,92 @@ impl SkBuff {
 
     /// Gives the reference away.
     #[inline(always)]
-    pub(super) fn into_ptr(self) -> NonNull<bindings::sk_buff> {
+    pub(crate) fn into_raw(self) -> NonNull<bindings::sk_buff> {
         ManuallyDrop::new(self).0
     }
 
     /// Length in bytes, all fragments.
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
-        // SAFETY: The skb is valid.
+        // SAFETY: The skb is valid by the type invariant; whoever else has a reference doesn't change it.
         unsafe { (*self.as_raw()).len }
     }
 
-    /// The TX queue that the stack chose.
-    #[inline(always)]
-    pub(super) fn queue_mapping(&self) -> u16 {
-        // SAFETY: The skb is valid.
-        unsafe { (*self.as_raw()).queue_mapping }
-    }
-
-    /// Number of page fragments.
-    pub(crate) fn nr_frags(&self) -> u32 {
-        // SAFETY: The skb is valid.
-        unsafe { bindings::skb_nr_frags(self.as_raw()) }
-    }
-
-    /// Takes the software transmit timestamp, if the socket asked for one.
-    #[inline(always)]
-    pub(crate) fn tx_timestamp(&mut self) {
-        // SAFETY: The skb is valid.
-        unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
-    }
-
-    /// Frees a packet that was sent. `budget` is the NAPI budget of the calling poll, or anything but 0
-    /// where softirqs are off and interrupts on: then the CPU's cache of skbs is used.
-    #[inline(always)]
-    pub(crate) fn consume(self, budget: i32) {
-        // SAFETY: The reference is ours and goes.
-        unsafe { bindings::napi_consume_skb(self.into_ptr().as_ptr(), budget) };
+    /// Frees a packet that did what it was there for. Any context.
+    #[allow(dead_code)] // Drivers with rings don't.
+    pub(crate) fn consume(self) {
+        // SAFETY: By the type invariant the reference is ours, and goes.
+        unsafe {
+            bindings::dev_kfree_skb_any_reason(
+                self.into_raw().as_ptr(),
+                bindings::skb_drop_reason_SKB_CONSUMED,
+            );
+        }
     }
 
     /// Frees a packet that was not delivered. Any context.
     pub(crate) fn drop_with(self, reason: DropReason) {
-        // SAFETY: The reference is ours and goes.
-        unsafe { bindings::dev_kfree_skb_any_reason(self.into_ptr().as_ptr(), reason.as_raw()) };
+        // SAFETY: By the type invariant the reference is ours, and goes.
+        unsafe { bindings::dev_kfree_skb_any_reason(self.into_raw().as_ptr(), reason.as_raw()) };
+    }
+}
+
+impl TxSkb<'_> {
+    /// The TX queue that the stack chose.
+    #[inline(always)]
+    pub(super) fn queue_mapping(&self) -> u16 {
+        // SAFETY: The skb is valid by the type invariant.
+        unsafe { (*self.as_raw()).queue_mapping }
     }
 
-    /// Gives a received frame its metadata: device, queue, checksum and GSO state from the
-    /// virtio-net header `hdr` (a copy that the device can't change), protocol. Softirq.
-    ///
-    /// # Errors
-    ///
-    /// The packet back if its headers contradict `hdr`.
+    /// Takes the software transmit timestamp, if the socket asked for one.
     #[inline(always)]
-    pub(crate) fn rx_prepare<T: super::Driver>(
-        self,
-        dev: &super::NetDevice<T>,
-        hdr: RawHdr,
-        queue: u16,
-    ) -> Result<Self, Self> {
-        /// Aligned as a `struct virtio_net_hdr` is.
-        #[repr(align(8))]
-        struct Aligned([u8; LEN + TUNNEL_LEN]);
-        let mut raw = Aligned(hdr.to_bytes());
-        // SAFETY: The skb is ours; the header is aligned, and the tunnel fields are behind it.
-        let err = unsafe {
-            bindings::skb_rx_prepare(
-                self.as_raw(),
-                dev.as_raw(),
-                raw.0.as_mut_ptr().cast(),
-                queue,
-            )
-        };
-        if err == 0 {
-            Ok(self)
-        } else {
-            Err(self)
-        }
+    pub(super) fn tx_timestamp(&mut self) {
+        // SAFETY: The skb is valid by the type invariant, and this is `ndo_start_xmit`.
+        unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
+    }
+}
+
+impl SentSkb {
+    /// Frees a packet that was sent, by the CPU's cache of skbs where there is one.
+    #[inline(always)]
+    pub(crate) fn napi_consume(self, context: &ConsumeContext<'_>) {
+        // SAFETY: By the type invariant the reference is ours, and goes; the context is one in which the
+        // budget says the truth.
+        unsafe { bindings::napi_consume_skb(self.into_raw().as_ptr(), context.budget()) };
+    }
+}
+
+impl RxSkb {
+    /// Number of page fragments.
+    pub(super) fn nr_frags(&self) -> u32 {
+        // SAFETY: The skb is valid by the type invariant.
+        unsafe { bindings::skb_nr_frags(self.as_raw()) }
     }
 
     /// Sets the hash of a received packet.
     #[inline]
     pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
-        // SAFETY: The skb is valid and ours.
+        // SAFETY: The skb is valid by the type invariant, and nobody else's.
         unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports) };
     }
 }
 
-impl Drop for SkBuff {
+impl ReceivedSkb {
+    /// Length with the Ethernet header, which is taken off already.
+    #[allow(dead_code)] // Not each driver asks then.
+    pub(crate) fn frame_len(&self) -> u32 {
+        self.len().saturating_add(ETH_HLEN)
+    }
+}
+
+impl<S> Drop for SkBuff<S> {
+    #[cold]
     fn drop(&mut self) {
-        warn_on!(true);
-        // SAFETY: The reference is ours and goes.
+        pr_warn_once!("a packet was given up without a reason\n");
+        // SAFETY: By the type invariant the reference is ours, and goes.
         unsafe {
             bindings::dev_kfree_skb_any_reason(self.as_raw(), DropReason::NotSpecified.as_raw())
         };
-    }
-}
-
-/// An skb while the TX ring has it. Dropped (queue torn down), it gives the packet up without
-/// the warning of [`SkBuff`].
-///
-/// # Invariants
-///
-/// As for [`SkBuff`].
-pub(crate) struct TxToken(NonNull<bindings::sk_buff>);
-
-// SAFETY: As for `SkBuff`.
-unsafe impl Send for TxToken {}
-
-// SAFETY: The pointer goes and comes back; an skb owns the memory that its scatterlist names.
-unsafe impl Token for TxToken {
-    #[inline(always)]
-    fn into_raw(self) -> NonNull<c_void> {
-        ManuallyDrop::new(self).0.cast()
-    }
-
-    #[inline(always)]
-    unsafe fn from_raw(p: NonNull<c_void>) -> Self {
-        // INVARIANT: `into_raw` gave the reference away.
-        Self(p.cast())
-    }
-
-    fn give_up(self) {
-        // SAFETY: The skb is ours. Its device is the one that was to send it, whose queue is reset on its
-        // own behalf: it is there. The counter is this CPU's.
-        unsafe { bindings::skb_tx_dropped_inc(self.0.as_ptr()) };
-    }
-}
-
-impl TxToken {
-    /// Wraps a packet.
-    #[inline(always)]
-    pub(crate) fn new(skb: SkBuff) -> Self {
-        // INVARIANT: The reference goes over.
-        Self(skb.into_ptr())
-    }
-
-    /// The packet.
-    #[inline(always)]
-    pub(crate) fn into_skb(self) -> SkBuff {
-        // SAFETY: The reference is ours and goes over.
-        unsafe { SkBuff::from_raw(ManuallyDrop::new(self).0) }
-    }
-}
-
-impl Drop for TxToken {
-    fn drop(&mut self) {
-        // SAFETY: The reference is ours and goes.
-        unsafe { SkBuff::from_raw(self.0) }.drop_with(DropReason::DevReady);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sending side of a queue pair: [`TxLocked`] gives access to its state.
+//! The sending side of a queue pair: [`TxGuard`] gives access to its state.
 
 use super::{
     device::NetDevice,
@@ -10,7 +10,10 @@ use super::{
         Polled, //
     },
     rx_queue::RxPoll,
-    skb::SkBuff, //
+    skb::{
+        ConsumeContext,
+        TxSkb, //
+    }, //
 };
 use crate::bindings;
 use core::{
@@ -115,43 +118,48 @@ impl<T: Driver> TxQueue<T> {
     }
 
     /// Takes the queue's TX lock. Process context.
-    pub(crate) fn lock_bh(&self) -> TxGuard<'_, T> {
-        // SAFETY: The queue is valid.
-        unsafe { bindings::netif_tx_lock_bh(self.txq.as_ptr()) };
-        TxGuard {
-            tx: TxLocked::new(self, false),
-            unlock: bindings::netif_tx_unlock_bh,
+    pub(crate) fn lock_bh(&self) -> TxGuard<'_, T, Bh> {
+        // SAFETY: By the type invariants the queue is valid.
+        unsafe {
+            bindings::netif_tx_lock_bh(self.txq.as_ptr());
+            TxGuard::new(self, Bh(()))
         }
     }
 
-    /// Takes the queue's TX lock. Softirq context.
+    /// Takes the queue's TX lock.
+    ///
+    /// # Safety
+    ///
+    /// This is a softirq, inside of a poll that has `budget`.
     #[inline(always)]
-    fn lock(&self) -> TxGuard<'_, T> {
-        // SAFETY: The queue is valid; BHs are off in softirq context.
-        unsafe { bindings::netif_tx_lock(self.txq.as_ptr()) };
-        TxGuard {
-            tx: TxLocked::new(self, false),
-            unlock: bindings::netif_tx_unlock,
+    unsafe fn lock(&self, budget: i32) -> TxGuard<'_, T, Softirq> {
+        // SAFETY: By the type invariants the queue is valid; softirqs are off, by this function's contract.
+        unsafe {
+            bindings::netif_tx_lock(self.txq.as_ptr());
+            TxGuard::new(self, Softirq { budget })
         }
     }
 
-    /// Takes the queue's TX lock if it is free. `_in` proves softirq context.
+    /// Takes the queue's TX lock if it is free. `poll` proves softirq context.
     #[inline(always)]
-    pub(crate) fn trylock<U: Driver>(&self, _in: &RxPoll<'_, U>) -> Option<TxGuard<'_, T>> {
-        // SAFETY: BHs are off in softirq context.
-        unsafe { self.trylock_once() }
+    pub(crate) fn trylock<U: Driver>(
+        &self,
+        poll: &RxPoll<'_, U>,
+    ) -> Option<TxGuard<'_, T, Softirq>> {
+        // SAFETY: A poll runs with softirqs off, and that is its budget.
+        unsafe { self.trylock_once(poll.budget()) }
     }
 
     /// # Safety
     ///
-    /// Softirqs are off.
+    /// Softirqs are off; `budget` is that of the poll that this is inside of, or 0.
     #[inline(always)]
-    unsafe fn trylock_once(&self) -> Option<TxGuard<'_, T>> {
-        // SAFETY: The queue is valid; the rest by this function's contract.
-        unsafe { bindings::netif_tx_trylock(self.txq.as_ptr()) }.then(|| TxGuard {
-            tx: TxLocked::new(self, false),
-            unlock: bindings::netif_tx_unlock,
-        })
+    unsafe fn trylock_once(&self, budget: i32) -> Option<TxGuard<'_, T, Softirq>> {
+        // SAFETY: By the type invariants the queue is valid; the rest by this function's contract.
+        unsafe {
+            bindings::netif_tx_trylock(self.txq.as_ptr())
+                .then(|| TxGuard::new(self, Softirq { budget }))
+        }
     }
 
     /// Takes the queue's TX lock if it is, or gets, free soon.
@@ -160,10 +168,10 @@ impl<T: Driver> TxQueue<T> {
     ///
     /// Softirqs are off; this CPU doesn't hold the lock.
     #[cold]
-    pub(super) unsafe fn trylock_for_a_while(&self) -> Option<TxGuard<'_, T>> {
+    pub(super) unsafe fn trylock_for_a_while(&self) -> Option<TxGuard<'_, T, Softirq>> {
         for _ in 0..TRIES {
-            // SAFETY: By this function's contract.
-            if let Some(tx) = unsafe { self.trylock_once() } {
+            // SAFETY: By this function's contract; 0 is right anywhere.
+            if let Some(tx) = unsafe { self.trylock_once(0) } {
                 return Some(tx);
             }
             core::hint::spin_loop();
@@ -178,18 +186,23 @@ impl<T: Driver> TxQueue<T> {
         unsafe { bindings::netif_xmit_frozen_or_drv_stopped(self.txq.as_ptr()) }
     }
 
-    /// Until the result is gone, who sends on this queue from inside of the poll `_in` may leave the
-    /// notification to it.
+    /// Until the result is gone, who sends on this queue from inside of `poll` may leave the notification
+    /// to it.
     #[inline(always)]
-    pub(crate) fn hold<U: Driver>(&self, _in: &RxPoll<'_, U>) -> RxHold<'_, T> {
+    pub(crate) fn hold<U: Driver>(&self, poll: &RxPoll<'_, U>) -> RxHold<'_, T> {
+        let hold = RxHold {
+            q: self,
+            budget: poll.budget(),
+            _not_send: PhantomData,
+        };
         if !SOFTIRQS_TAKE_TURNS {
-            return RxHold(self);
+            return hold;
         }
         // INVARIANT: The poll stays on this CPU, with softirqs off.
         // SAFETY: Reads a number.
         let cpu = unsafe { bindings::smp_processor_id() };
         self.held.on.store(cpu, Ordering::Relaxed);
-        RxHold(self)
+        hold
     }
 
     /// Whether this is inside of a poll with an [`RxHold`], which is told that it has something to do.
@@ -240,7 +253,9 @@ impl<T: Driver> TxQueue<T> {
         T::poll_tx(
             dev,
             TxPoll {
-                guard: this.lock(),
+                q: this,
+                // SAFETY: This is the poll, a softirq.
+                guard: unsafe { this.lock(budget) },
                 budget,
             },
         )
@@ -256,11 +271,13 @@ impl<T: Driver> TxQueue<T> {
     /// Inside of `ndo_start_xmit`, for `'_`: whose CPU holds a queue's `_xmit_lock` then holds it on
     /// behalf of this call (`HARD_TX_LOCK`).
     #[inline(always)]
-    pub(super) unsafe fn locked_by_core(&self) -> Option<TxLocked<'_, T>> {
+    pub(super) unsafe fn locked_by_core(&self) -> Option<TxGuard<'_, T, ByCore>> {
         // SAFETY: The queue is valid; reads it and a per-CPU value that `dev_hard_start_xmit` set.
         unsafe {
-            bindings::netif_tx_owned(self.txq.as_ptr())
-                .then(|| TxLocked::new(self, bindings::netdev_xmit_more()))
+            bindings::netif_tx_owned(self.txq.as_ptr()).then(|| {
+                let more = bindings::netdev_xmit_more();
+                TxGuard::new(self, ByCore { more })
+            })
         }
     }
 
@@ -271,11 +288,12 @@ impl<T: Driver> TxQueue<T> {
     ///
     /// As for [`TxQueue::locked_by_core`].
     #[inline(always)]
-    pub(super) unsafe fn xmit_begin(&self, skb: &mut SkBuff) -> Option<TxLocked<'_, T>> {
+    pub(super) unsafe fn xmit_begin(&self, skb: &mut TxSkb<'_>) -> Option<TxGuard<'_, T, ByCore>> {
         // SAFETY: As above; the skb is valid and ours.
         match unsafe { bindings::netdev_xmit_begin(self.txq.as_ptr(), skb.as_raw()) } {
             -1 => None,
-            more => Some(TxLocked::new(self, more != 0)),
+            // SAFETY: The helper found the lock held on behalf of this call.
+            more => Some(unsafe { TxGuard::new(self, ByCore { more: more != 0 }) }),
         }
     }
 }
@@ -284,24 +302,31 @@ impl<T: Driver> TxQueue<T> {
 /// device of packets that are sent meanwhile and to reap them. See [`TxQueue::hold`].
 ///
 /// Lifetime: inside of one poll, on its CPU. Packets sent by others take no notice.
-pub(crate) struct RxHold<'a, T: Driver>(&'a TxQueue<T>);
+#[must_use]
+pub(crate) struct RxHold<'a, T: Driver> {
+    q: &'a TxQueue<T>,
+    budget: i32,
+    _not_send: PhantomData<*mut ()>,
+}
 
 impl<'a, T: Driver> RxHold<'a, T> {
     /// The TX lock, if packets were left to this poll since the last call.
     #[inline(always)]
-    pub(crate) fn owed(&self) -> Option<TxGuard<'a, T>> {
-        if !self.0.held.owed.load(Ordering::Relaxed) {
+    pub(crate) fn owed(&self) -> Option<TxGuard<'a, T, Softirq>> {
+        if !self.q.held.owed.load(Ordering::Relaxed) {
             return None;
         }
-        self.0.held.owed.store(false, Ordering::Relaxed);
-        Some(self.0.lock())
+        self.q.held.owed.store(false, Ordering::Relaxed);
+        // SAFETY: A hold is made inside of a poll with this budget, whose thread it can't leave and whose
+        // end, where what it borrows ends, it can't outlive.
+        Some(unsafe { self.q.lock(self.budget) })
     }
 
     /// Ends the promise, with a last look.
     #[inline(always)]
-    pub(crate) fn end(self) -> Option<TxGuard<'a, T>> {
+    pub(crate) fn end(self) -> Option<TxGuard<'a, T, Softirq>> {
         // INVARIANT: Nobody leaves anything to this poll from here on.
-        self.0.held.on.store(NO_CPU, Ordering::Relaxed);
+        self.q.held.on.store(NO_CPU, Ordering::Relaxed);
         self.owed()
     }
 }
@@ -309,23 +334,114 @@ impl<'a, T: Driver> RxHold<'a, T> {
 impl<T: Driver> Drop for RxHold<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.held.on.store(NO_CPU, Ordering::Relaxed);
+        self.q.held.on.store(NO_CPU, Ordering::Relaxed);
     }
 }
 
-/// The queue's `_xmit_lock` is held.
-pub(crate) struct TxLocked<'a, T: Driver> {
-    q: &'a TxQueue<T>,
+/// How a TX queue's lock was taken, and with that how it is given back and in which context its holder
+/// runs; compare `kernel::sync::lock::Backend`.
+pub(crate) trait Backend {
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// It was taken in this way and isn't used any more.
+    unsafe fn unlock(txq: *mut bindings::netdev_queue);
+
+    /// The budget that `napi_consume_skb` may be given where the lock is held.
+    fn budget(&self) -> i32;
+}
+
+/// By the core, around `ndo_start_xmit`, which gives it back.
+pub(crate) struct ByCore {
     more: bool,
+}
+
+impl Backend for ByCore {
+    #[inline(always)]
+    unsafe fn unlock(_txq: *mut bindings::netdev_queue) {}
+
+    #[inline(always)]
+    fn budget(&self) -> i32 {
+        0
+    }
+}
+
+/// The same, for a sender in process context: softirqs are off and interrupts on, so the CPU's cache of
+/// skbs may be used.
+pub(crate) struct Process(());
+
+impl Backend for Process {
+    #[inline(always)]
+    unsafe fn unlock(_txq: *mut bindings::netdev_queue) {}
+
+    #[inline(always)]
+    fn budget(&self) -> i32 {
+        1
+    }
+}
+
+/// In process context, with softirqs off.
+pub(crate) struct Bh(());
+
+impl Backend for Bh {
+    #[inline(always)]
+    unsafe fn unlock(txq: *mut bindings::netdev_queue) {
+        // SAFETY: By this function's contract.
+        unsafe { bindings::netif_tx_unlock_bh(txq) };
+    }
+
+    #[inline(always)]
+    fn budget(&self) -> i32 {
+        0
+    }
+}
+
+/// In a softirq, inside of a poll with this budget.
+pub(crate) struct Softirq {
+    budget: i32,
+}
+
+impl Backend for Softirq {
+    #[inline(always)]
+    unsafe fn unlock(txq: *mut bindings::netdev_queue) {
+        // SAFETY: By this function's contract.
+        unsafe { bindings::netif_tx_unlock(txq) };
+    }
+
+    #[inline(always)]
+    fn budget(&self) -> i32 {
+        self.budget
+    }
+}
+
+/// A TX queue's `_xmit_lock` is held, until this is dropped: with it comes the queue's exclusive state.
+///
+/// # Invariants
+///
+/// The lock of `q` is held in the way that `lock` says, on behalf of this guard or of the one that this one
+/// borrows from.
+#[must_use = "the lock is given back at once if the guard isn't kept"]
+pub(crate) struct TxGuard<'a, T: Driver, L: Backend> {
+    q: &'a TxQueue<T>,
+    lock: L,
     _not_send: PhantomData<*mut ()>,
 }
 
-impl<'a, T: Driver> TxLocked<'a, T> {
+impl<'a, T: Driver, L: Backend> TxGuard<'a, T, L> {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
     #[inline(always)]
-    fn new(q: &'a TxQueue<T>, more: bool) -> Self {
+    unsafe fn new(q: &'a TxQueue<T>, lock: L) -> Self {
+        if cfg!(CONFIG_LOCKDEP) {
+            // SAFETY: By its type's invariants the queue is valid.
+            unsafe { bindings::netif_tx_assert_held(q.txq.as_ptr()) };
+        }
+        // INVARIANT: By this function's contract.
         Self {
             q,
-            more,
+            lock,
             _not_send: PhantomData,
         }
     }
@@ -339,14 +455,17 @@ impl<'a, T: Driver> TxLocked<'a, T> {
     /// The exclusive state.
     #[inline(always)]
     pub(crate) fn state(&mut self) -> &mut T::Tx {
-        // SAFETY: The lock is held while this token exists, and the token is borrowed.
+        // SAFETY: By the type invariant the lock is held while this guard exists, and the guard is borrowed.
         unsafe { &mut *self.q.state.get() }
     }
 
-    /// Whether the stack has more packets for this queue right now.
+    /// The same, and in which context packets are freed here.
     #[inline(always)]
-    pub(crate) fn xmit_more(&self) -> bool {
-        self.more
+    pub(crate) fn state_to_reap(&mut self) -> (&mut T::Tx, ConsumeContext<'_>) {
+        let budget = self.lock.budget();
+        // SAFETY: The backend says it for as long as the guard exists.
+        let context = unsafe { ConsumeContext::new(budget) };
+        (self.state(), context)
     }
 
     /// Stops the queue: the stack sends no more until it is woken.
@@ -355,7 +474,7 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netif_tx_stop_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Undoes [`TxLocked::stop`] where nothing waits yet.
+    /// Undoes [`TxGuard::stop`] where nothing waits yet.
     pub(crate) fn start(&mut self) {
         // SAFETY: The queue is valid and locked.
         unsafe { bindings::netif_tx_start_queue(self.q.txq.as_ptr()) };
@@ -367,14 +486,7 @@ impl<'a, T: Driver> TxLocked<'a, T> {
         unsafe { bindings::netif_tx_wake_queue(self.q.txq.as_ptr()) };
     }
 
-    /// BQL: `bytes` were given to the device. True: it is time to kick.
-    #[inline(always)]
-    pub(crate) fn sent(&mut self, bytes: u32) -> bool {
-        // SAFETY: The queue is valid and locked.
-        unsafe { bindings::netdev_tx_sent_queue(self.q.txq.as_ptr(), bytes, self.more) }
-    }
-
-    /// BQL: that much was sent. Returns whether the queue is stopped ([`TxLocked::stop`]).
+    /// BQL: that much was sent. Returns whether the queue is stopped ([`TxGuard::stop`]).
     #[inline(always)]
     pub(crate) fn completed(&mut self, packets: u32, bytes: u32) -> bool {
         // SAFETY: The queue is valid and locked.
@@ -385,6 +497,26 @@ impl<'a, T: Driver> TxLocked<'a, T> {
     pub(crate) fn reset_bql(&mut self) {
         // SAFETY: The queue is valid and locked.
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Schedules the queue's own poll (softirqs are off here, so it runs later).
+    pub(crate) fn schedule_poll(&self) {
+        self.q.schedule(|| {});
+    }
+}
+
+impl<T: Driver> TxGuard<'_, T, ByCore> {
+    /// Whether the stack has more packets for this queue right now.
+    #[inline(always)]
+    pub(crate) fn xmit_more(&self) -> bool {
+        self.lock.more
+    }
+
+    /// BQL: `bytes` were given to the device. True: it is time to kick.
+    #[inline(always)]
+    pub(crate) fn sent(&mut self, bytes: u32) -> bool {
+        // SAFETY: The queue is valid and locked, by the type invariants.
+        unsafe { bindings::netdev_tx_sent_queue(self.q.txq.as_ptr(), bytes, self.lock.more) }
     }
 
     /// Whether a poll is certain to look after the ring before the softirq ends that this is: the paired
@@ -409,66 +541,44 @@ impl<'a, T: Driver> TxLocked<'a, T> {
             && unsafe { bindings::napi_is_next_here(napi) }
     }
 
-    /// Whether the packet is sent in process context, with softirqs off and interrupts on: not by a
+    /// The guard, if the packet is sent in process context, with softirqs off and interrupts on: not by a
     /// softirq, and not by netpoll.
     #[inline(always)]
-    pub(crate) fn in_process(&self) -> bool {
+    pub(crate) fn in_process(&mut self) -> Option<TxGuard<'_, T, Process>> {
         // SAFETY: Reads this CPU's state.
         unsafe { bindings::in_process_bh() }
-    }
-
-    /// Schedules the queue's own poll (softirqs are off here, so it runs later).
-    pub(crate) fn schedule_poll(&self) {
-        self.q.schedule(|| {});
+            // SAFETY: The core holds the lock; this guard is borrowed for as long as that one exists.
+            .then(|| unsafe { TxGuard::new(self.q, Process(())) })
     }
 }
 
-/// A [`TxLocked`] that unlocks when dropped.
-pub(crate) struct TxGuard<'a, T: Driver> {
-    tx: TxLocked<'a, T>,
-    unlock: unsafe extern "C" fn(*mut bindings::netdev_queue),
-}
-
-impl<T: Driver> TxGuard<'_, T> {
-    /// The lock's token, for as long as the guard is borrowed.
-    pub(super) fn reborrow(&mut self) -> TxLocked<'_, T> {
-        TxLocked::new(self.tx.q, self.tx.more)
+impl<T: Driver> TxGuard<'_, T, Softirq> {
+    /// The guard, for what otherwise has the core's.
+    pub(super) fn for_xmit(&mut self) -> TxGuard<'_, T, ByCore> {
+        // SAFETY: The lock is held by this guard, which is borrowed for as long as that one exists.
+        unsafe { TxGuard::new(self.q, ByCore { more: false }) }
     }
 }
 
-impl<'a, T: Driver> core::ops::Deref for TxGuard<'a, T> {
-    type Target = TxLocked<'a, T>;
-    #[inline(always)]
-    fn deref(&self) -> &Self::Target {
-        &self.tx
-    }
-}
-
-impl<T: Driver> core::ops::DerefMut for TxGuard<'_, T> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.tx
-    }
-}
-
-impl<T: Driver> Drop for TxGuard<'_, T> {
+impl<T: Driver, L: Backend> Drop for TxGuard<'_, T, L> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: Locked by the function that `unlock` is the counterpart of.
-        unsafe { (self.unlock)(self.tx.q.txq.as_ptr()) };
+        // SAFETY: By the type invariants the lock is held in this way.
+        unsafe { L::unlock(self.q.txq.as_ptr()) };
     }
 }
 
 /// The poll function of a TX queue, lock held.
 pub(crate) struct TxPoll<'a, T: Driver> {
-    guard: TxGuard<'a, T>,
+    q: &'a TxQueue<T>,
+    guard: TxGuard<'a, T, Softirq>,
     budget: i32,
 }
 
 impl<'a, T: Driver> TxPoll<'a, T> {
-    /// The lock's token.
+    /// The lock.
     #[inline(always)]
-    pub(crate) fn locked(&mut self) -> &mut TxLocked<'a, T> {
+    pub(crate) fn locked(&mut self) -> &mut TxGuard<'a, T, Softirq> {
         &mut self.guard
     }
 
@@ -483,7 +593,7 @@ impl<'a, T: Driver> TxPoll<'a, T> {
     pub(crate) fn complete(self) -> Polled {
         // SAFETY: Called in the poll function of an added instance that owns its schedule; with netpoll's
         // budget of 0 the core refuses.
-        unsafe { bindings::napi_complete_done(self.guard.queue().napi.napi.get(), 0) };
+        unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), 0) };
         Polled(0)
     }
 
@@ -501,6 +611,6 @@ impl<'a, T: Driver> TxPoll<'a, T> {
     #[inline(always)]
     pub(crate) unsafe fn napi_complete(&mut self) -> bool {
         // SAFETY: Called in the poll function of an added instance that owns its schedule.
-        unsafe { bindings::napi_complete_done(self.guard.queue().napi.napi.get(), 0) }
+        unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), 0) }
     }
 }

@@ -15,14 +15,15 @@ use crate::{
         },
         layout,
         queue::{
+            ByCore,
             PairInit,
-            TxLocked, //
+            TxGuard, //
         },
         stats::LinkStats,
         Driver,
         NetDevice,
         Rtnl,
-        SkBuff,
+        TxSkb,
         Xmit, //
     },
     sync::counter::Counter, //
@@ -55,11 +56,15 @@ impl Driver for Dummy {
 
     fn stop(_dev: &NetDevice<Self>, _rtnl: &mut Rtnl) {}
 
-    fn start_xmit(_dev: &NetDevice<Self>, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit {
+    fn start_xmit<'x>(
+        _dev: &NetDevice<Self>,
+        skb: TxSkb<'x>,
+        tx: TxGuard<'_, Self, ByCore>,
+    ) -> Xmit<'x> {
         let sent = tx.queue().shared();
         sent.packets.inc();
         sent.bytes.add(skb.len().into());
-        skb.consume(0);
+        skb.consume();
         Xmit::Ok
     }
 

@@ -17,17 +17,19 @@ use crate::{
         handle::Handle,
         layout,
         queue::{
+            ByCore,
             PairInit,
             Polled,
             RxPoll,
-            TxLocked, //
+            TxGuard, //
         },
+        skb::ReceivedSkb,
         stats::LinkStats,
         Driver,
         DropReason,
         NetDevice,
         Rtnl,
-        SkBuff,
+        TxSkb,
         Xmit, //
     },
     sync::counter::Counter, //
@@ -47,13 +49,13 @@ const SLOTS: usize = 256;
 
 /// Packets on their way, first in, first out.
 struct Wire {
-    slots: [Option<SkBuff>; SLOTS],
+    slots: [Option<ReceivedSkb>; SLOTS],
     first: usize,
     len: usize,
 }
 
 impl Wire {
-    fn push(&mut self, skb: SkBuff) -> Result<(), SkBuff> {
+    fn push(&mut self, skb: ReceivedSkb) -> Result<(), ReceivedSkb> {
         let at = self.first.wrapping_add(self.len) % SLOTS;
         match self.slots.get_mut(at) {
             Some(slot) if self.len < SLOTS => *slot = Some(skb),
@@ -63,7 +65,7 @@ impl Wire {
         Ok(())
     }
 
-    fn pop(&mut self) -> Option<SkBuff> {
+    fn pop(&mut self) -> Option<ReceivedSkb> {
         let skb = self.slots.get_mut(self.first)?.take()?;
         self.first = self.first.wrapping_add(1) % SLOTS;
         self.len = self.len.wrapping_sub(1);
@@ -109,18 +111,27 @@ struct End {
 }
 
 impl End {
-    /// Gives a packet to the other end and makes that poll; back if it is down or has too many.
-    fn pass(&self, skb: SkBuff) -> Result<(), Option<SkBuff>> {
-        let peer = self.peer.as_ref().ok_or(None)?;
-        peer.with(|peer| {
-            let Some(pair) = peer.pair(0).filter(|_| peer.is_running()) else {
-                return Err(Some(skb));
-            };
-            pair.rx.shared().wire.lock().push(skb).map_err(Some)?;
-            pair.rx.schedule(|_| {});
-            Ok(())
-        })
-        .unwrap_or(Err(None))
+    /// Gives a packet to the other end and makes that poll. False if it was dropped, because that end is gone,
+    /// is down, or has too many.
+    fn pass(&self, skb: TxSkb<'_>) -> bool {
+        let mut skb = Some(skb);
+        let passed = self.peer.as_ref().and_then(|peer| {
+            peer.with(|peer| {
+                let pair = peer.pair(0).filter(|_| peer.is_running())?;
+                let skb = skb.take()?.forward(peer)?;
+                let full = pair.rx.shared().wire.lock().push(skb);
+                pair.rx.schedule(|_| {});
+                if let Err(skb) = full {
+                    skb.drop_with(DropReason::FullRing);
+                    return None;
+                }
+                Some(())
+            })
+        });
+        if let Some(skb) = skb {
+            skb.drop_with(DropReason::DevReady);
+        }
+        passed.flatten().is_some()
     }
 }
 
@@ -152,13 +163,14 @@ impl Driver for End {
         }
     }
 
-    fn start_xmit(dev: &NetDevice<Self>, skb: SkBuff, tx: TxLocked<'_, Self>) -> Xmit {
+    fn start_xmit<'x>(
+        dev: &NetDevice<Self>,
+        skb: TxSkb<'x>,
+        tx: TxGuard<'_, Self, ByCore>,
+    ) -> Xmit<'x> {
         let len = skb.len();
         let passed = dev.data().pass(skb);
-        tx.queue().shared().add(len, passed.is_ok());
-        if let Err(Some(skb)) = passed {
-            skb.drop_with(DropReason::FullRing);
-        }
+        tx.queue().shared().add(len, passed);
         Xmit::Ok
     }
 
@@ -171,8 +183,8 @@ impl Driver for End {
                 let Some(skb) = receiver.wire.lock().pop() else {
                     break;
                 };
-                let len = skb.len();
-                receiver.count.add(len, napi.forward(skb));
+                receiver.count.add(skb.frame_len(), true);
+                napi.gro_receive(skb);
                 work = work.wrapping_add(1);
             }
         }

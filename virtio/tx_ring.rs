@@ -2,21 +2,28 @@
 
 //! What goes into a transmit virtqueue: a packet with its virtio-net header.
 
-use super::virtqueue::Virtqueue;
+use super::{
+    hdr::HdrLayout,
+    virtqueue::{
+        Token,
+        Virtqueue, //
+    }, //
+};
 use crate::{
     bindings,
     net::{
         page_pool::MAX_SKB_FRAGS,
         skb::{
-            SkBuff,
-            TxToken, //
-        },
-    },
-    pure::features::{
-        bit,
-        hdr_len,
-        Features, //
+            DropReason,
+            SentSkb,
+            TxSkb, //
+        }, //
     }, //
+};
+use core::{
+    ffi::c_void,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
 };
 use kernel::prelude::*;
 
@@ -46,51 +53,47 @@ impl TxSg {
     }
 }
 
-/// How the device wants headers.
-///
-/// # Invariants
-///
-/// The length in it is 10, 12, 20 or 24.
-#[derive(Clone, Copy)]
-pub(crate) struct HdrLayout(u32);
+/// A packet while the TX ring has it. Dropped (queue torn down), it gives the packet up.
+pub(crate) struct InFlightSkb(ManuallyDrop<SentSkb>);
 
-impl HdrLayout {
-    /// For a device with the features `f`.
-    pub(crate) fn new(f: Features) -> Self {
-        let flag = |on, flag| if on { flag } else { 0 };
-        let any_layout = f.has(bit::VERSION_1) || f.has(bit::ANY_LAYOUT);
-        // INVARIANT: In each of the cases.
-        let len = match hdr_len(f) {
-            10 => 10,
-            20 => 20,
-            24 => 24,
-            _ => 12,
-        };
-        Self(
-            len | flag(any_layout, bindings::vnm_hdr_form_VNM_HDR_ANY_LAYOUT)
-                | flag(
-                    f.has(bit::GUEST_HDRLEN),
-                    bindings::vnm_hdr_form_VNM_HDR_EXACT,
-                )
-                | flag(
-                    f.has(bit::HOST_UDP_TUNNEL_GSO),
-                    bindings::vnm_hdr_form_VNM_HDR_TUNNEL,
-                ),
-        )
+// SAFETY: The pointer goes and comes back; an skb owns the memory that its scatterlist names.
+unsafe impl Token for InFlightSkb {
+    #[inline(always)]
+    fn into_raw(self) -> NonNull<c_void> {
+        self.into_skb().into_raw().cast()
     }
 
-    /// Bytes of the header.
-    pub(crate) fn len(&self) -> u32 {
-        self.0 & bindings::vnm_hdr_form_VNM_HDR_LEN
+    #[inline(always)]
+    unsafe fn from_raw(p: NonNull<c_void>) -> Self {
+        // SAFETY: `into_raw` gave the reference away.
+        Self(ManuallyDrop::new(unsafe { SentSkb::from_raw(p.cast()) }))
     }
 
-    /// Whether the header may share a descriptor with data (VERSION_1 or ANY_LAYOUT).
-    pub(crate) fn any_layout(&self) -> bool {
-        self.0 & bindings::vnm_hdr_form_VNM_HDR_ANY_LAYOUT != 0
+    fn give_up(self) {
+        // SAFETY: The skb is ours by its type's invariants. Its device is the one that was to send it, whose
+        // queue is reset on its own behalf: it is there. The counter is this CPU's.
+        unsafe { bindings::skb_tx_dropped_inc(self.0.as_raw()) };
     }
 }
 
-impl Virtqueue<TxToken> {
+impl InFlightSkb {
+    /// The packet.
+    #[inline(always)]
+    pub(crate) fn into_skb(self) -> SentSkb {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: Taken once: `this` isn't dropped.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl Drop for InFlightSkb {
+    fn drop(&mut self) {
+        // SAFETY: Taken once: this is the end.
+        unsafe { ManuallyDrop::take(&mut self.0) }.drop_with(DropReason::DevReady);
+    }
+}
+
+impl Virtqueue<InFlightSkb> {
     /// Adds a packet with its header (specification 5.1.6.2). The header goes right before the data where
     /// the skb lets us, else into its control buffer as an entry of its own; either way the skb owns it. A
     /// small packet in pieces is put together there as well.
@@ -101,12 +104,12 @@ impl Virtqueue<TxToken> {
     ///
     /// The packet back, with `EINVAL` if no header can describe it, or the ring's error.
     #[inline(always)]
-    pub(crate) fn add_skb(
+    pub(crate) fn add_skb<'x>(
         &mut self,
         sg: &mut TxSg,
-        skb: SkBuff,
+        skb: TxSkb<'x>,
         layout: HdrLayout,
-    ) -> Result<u32, (Error, SkBuff)> {
+    ) -> Result<u32, (Error, TxSkb<'x>)> {
         // SAFETY: The skb is ours, its control buffer and what may be written of its headroom included.
         // The list has the entries and `saved` the bytes that the helper wants. The list then names
         // memory of the skb only, which the token keeps until the device gives it back.
@@ -115,7 +118,7 @@ impl Virtqueue<TxToken> {
                 skb.as_raw(),
                 sg.sg.as_mut_ptr(),
                 sg.saved.as_mut_ptr().cast(),
-                layout.0,
+                layout.as_raw(),
             )
         };
         let Ok(map) = u64::try_from(map) else {
@@ -124,21 +127,21 @@ impl Virtqueue<TxToken> {
         // CAST: Masked to a byte; then 32 bits of which none are lost.
         let n = map as u32 & bindings::vnm_xmit_map_VNM_XMIT_ENTRIES;
         let segs = (map >> bindings::vnm_xmit_map_VNM_XMIT_SEGS_SHIFT) as u32;
-        let token = super::virtqueue::Token::into_raw(TxToken::new(skb));
-        // SAFETY: `n` entries were filled; the token is given away.
+        let token = skb.into_raw();
+        // SAFETY: `n` entries were filled; the token is what `InFlightSkb` has, and is given away.
         let err = unsafe {
             bindings::virtqueue_add_outbuf(
                 self.as_raw(),
                 sg.sg.as_mut_ptr(),
                 n,
-                token.as_ptr(),
+                token.as_ptr().cast(),
                 bindings::GFP_ATOMIC,
             )
         };
         if err != 0 {
-            // SAFETY: Refused: the token is still ours.
-            let token: TxToken = unsafe { super::virtqueue::Token::from_raw(token) };
-            let skb = token.into_skb();
+            // INVARIANT: The same that came.
+            // SAFETY: Refused: the reference is still ours.
+            let skb = unsafe { TxSkb::<'x>::from_raw(token) };
             // CAST: As above.
             if map as u32 & bindings::vnm_xmit_map_VNM_XMIT_HDR_IN_CB != 0 {
                 sg.put_back(&skb);
@@ -153,7 +156,7 @@ impl TxSg {
     /// A packet that goes back to the stack has its control buffer, which is the qdisc's until the ring
     /// has taken the packet, as it was.
     #[cold]
-    fn put_back(&self, skb: &SkBuff) {
+    fn put_back(&self, skb: &TxSkb<'_>) {
         // SAFETY: The skb is ours, and the ring doesn't have it. `cb` has 48 bytes; what is put back was
         // taken from there.
         unsafe {

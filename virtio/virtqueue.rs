@@ -12,7 +12,6 @@
 use super::Device;
 use crate::{
     bindings,
-    net::page_pool::DmaDev,
     sync::fail, //
 };
 use core::{
@@ -343,9 +342,11 @@ unsafe impl<T: Token> Send for Virtqueue<T> {}
 impl<T: Token> Virtqueue<T> {
     /// The device for which memory may be mapped by whoever adds it; none where nothing is mapped,
     /// or not by the DMA API.
-    pub(crate) fn dma_dev(&self) -> Option<DmaDev<'_>> {
-        // SAFETY: Alive as long as `set`, by the type's invariants.
-        self.dma.map(|dev| unsafe { DmaDev::from_raw(dev) })
+    pub(crate) fn dma_dev(&self) -> Option<&kernel::device::Device<kernel::device::Bound>> {
+        // SAFETY: Alive as long as `set`, by the type's invariants, and bound: it is the virtio device's
+        // parent or that one's, which the driver of this device is bound by way of.
+        self.dma
+            .map(|dev| unsafe { <kernel::device::Device>::from_raw(dev.as_ptr()).as_bound() })
     }
 
     /// The same, for C.
