@@ -61,7 +61,7 @@ const fn readable(name: &'static CStr) -> bindings::attribute {
     attr
 }
 
-struct Table<D, F>(PhantomData<(fn(&D), F)>);
+struct Table<D, F>(PhantomData<(D, F)>);
 
 impl<D: Wrapper, F: RxQueueFile<D>> Table<D, F> {
     const FILE: &'static bindings::rx_queue_attribute = &bindings::rx_queue_attribute {
