@@ -6,10 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    device::{
-        Net,
-        VirtnetInfo, //
-    },
+    device::Net,
     net::net_warn,
     pure::affinity::{
         pair_cpus,
@@ -19,7 +16,8 @@ use crate::{
         mask_set,
         new_mask,
         placed_cpus,
-        CpusHeld, //
+        CpusHeld,
+        CpusReadGuard, //
     }, //
 };
 use core::sync::atomic::{
@@ -48,9 +46,11 @@ pub(crate) fn hotplug_add(dev: &Net) -> Result {
     dev.hotplug_add(HOTPLUG_STATE.load(Ordering::Relaxed))
 }
 
-/// Changes the number of pairs in use; [`apply`] does the rest.
-pub(crate) fn set_pairs(info: &VirtnetInfo, pairs: u16) {
-    info.affinity.lock().pairs = pairs;
+/// The first `pairs` pairs are in use: they get their CPUs, the others give theirs up. Process context.
+pub(crate) fn set_pairs(dev: &Net, pairs: u16) {
+    let held = CpusReadGuard::new();
+    dev.data().affinity.lock().pairs = pairs;
+    apply(dev, &held, None);
 }
 
 /// Gives each pair in use its CPUs out of those online, less `leaving`. Process context.

@@ -23,10 +23,7 @@ use crate::{
     refill,
     rings,
     rss,
-    sync::{
-        cpus::CpusReadGuard,
-        fail, //
-    }, //
+    sync::fail, //
 };
 use core::ops::Range;
 use kernel::{
@@ -52,6 +49,22 @@ pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     rss::report_hashes(dev)
 }
 
+/// One pair is used from now on, whatever the device says to that: it refused more. Whoever listens is told later,
+/// by `ethtool::tell_changes`. Process context.
+///
+/// # Errors
+///
+/// Those of the stack.
+pub(crate) fn fall_back(dev: &Net, rtnl: &mut Rtnl) -> Result {
+    {
+        let mut s = dev.data().settings.lock();
+        s.pairs = 1;
+        s.changed.channels = true;
+    }
+    rss::fall_back(dev, 1, rtnl);
+    dev.set_real_num_queues(1, rtnl)
+}
+
 /// `ethtool -L`: uses `want` pairs from now on. Process context.
 ///
 /// # Errors
@@ -73,9 +86,7 @@ pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
     } else {
         shrink(dev, now, want, rtnl)?;
     }
-    let held = CpusReadGuard::new();
-    affinity::set_pairs(info, want);
-    affinity::apply(dev, &held, None);
+    affinity::set_pairs(dev, want);
     Ok(())
 }
 
@@ -128,7 +139,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
         resync(dev, e);
         dev.set_real_num_tx_queues(now, rtnl)?;
         // Lowering it took the leaving queues' CPUs away.
-        affinity::apply(dev, &CpusReadGuard::new(), None);
+        affinity::set_pairs(dev, now);
         return Err(e);
     }
     info.settings.lock().pairs = want;

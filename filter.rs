@@ -30,6 +30,7 @@ use crate::{
         Rtnl, //
     },
     pure::{
+        config::offset,
         ctrl::{
             rx_steps,
             RxStep, //
@@ -42,9 +43,6 @@ use crate::{
     sync::errno::eopnotsupp, //
 };
 use kernel::prelude::*;
-
-/// Offset of `mac` in the device's configuration (specification 5.1.4).
-const CONFIG_MAC: u32 = 0;
 
 /// One table of addresses: a count, then the addresses (5.1.6.5.2).
 fn table(list: AddrList<'_>) -> Result<KVec<u8>> {
@@ -135,7 +133,7 @@ pub(crate) fn send_mac(control: Control<'_>, mac: [u8; 6]) -> Result {
     }
     // Legacy devices have a writable field (5.1.4.3); others must not be written to.
     if control.has(bit::MAC) && !control.has(bit::VERSION_1) {
-        control.vdev.cwrite_bytes(CONFIG_MAC, &mac);
+        control.vdev.cwrite_bytes(offset::MAC, &mac);
     }
     Ok(())
 }

@@ -18,16 +18,14 @@ use crate::{
     },
     notify,
     pure::{
-        config::link_settings,
+        config::{
+            link_settings,
+            offset, //
+        },
         features::bit, //
     }, //
 };
 use core::mem::replace;
-
-/// Offsets in the device's configuration (specification 5.1.4).
-const CONFIG_STATUS: u32 = 6;
-const CONFIG_SPEED: u32 = 12;
-const CONFIG_DUPLEX: u32 = 16;
 
 /// `VIRTIO_NET_S_LINK_UP`.
 const S_LINK_UP: u16 = 1;
@@ -37,7 +35,7 @@ const S_ANNOUNCE: u16 = 2;
 /// The device's status; a device without one is always up.
 fn status(info: &VirtnetInfo) -> u16 {
     if info.f.has(bit::STATUS) {
-        info.vdev.cread16(CONFIG_STATUS)
+        info.vdev.cread16(offset::STATUS)
     } else {
         S_LINK_UP
     }
@@ -48,8 +46,8 @@ pub(crate) fn update(dev: &Net) -> u16 {
     let info = dev.data();
     let status = status(info);
     if info.f.has(bit::SPEED_DUPLEX) {
-        let speed = info.vdev.cread32(CONFIG_SPEED);
-        let [duplex] = info.vdev.cread_bytes(CONFIG_DUPLEX);
+        let speed = info.vdev.cread32(offset::SPEED);
+        let [duplex] = info.vdev.cread_bytes(offset::DUPLEX);
         let got = link_settings(speed, duplex);
         let mut s = info.settings.lock();
         s.link = Link {

@@ -29,9 +29,7 @@ use crate::{
         }, //
     },
     rings,
-    rss,
     sync::{
-        cpus::CpusReadGuard,
         errno::eshutdown,
         ktime_get_seconds, //
     },
@@ -131,14 +129,8 @@ fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl)
     let mut pairs = info.pairs();
     if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
         net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
-        pairs = 1;
-        {
-            let mut s = info.settings.lock();
-            s.pairs = pairs;
-            s.changed.channels = true;
-        }
-        rss::fall_back(dev, pairs, rtnl);
-        dev.set_real_num_queues(pairs, rtnl)?;
+        channels::fall_back(dev, rtnl)?;
+        pairs = info.pairs();
     }
     let again = rings::replay(dev, rtnl);
     filter::replay(dev);
@@ -154,9 +146,7 @@ fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl)
     dev.attach(rtnl);
     ethtool::tell_changes(dev, rtnl);
     dev.refresh_rx_mode(rtnl);
-    let held = CpusReadGuard::new();
-    affinity::set_pairs(info, pairs);
-    affinity::apply(dev, &held, None);
+    affinity::set_pairs(dev, pairs);
     Ok(again)
 }
 

@@ -41,7 +41,9 @@ use crate::{
             is_shared,
             mac_usable,
             max_queue_pairs,
-            pairs_with_vectors, //
+            offset,
+            pairs_with_vectors,
+            MIN_MTU, //
         },
         features::{
             self,
@@ -60,10 +62,7 @@ use crate::{
         TxStats, //
     },
     sync::{
-        cpus::{
-            num_online_cpus,
-            CpusReadGuard, //
-        },
+        cpus::num_online_cpus,
         params, //
     },
     tx::SendQueue,
@@ -82,13 +81,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Offsets in the device's configuration (specification 5.1.4).
-const CONFIG_MAC: u32 = 0;
-const CONFIG_MAX_PAIRS: u32 = 8;
-const CONFIG_MTU: u32 = 10;
-
-/// Smallest and largest MTU of Ethernet over virtio.
-const MIN_MTU: u32 = 68;
+/// The largest MTU of Ethernet over virtio.
 const MAX_MTU: u32 = 65535;
 
 /// The driver, as the virtio bus sees it.
@@ -118,7 +111,7 @@ impl driver::Driver for VirtioNet {
             }
         }
         // An MTU that no packet fits is as good as none.
-        if accepted.has(bit::MTU) && check_mtu(dev.cread16(CONFIG_MTU)).is_none() {
+        if accepted.has(bit::MTU) && check_mtu(dev.cread16(offset::MTU)).is_none() {
             dev_warn!(dev.dev(), "the device's MTU is below {MIN_MTU}: ignored\n");
             accepted = accepted.without(bit::MTU);
         }
@@ -237,7 +230,7 @@ fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
     if !f.has(bit::MAC) {
         return None;
     }
-    let mac = dev.cread_bytes(CONFIG_MAC);
+    let mac = dev.cread_bytes(offset::MAC);
     if mac_usable(mac) {
         return Some(mac);
     }
@@ -251,7 +244,7 @@ fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
 fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     let f = Negotiated::new(dev.features());
     let config_pairs = if f.has(bit::MQ) || f.has(bit::RSS) {
-        dev.cread16(CONFIG_MAX_PAIRS)
+        dev.cread16(offset::MAX_PAIRS)
     } else {
         1
     };
@@ -272,7 +265,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     let pairs = default_pairs(max_pairs, num_online_cpus(), params::queue_pairs());
     let mtu = if f.has(bit::MTU) {
         // It was fine in `validate`; a device that has changed it since is not believed.
-        Some(check_mtu(dev.cread16(CONFIG_MTU)).ok_or(EINVAL)?)
+        Some(check_mtu(dev.cread16(offset::MTU)).ok_or(EINVAL)?)
     } else {
         None
     };
@@ -291,7 +284,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         hw_features,
         enc_features,
         mtu: Mtu {
-            min: MIN_MTU,
+            min: u32::from(MIN_MTU),
             max: max_mtu,
             initial: mtu.map_or(1500, u32::from),
         },
@@ -381,15 +374,9 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     });
     if let Err(e) = told {
         net_warn!(net, "{pairs} queue pairs refused: {e:?}; using 1\n");
-        {
-            let mut s = info.settings.lock();
-            s.pairs = 1;
-            s.changed.channels = true;
-        }
-        rss::fall_back(net, 1, rtnl);
         // A standby is up: the interface on top opened it when it was registered.
         channels::leave(net, 1..pairs, e != ETIMEDOUT, rtnl);
-        net.set_real_num_queues(1, rtnl)?;
+        channels::fall_back(net, rtnl)?;
     }
     rss::settle(net, rtnl);
     if random_mac {
@@ -401,10 +388,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     }
     device_stats::query(net);
     watch_late(net);
-    let held = CpusReadGuard::new();
-    affinity::set_pairs(info, info.pairs());
-    affinity::apply(net, &held, None);
-    drop(held);
+    affinity::set_pairs(net, info.pairs());
     ethtool::tell_changes(net, rtnl);
     Ok(())
 }

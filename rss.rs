@@ -25,6 +25,7 @@ use crate::{
         Rtnl, //
     },
     pure::{
+        config::offset,
         features::{
             bit,
             Features, //
@@ -45,22 +46,17 @@ use crate::{
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-/// Offsets in the device's configuration (5.1.4).
-const CONFIG_KEY_SIZE: u32 = 17;
-const CONFIG_TABLE_LENGTH: u32 = 18;
-const CONFIG_HASH_TYPES: u32 = 20;
-
 /// Reads what the device can do, as far as it has the features `f`.
 fn limits(dev: &Device, f: Features) -> Limits {
-    let [key] = dev.cread_bytes(CONFIG_KEY_SIZE);
+    let [key] = dev.cread_bytes(offset::RSS_KEY_SIZE);
     Limits {
         key,
         table: if f.has(bit::RSS) {
-            dev.cread16(CONFIG_TABLE_LENGTH)
+            dev.cread16(offset::RSS_TABLE_LENGTH)
         } else {
             0
         },
-        types: dev.cread32(CONFIG_HASH_TYPES),
+        types: dev.cread32(offset::HASH_TYPES),
     }
 }
 

@@ -7,11 +7,43 @@
 
 use super::features::{bit, Features};
 
+/// The device configuration (5.1.4).
+#[repr(C)]
+struct NetConfig {
+    mac: [u8; 6],
+    status: u16,
+    max_virtqueue_pairs: u16,
+    mtu: u16,
+    speed: u32,
+    duplex: u8,
+    rss_max_key_size: u8,
+    rss_max_indirection_table_length: u16,
+    supported_hash_types: u32,
+}
+
+/// Offsets of its fields in bytes.
+pub(crate) mod offset {
+    use super::NetConfig;
+    use core::mem::offset_of;
+
+    // CAST: 20 at most, here and below.
+    pub(crate) const MAC: u32 = offset_of!(NetConfig, mac) as u32;
+    pub(crate) const STATUS: u32 = offset_of!(NetConfig, status) as u32;
+    pub(crate) const MAX_PAIRS: u32 = offset_of!(NetConfig, max_virtqueue_pairs) as u32;
+    pub(crate) const MTU: u32 = offset_of!(NetConfig, mtu) as u32;
+    pub(crate) const SPEED: u32 = offset_of!(NetConfig, speed) as u32;
+    pub(crate) const DUPLEX: u32 = offset_of!(NetConfig, duplex) as u32;
+    pub(crate) const RSS_KEY_SIZE: u32 = offset_of!(NetConfig, rss_max_key_size) as u32;
+    pub(crate) const RSS_TABLE_LENGTH: u32 =
+        offset_of!(NetConfig, rss_max_indirection_table_length) as u32;
+    pub(crate) const HASH_TYPES: u32 = offset_of!(NetConfig, supported_hash_types) as u32;
+}
+
 /// The greatest legal `max_virtqueue_pairs` (5.1.4.1, 5.1.6.5.6).
 const MAX_PAIRS: u16 = 0x8000;
 
 /// The least MTU in bytes that the specification allows a device to report (5.1.4.1).
-const MIN_MTU: u16 = 68;
+pub(crate) const MIN_MTU: u16 = 68;
 
 /// Returns the number of queue pairs that the device has.
 ///
