@@ -144,6 +144,10 @@ pub(crate) struct Mtu {
 }
 
 /// What is set up once, before registration. [`Setup::default`] is a plain Ethernet device with a random address.
+///
+/// # Examples
+///
+/// The function `new_end` of `samples/loopback.rs`.
 pub(crate) struct Setup<T: Driver> {
     /// The interface's name; `%d` stands for the first number that is free.
     pub(crate) name: &'static CStr,

@@ -44,6 +44,10 @@ use kernel::{
 /// The callbacks get `&NetDevice<Self>`, whose [`NetDevice::data`] is `Self`, and tokens for what
 /// the core guarantees in that context. [`Driver::open`], [`Driver::stop`] and [`Driver::start_xmit`] are
 /// required; the core sees of the others what the driver has.
+///
+/// # Examples
+///
+/// `samples/dummy.rs` is a driver with the three; `samples/loopback.rs` one that receives in a NAPI poll.
 #[vtable]
 pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// Exclusive state of a TX queue (guarded by its TX lock).

@@ -33,6 +33,10 @@ struct Place<D> {
 /// A way to a device from outside of it: from another one, say, that hands packets over.
 ///
 /// Lifetime: it doesn't keep the device, and may outlive it.
+///
+/// # Examples
+///
+/// `samples/loopback.rs` hands packets to the other end of a wire.
 pub(crate) struct Handle<D>(Arc<Place<D>>);
 
 impl<D> Clone for Handle<D> {
