@@ -89,7 +89,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints samples panics doc imports host-test python-test packaging-check:
+fmt fmt-check clippy failpoints samples panics doc imports compile-fail host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -153,6 +153,9 @@ doc: check-kdir all ## the crate's documentation, private items too, in doc/
 
 packaging-check: check-kdir all ## what is packaged fits the code, and does what README says
 	+@packaging/check $(KDIR)
+
+compile-fail: check-kdir all ## what the types of the safe layer forbid (tests/compile-fail/)
+	@qemu-test/compile-fail $(CASE)
 
 imports: ## who imports whom among the Rust files: none in circles, none upwards
 	@qemu-test/imports
@@ -242,6 +245,6 @@ help: ## this list
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
 	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints samples panics doc imports host-test python-test device-test packaging-check \
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints samples panics doc imports compile-fail host-test python-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
 	native bench bench-quick bench-native help

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A packet out of the ring is not one that the stack can have back: it was freed there.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    net::{
+        TxSkb,
+        Xmit, //
+    },
+    virtio::{
+        tx_ring::InFlightSkb,
+        Virtqueue, //
+    }, //
+};
+
+fn start_xmit<'x>(vq: &mut Virtqueue<InFlightSkb>, skb: TxSkb<'x>) -> Xmit<'x> {
+    match vq.get_buf() {
+        Some(used) => {
+            skb.consume();
+            Xmit::Busy(used.token.into_skb()) //~ mismatched types
+        }
+        None => Xmit::Busy(skb),
+    }
+}

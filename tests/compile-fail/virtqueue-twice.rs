@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A virtqueue has one owner, and is moved from where it was found.
+
+#![forbid(unsafe_code)]
+
+use crate::virtio::{
+    tx_ring::InFlightSkb,
+    virtqueue::UnusedVirtqueue,
+    Virtqueue, //
+};
+use kernel::prelude::*;
+
+fn twice(handle: UnusedVirtqueue) -> (Virtqueue<InFlightSkb>, Virtqueue<InFlightSkb>) {
+    (handle.with_buffers(), handle.with_buffers()) //~ use of moved value
+}
