@@ -120,7 +120,7 @@ impl End {
                 let pair = peer.pair(0).filter(|_| peer.is_running())?;
                 let skb = skb.take()?.forward(peer)?;
                 let full = pair.rx.shared().wire.lock().push(skb);
-                pair.rx.schedule(|_| {});
+                pair.rx.schedule(|()| {});
                 if let Err(skb) = full {
                     skb.drop_with(DropReason::FullRing);
                     return None;
@@ -177,7 +177,7 @@ impl Driver for End {
     fn poll_rx(_dev: &NetDevice<Self>, mut poll: RxPoll<'_, Self>) -> Polled {
         let (receiver, budget) = (poll.queue().shared(), poll.budget());
         let mut work = 0;
-        if let Some((_, napi)) = poll.state() {
+        if let Some(((), napi)) = poll.state() {
             while work < budget {
                 // The lock isn't held while the stack has the packet: it may send an answer.
                 let Some(skb) = receiver.wire.lock().pop() else {
