@@ -39,7 +39,11 @@ pub(crate) fn set(dev: &Net, requested: Rings, rtnl: &mut Rtnl) -> Result {
     if !info.f.has(bit::RING_RESET) {
         return Err(eopnotsupp());
     }
-    if !rx.is_power_of_two() || !tx.is_power_of_two() || rx < tx::WORST || tx < tx::WORST {
+    if !rx.is_power_of_two()
+        || !tx.is_power_of_two()
+        || rx < tx::MAX_DESCS_PER_SKB
+        || tx < tx::MAX_DESCS_PER_SKB
+    {
         return Err(EINVAL);
     }
     apply(dev, rx, tx, rtnl).inspect_err(|e| {

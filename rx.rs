@@ -63,20 +63,20 @@ use kernel::prelude::*;
 
 /// Why a packet was dropped.
 #[derive(Clone, Copy)]
-enum Drop {
+enum RxDrop {
     Length,
     NumBuffers,
     Header,
     NoMem,
 }
 
-fn count_drop(stats: &RxStats, why: Drop) {
+fn count_drop(stats: &RxStats, why: RxDrop) {
     stats.drops.inc();
     match why {
-        Drop::Length => &stats.drop_length,
-        Drop::NumBuffers => &stats.drop_num_buffers,
-        Drop::Header => &stats.drop_header,
-        Drop::NoMem => &stats.drop_nomem,
+        RxDrop::Length => &stats.drop_length,
+        RxDrop::NumBuffers => &stats.drop_num_buffers,
+        RxDrop::Header => &stats.drop_header,
+        RxDrop::NoMem => &stats.drop_nomem,
     }
     .inc();
 }
@@ -99,7 +99,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     let info = dev.data();
     let stats = q.shared();
     // What the stack sends in answer to packets is notified together.
-    let hold = pair.tx.hold(&poll);
+    let deferral = pair.tx.defer_kicks(&poll);
     let Some((rq, napi)) = poll.state() else {
         return poll.again();
     };
@@ -118,7 +118,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
                 break;
             };
             work += 1;
-            if let Some((len, skb)) = receive(info, rq, &napi, stats, used) {
+            if let Some((len, skb)) = receive_buf(info, rq, &napi, stats, used) {
                 if deliver(dev, &napi, q.index(), stats, skb) {
                     bytes = bytes.wrapping_add(u64::from(len));
                 }
@@ -129,11 +129,11 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
         if work >= budget || !napi.gro_flush() {
             break;
         }
-        if let Some(mut tx) = hold.owed() {
+        if let Some(mut tx) = deferral.take_pending() {
             tx::reap_from_rx(&mut tx);
         }
     }
-    if let Some(mut tx) = hold.end() {
+    if let Some(mut tx) = deferral.end() {
         tx::reap_from_rx(&mut tx);
     }
     if work > 0 {
@@ -189,24 +189,24 @@ fn complete(poll: RxPoll<'_, VirtnetInfo>, work: i32) -> Polled {
 }
 
 /// A packet with its header, checked for length but not for contents.
-struct Received {
+struct RxPacket {
     skb: RxSkb,
     hdr: RawHdr,
 }
 
 /// Turns a used buffer, and those that belong to it, into a packet.
 #[inline(always)]
-fn receive(
+fn receive_buf(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     stats: &RxStats,
     used: RxUsed,
-) -> Option<(u32, Received)> {
+) -> Option<(u32, RxPacket)> {
     let got = if info.f.hash_report {
-        hashed(info, rq, napi, used)
+        receive_hashed(info, rq, napi, used)
     } else {
-        packet(info, rq, napi, used)
+        receive_by_mode(info, rq, napi, used)
     };
     match got {
         Ok(got) => Some((got.skb.len(), got)),
@@ -219,36 +219,36 @@ fn receive(
 
 /// A packet, by the mode.
 #[inline(always)]
-fn packet(
+fn receive_by_mode(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     used: RxUsed,
-) -> Result<Received, Drop> {
+) -> Result<RxPacket, RxDrop> {
     match used {
         RxUsed::Frag(frag, shape, len) => match info.mode {
-            Mode::Mergeable => mergeable(info, rq, napi, frag, shape, len),
-            _ => single(info, rq, napi, frag, shape, len),
+            Mode::Mergeable => receive_mergeable(info, rq, napi, frag, shape, len),
+            _ => receive_small(info, rq, napi, frag, shape, len),
         },
-        RxUsed::Big(buf, len) => big(info, rq, napi, buf, len),
+        RxUsed::Big(buf, len) => receive_big(info, rq, napi, buf, len),
     }
 }
 
 /// A packet with the hash that its header reports. A function of its own, so that other devices don't
 /// pay for it.
 #[inline(never)]
-fn hashed(
+fn receive_hashed(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     used: RxUsed,
-) -> Result<Received, Drop> {
+) -> Result<RxPacket, RxDrop> {
     let hash = match &used {
         RxUsed::Frag(frag, shape, _) => frag.copy(shape.offset().saturating_add(REPORT_AT)),
         RxUsed::Big(buf, _) => buf.first().and_then(|first| first.copy(REPORT_AT)),
     };
     // A buffer that the device filled with less than a header has no packet either.
-    let mut got = packet(info, rq, napi, used)?;
+    let mut got = receive_by_mode(info, rq, napi, used)?;
     if let Some(hash) = hash.and_then(|bytes| info.rss.report(bytes)) {
         got.skb.set_rx_hash(hash);
     }
@@ -267,8 +267,8 @@ fn recycle(pool: &mut Option<PagePool>, napi: &NapiRef<'_>, frag: Frag) {
 /// The header of a packet whose first buffer is `frag`, at `at` in it, with `used` bytes. An error if
 /// the fragment is shorter, which no shape allows.
 #[inline(always)]
-fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr, Drop> {
-    let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(Drop::Length)?);
+fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr, RxDrop> {
+    let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(RxDrop::Length)?);
     if info.f.hdr_len != 12 {
         return other_header(info, frag, at, used, hdr);
     }
@@ -284,12 +284,12 @@ fn other_header(
     at: u32,
     used: u32,
     hdr: RawHdr,
-) -> Result<RawHdr, Drop> {
+) -> Result<RawHdr, RxDrop> {
     match info.f.hdr_len {
         10 => Ok(hdr.with_known_flags().with_one_buffer()),
         24 => {
             let fields = if hdr.is_tunnelled() {
-                tunnel_fields(info, frag, at, used, hdr).ok_or(Drop::Length)?
+                tunnel_fields(info, frag, at, used, hdr).ok_or(RxDrop::Length)?
             } else {
                 [0; TUNNEL_LEN]
             };
@@ -325,30 +325,30 @@ fn tunnel_fields(
 
 /// An skb of a fragment that holds `len` bytes of a packet from `at` on: a copy of a small one.
 #[inline(always)]
-fn first_skb(
+fn frag_to_skb(
     pool: &mut Option<PagePool>,
     napi: &NapiRef<'_>,
     frag: Frag,
     at: u32,
     len: u32,
-) -> Result<RxSkb, Drop> {
+) -> Result<RxSkb, RxDrop> {
     if len <= COPYBREAK {
         let skb = frag.copy_skb(napi, at, len);
         recycle(pool, napi, frag);
-        return skb.ok_or(Drop::NoMem);
+        return skb.ok_or(RxDrop::NoMem);
     }
-    built_skb(pool, napi, frag, at, len)
+    build_skb(pool, napi, frag, at, len)
 }
 
 /// An skb around such a fragment, or with it as its first one if that leaves no room.
 #[inline(always)]
-fn built_skb(
+fn build_skb(
     pool: &mut Option<PagePool>,
     napi: &NapiRef<'_>,
     frag: Frag,
     at: u32,
     len: u32,
-) -> Result<RxSkb, Drop> {
+) -> Result<RxSkb, RxDrop> {
     match frag
         .build_skb(napi, at, len)
         .or_else(|frag| frag.head_skb(napi, at, len))
@@ -356,13 +356,13 @@ fn built_skb(
         Ok(skb) => Ok(skb),
         Err(frag) => {
             recycle(pool, napi, frag);
-            Err(Drop::NoMem)
+            Err(RxDrop::NoMem)
         }
     }
 }
 
 /// The first buffer of a packet: its header, and the length and place of the data.
-struct First {
+struct HeadBuf {
     hdr: RawHdr,
     at: u32,
     len: u32,
@@ -370,10 +370,15 @@ struct First {
 
 /// Looks at the first buffer of a packet.
 #[inline(always)]
-fn first(info: &VirtnetInfo, frag: &Frag, shape: BufShape, used: u32) -> Result<First, Drop> {
+fn parse_head(
+    info: &VirtnetInfo,
+    frag: &Frag,
+    shape: BufShape,
+    used: u32,
+) -> Result<HeadBuf, RxDrop> {
     // A packet of the wrong length has no header that can be trusted either.
-    let len = payload_len(used, shape.posted(), info.f.hdr_len).map_err(|_| Drop::Length)?;
-    Ok(First {
+    let len = payload_len(used, shape.posted(), info.f.hdr_len).map_err(|_| RxDrop::Length)?;
+    Ok(HeadBuf {
         hdr: header(info, frag, shape.offset(), used)?,
         at: shape.offset().saturating_add(info.f.hdr_len),
         len,
@@ -383,17 +388,17 @@ fn first(info: &VirtnetInfo, frag: &Frag, shape: BufShape, used: u32) -> Result<
 /// One frame in one fragment: the skb is built around it, however small, because another fragment is
 /// cheaper than a copy.
 #[inline(never)]
-fn single(
+fn receive_small(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     frag: Frag,
     shape: BufShape,
     used: u32,
-) -> Result<Received, Drop> {
-    match first(info, &frag, shape, used) {
-        Ok(First { hdr, at, len }) => Ok(Received {
-            skb: built_skb(&mut rq.pool, napi, frag, at, len)?,
+) -> Result<RxPacket, RxDrop> {
+    match parse_head(info, &frag, shape, used) {
+        Ok(HeadBuf { hdr, at, len }) => Ok(RxPacket {
+            skb: build_skb(&mut rq.pool, napi, frag, at, len)?,
             hdr,
         }),
         Err(why) => {
@@ -405,69 +410,69 @@ fn single(
 
 /// A packet over one or more fragments.
 #[inline(always)]
-fn mergeable(
+fn receive_mergeable(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     frag: Frag,
     shape: BufShape,
     used: u32,
-) -> Result<Received, Drop> {
-    let First { hdr, at, len } = match first(info, &frag, shape, used) {
-        Ok(first) => first,
+) -> Result<RxPacket, RxDrop> {
+    let HeadBuf { hdr, at, len } = match parse_head(info, &frag, shape, used) {
+        Ok(head) => head,
         Err(why) => {
             recycle(&mut rq.pool, napi, frag);
             return Err(why);
         }
     };
     if hdr.num_buffers() == 1 {
-        let skb = first_skb(&mut rq.pool, napi, frag, at, len)?;
+        let skb = frag_to_skb(&mut rq.pool, napi, frag, at, len)?;
         rq.avg.add(len);
-        return Ok(Received { skb, hdr });
+        return Ok(RxPacket { skb, hdr });
     }
     let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
     let Some(count) = num_buffers(hdr.num_buffers(), size) else {
         recycle(&mut rq.pool, napi, frag);
-        return Err(Drop::NumBuffers);
+        return Err(RxDrop::NumBuffers);
     };
-    let first = first_skb(&mut rq.pool, napi, frag, at, len);
-    merge(rq, napi, first, count.saturating_sub(1)).map(|skb| {
+    let first = frag_to_skb(&mut rq.pool, napi, frag, at, len);
+    append_rest(rq, napi, first, count.saturating_sub(1)).map(|skb| {
         rq.avg.add(skb.len());
-        Received { skb, hdr }
+        RxPacket { skb, hdr }
     })
 }
 
 /// Takes the `rest` further buffers of a packet off the ring, all of them even after an error:
 /// the next one starts another packet.
-fn merge(
+fn append_rest(
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
-    first: Result<RxSkb, Drop>,
+    first: Result<RxSkb, RxDrop>,
     rest: u16,
-) -> Result<RxSkb, Drop> {
+) -> Result<RxSkb, RxDrop> {
     let mut chain = first.map(SkbChain::new);
     for left in (1..=rest).rev() {
         let used = rq.next_used(u32::from(left));
         let Some(RxUsed::Frag(frag, shape, used)) = used else {
-            fail(&mut chain, Drop::NumBuffers);
+            fail_chain(&mut chain, RxDrop::NumBuffers);
             break;
         };
         let back = match (&mut chain, cont_len(used, shape.posted())) {
             (Ok(c), Ok(len)) => match c.append(napi, frag, shape.offset(), len) {
                 Ok(()) => continue,
-                Err(frag) => (frag, Drop::NoMem),
+                Err(frag) => (frag, RxDrop::NoMem),
             },
-            (_, Err(_)) => (frag, Drop::Length),
+            (_, Err(_)) => (frag, RxDrop::Length),
             (Err(why), Ok(_)) => (frag, *why),
         };
         recycle(&mut rq.pool, napi, back.0);
-        fail(&mut chain, back.1);
+        fail_chain(&mut chain, back.1);
     }
     chain.map(SkbChain::into_skb)
 }
 
 /// Ends a chain with an error; the first error stays.
-fn fail(chain: &mut Result<SkbChain, Drop>, why: Drop) {
+fn fail_chain(chain: &mut Result<SkbChain, RxDrop>, why: RxDrop) {
     if chain.is_ok() {
         if let Ok(c) = core::mem::replace(chain, Err(why)) {
             c.into_skb().drop_with(DropReason::DevHdr);
@@ -477,14 +482,14 @@ fn fail(chain: &mut Result<SkbChain, Drop>, why: Drop) {
 
 /// A packet in a list of pages. It takes those that it fills, the rest stays for the next one.
 #[inline(never)]
-fn big(
+fn receive_big(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &NapiRef<'_>,
     mut buf: KBox<BigBuf>,
     used: u32,
-) -> Result<Received, Drop> {
-    let got = big_packet(info, &mut rq.pool, napi, &mut buf, used);
+) -> Result<RxPacket, RxDrop> {
+    let got = take_pages(info, &mut rq.pool, napi, &mut buf, used);
     // There is room: the list was taken out of there.
     if let Err(e) = rq.spare.push_within_capacity(buf) {
         drop(e);
@@ -493,39 +498,39 @@ fn big(
 }
 
 #[inline(always)]
-fn big_packet(
+fn take_pages(
     info: &VirtnetInfo,
     pool: &mut Option<PagePool>,
     napi: &NapiRef<'_>,
     buf: &mut BigBuf,
     used: u32,
-) -> Result<Received, Drop> {
+) -> Result<RxPacket, RxDrop> {
     let at = info.f.hdr_len;
-    let len = payload_len(used, buf.posted(), at).map_err(|_| Drop::Length)?;
-    let first = buf.first().ok_or(Drop::NoMem)?;
+    let len = payload_len(used, buf.posted(), at).map_err(|_| RxDrop::Length)?;
+    let first = buf.first().ok_or(RxDrop::NoMem)?;
     let hdr = header(info, first, 0, used)?;
     if len <= COPYBREAK {
-        let skb = first.copy_skb(napi, at, len).ok_or(Drop::NoMem)?;
-        return Ok(Received { skb, hdr });
+        let skb = first.copy_skb(napi, at, len).ok_or(RxDrop::NoMem)?;
+        return Ok(RxPacket { skb, hdr });
     }
     let n = len.min(first.truesize().saturating_sub(at));
     let mut left = len.saturating_sub(n);
-    let first = buf.take().ok_or(Drop::NoMem)?;
-    let mut chain = Ok(SkbChain::new(built_skb(pool, napi, first, at, n)?));
+    let first = buf.take().ok_or(RxDrop::NoMem)?;
+    let mut chain = Ok(SkbChain::new(build_skb(pool, napi, first, at, n)?));
     while left > 0 {
         // A packet that is longer than the pages was refused above.
         let (Some(page), Ok(c)) = (buf.take(), &mut chain) else {
-            fail(&mut chain, Drop::Length);
+            fail_chain(&mut chain, RxDrop::Length);
             break;
         };
         let n = left.min(page.truesize());
         left = left.saturating_sub(n);
         if let Err(page) = c.append(napi, page, 0, n) {
             recycle(pool, napi, page);
-            fail(&mut chain, Drop::NoMem);
+            fail_chain(&mut chain, RxDrop::NoMem);
         }
     }
-    Ok(Received {
+    Ok(RxPacket {
         skb: chain.map(SkbChain::into_skb)?,
         hdr,
     })
@@ -533,11 +538,11 @@ fn big_packet(
 
 /// Checks the header against the packet and hands it to the stack. False if it was dropped.
 #[inline(always)]
-fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Received) -> bool {
-    let Received { skb, hdr } = got;
+fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: RxPacket) -> bool {
+    let RxPacket { skb, hdr } = got;
     let len = skb.len();
     let Ok(meta) = parse_rx(hdr, &dev.data().f.rx, len) else {
-        count_drop(stats, Drop::Header);
+        count_drop(stats, RxDrop::Header);
         skb.drop_with(DropReason::DevHdr);
         return false;
     };
@@ -555,7 +560,7 @@ fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: Rece
             true
         }
         Err(skb) => {
-            count_drop(stats, Drop::Header);
+            count_drop(stats, RxDrop::Header);
             skb.drop_with(DropReason::DevHdr);
             false
         }

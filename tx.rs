@@ -46,7 +46,7 @@ use kernel::prelude::*;
 
 /// Ring slots that the largest packet takes.
 // CAST: 19.
-pub(crate) const WORST: u32 = MAX_SG as u32;
+pub(crate) const MAX_DESCS_PER_SKB: u32 = MAX_SG as u32;
 
 /// Exclusive state of a TX queue; guarded by its TX lock.
 pub(crate) struct SendQueue {
@@ -55,15 +55,15 @@ pub(crate) struct SendQueue {
     sg: TxSg,
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
-    reserve: u32,
-    /// Batches of packets in the ring that the device wasn't told of: the poll that follows does that.
-    held: u32,
+    stop_threshold: u32,
+    /// Batches that were added to the ring without a notification: the scheduled poll sends one for all.
+    deferred_kicks: u32,
     /// Free slots below which a sender in process context reaps, whether it kicked or not.
-    look_below: u32,
+    reap_below: u32,
     /// Whoever reaps must not wake the queue: its ring is being replaced.
     pub(crate) paused: bool,
-    /// The log says that the ring is broken, which it stays.
-    told: bool,
+    /// That the ring is broken has been logged; it stays broken.
+    broken_logged: bool,
     /// The ring of a device that is going to be reset.
     parked: Option<Virtqueue<InFlightSkb>>,
     /// What is known of times at which the queue was stuck.
@@ -76,11 +76,11 @@ impl SendQueue {
         Self {
             vq: None,
             sg: TxSg::new(),
-            reserve: WORST,
-            held: 0,
-            look_below: 0,
+            stop_threshold: MAX_DESCS_PER_SKB,
+            deferred_kicks: 0,
+            reap_below: 0,
             paused: false,
-            told: false,
+            broken_logged: false,
             parked: None,
             stuck: Stuck::new(),
         }
@@ -88,10 +88,10 @@ impl SendQueue {
 
     /// Starts to use a ring.
     pub(crate) fn attach(&mut self, vq: Virtqueue<InFlightSkb>) {
-        self.reserve = WORST.min(vq.size());
-        self.held = 0;
-        self.look_below = look_below(vq.num_free());
-        self.told = false;
+        self.stop_threshold = MAX_DESCS_PER_SKB.min(vq.size());
+        self.deferred_kicks = 0;
+        self.reap_below = reap_below(vq.num_free());
+        self.broken_logged = false;
         self.vq = Some(vq);
     }
 
@@ -134,10 +134,10 @@ pub(crate) fn start_xmit<'x>(
             stats.gso_bytes.add(u64::from(len));
             stats.gso_wire_packets.add(u64::from(segs));
         }
-        Err((e, skb)) => return refused(dev, e, skb, tx),
+        Err((e, skb)) => return xmit_refused(dev, e, skb, tx),
     }
-    if should_stop(vq.num_free(), sq.reserve) {
-        stop(&mut tx);
+    if should_stop(vq.num_free(), sq.stop_threshold) {
+        stop_queue(&mut tx);
     }
     if tx.sent(len) {
         kick(&mut tx);
@@ -145,22 +145,22 @@ pub(crate) fn start_xmit<'x>(
     Xmit::Ok
 }
 
-/// Batches that [`SendQueue::held`] may keep from the device (mostly of one packet each), so that it
+/// Batches that [`SendQueue::deferred_kicks`] may keep from the device (mostly of one packet each), so that it
 /// starts to work on many before the last has come.
-const MAX_HELD: u32 = 32;
+const MAX_DEFERRED_KICKS: u32 = 32;
 
 /// Slots that a sender in process context fills before it looks again what the device has sent. A
 /// look that comes too early costs a cache line that the device writes to, one that comes too late an
 /// interrupt.
-const LOOK_EVERY: u32 = 32;
+const REAP_EVERY: u32 = 32;
 
 /// How often a sender looks once more, because most packets were sent before it could ask for an
 /// interrupt, until it leaves the rest to a softirq.
-const LOOKS: u32 = 2;
+const REARM_TRIES: u32 = 2;
 
-/// [`SendQueue::look_below`], once `num_free` slots are free.
-fn look_below(num_free: u32) -> u32 {
-    num_free.saturating_sub(LOOK_EVERY)
+/// [`SendQueue::reap_below`], once `num_free` slots are free.
+fn reap_below(num_free: u32) -> u32 {
+    num_free.saturating_sub(REAP_EVERY)
 }
 
 /// Ends a batch of packets: tells the device, and asks for an interrupt once most of them are sent,
@@ -177,37 +177,41 @@ fn look_below(num_free: u32) -> u32 {
 fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let follows = tx.poll_follows();
     let sq = tx.state();
-    if follows && sq.held < MAX_HELD {
-        sq.held = sq.held.wrapping_add(1);
+    if follows && sq.deferred_kicks < MAX_DEFERRED_KICKS {
+        sq.deferred_kicks = sq.deferred_kicks.wrapping_add(1);
         return;
     }
     // The line may be another CPU's, whose interrupt schedules the poll.
-    if sq.held != 0 {
-        sq.held = 0;
+    if sq.deferred_kicks != 0 {
+        sq.deferred_kicks = 0;
     }
     let Some(vq) = sq.vq.as_mut() else {
         return;
     };
     let kicked = vq.kick();
-    let look = kicked || vq.num_free() < sq.look_below;
+    let reap = kicked || vq.num_free() < sq.reap_below;
     if kicked {
         tx.queue().shared().kicks.inc();
     }
-    if look && tx.in_process().is_some_and(|mut tx| reap_all(&mut tx)) {
+    if reap
+        && tx
+            .in_process()
+            .is_some_and(|mut tx| reap_in_process(&mut tx))
+    {
         return;
     }
     if follows {
         return;
     }
-    for _ in 0..LOOKS {
-        if rearm(tx) {
+    for _ in 0..REARM_TRIES {
+        if enable_cb_delayed(tx) {
             return;
         }
         // Most of what was left is sent meanwhile. A softirq costs more than to see to it here.
         let Some(mut tx) = tx.in_process() else {
             break;
         };
-        if reap_all(&mut tx) {
+        if reap_in_process(&mut tx) {
             return;
         }
     }
@@ -216,7 +220,7 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
 
 /// Reaps in process context. Returns whether the device has nothing left.
 #[inline]
-fn reap_all(tx: &mut TxGuard<'_, VirtnetInfo, Process>) -> bool {
+fn reap_in_process(tx: &mut TxGuard<'_, VirtnetInfo, Process>) -> bool {
     reap(tx);
     tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle())
 }
@@ -228,9 +232,9 @@ pub(crate) fn end_batch(mut tx: TxGuard<'_, VirtnetInfo, ByCore>) {
 
 /// Tells the device of the packets that were kept for a poll.
 #[inline]
-fn kick_held(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
+fn flush_kicks(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     let sq = tx.state();
-    if core::mem::take(&mut sq.held) == 0 {
+    if core::mem::take(&mut sq.deferred_kicks) == 0 {
         return;
     }
     if sq.vq.as_mut().is_some_and(|vq| vq.kick()) {
@@ -240,7 +244,7 @@ fn kick_held(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
 
 /// Asks for an interrupt once most of the packets are sent. False: they are.
 #[inline]
-fn rearm<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) -> bool {
+fn enable_cb_delayed<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) -> bool {
     match tx.state().vq.as_mut() {
         Some(vq) => vq.enable_cb_delayed(),
         None => true,
@@ -250,11 +254,11 @@ fn rearm<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) -> bool {
 /// Stops the queue because the next packet may not fit. Whoever reaps wakes it; if that has
 /// happened between the look at the ring and the stop, the ring is looked at again here.
 #[cold]
-fn stop(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
+fn stop_queue(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let stats = tx.queue().shared();
     tx.stop();
     stats.stop.inc();
-    if !rearm(tx) {
+    if !enable_cb_delayed(tx) {
         // Used buffers are there already. The poll runs after this, reaps them and wakes.
         tx.schedule_poll();
     }
@@ -263,7 +267,7 @@ fn stop(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
 /// The ring did not take the packet. A full ring is the stack's to wait for; anything else can't
 /// be helped by trying again.
 #[cold]
-fn refused<'x>(
+fn xmit_refused<'x>(
     dev: &Net,
     e: Error,
     skb: TxSkb<'x>,
@@ -277,7 +281,7 @@ fn refused<'x>(
     };
     let hopeless = broken || empty;
     if e == ENOSPC && !hopeless {
-        stop(&mut tx);
+        stop_queue(&mut tx);
         kick(&mut tx);
         return Xmit::Busy(skb);
     }
@@ -288,8 +292,8 @@ fn refused<'x>(
     } else {
         stats.drop_ring.inc();
         skb.drop_with(DropReason::FullRing);
-        let told = core::mem::replace(&mut tx.state().told, broken);
-        if !told && ratelimit() {
+        let logged = core::mem::replace(&mut tx.state().broken_logged, broken);
+        if !logged && ratelimit() {
             net_warn!(
                 dev,
                 "output.{}: packet refused by the ring: {:?}\n",
@@ -310,7 +314,7 @@ fn refused<'x>(
 pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     let stats = tx.queue().shared();
     let (sq, context) = tx.state_to_reap();
-    let (reserve, paused) = (sq.reserve, sq.paused);
+    let (stop_threshold, paused) = (sq.stop_threshold, sq.paused);
     let Some(vq) = sq.vq.as_mut() else {
         return;
     };
@@ -322,8 +326,8 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
         bytes = bytes.wrapping_add(skb.len());
         skb.napi_consume(&context);
     }
-    sq.look_below = look_below(vq.num_free());
-    let room = !paused && should_wake(vq.num_free(), reserve);
+    sq.reap_below = reap_below(vq.num_free());
+    let room = !paused && should_wake(vq.num_free(), stop_threshold);
     let stopped = if packets != 0 {
         stats.packets.add(u64::from(packets));
         stats.bytes.add(u64::from(bytes));
@@ -346,9 +350,9 @@ pub(crate) fn reap_from_rx(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
         Some(vq) if !vq.is_idle() => vq.disable_cb(),
         _ => return,
     }
-    kick_held(tx);
+    flush_kicks(tx);
     reap(tx);
-    if tx.state().vq.as_ref().is_some_and(|vq| !vq.is_idle()) && !rearm(tx) {
+    if tx.state().vq.as_ref().is_some_and(|vq| !vq.is_idle()) && !enable_cb_delayed(tx) {
         tx.schedule_poll();
     }
 }
@@ -360,12 +364,12 @@ pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
     if let Some(vq) = tx.state().vq.as_mut() {
         vq.disable_cb();
     }
-    kick_held(tx);
+    flush_kicks(tx);
     reap(tx);
     if budget == 0 {
         // netpoll: not in NAPI context, nothing to complete. If more was sent meanwhile, a poll
         // of our own sees to it.
-        if !rearm(tx) {
+        if !enable_cb_delayed(tx) {
             tx.schedule_poll();
         }
         return poll.again();

@@ -17,7 +17,7 @@ use super::{
         Run, //
     },
     rtnl::Rtnl,
-    tx_queue::Held, //
+    tx_queue::Deferral, //
 };
 use crate::bindings;
 use core::{
@@ -110,7 +110,7 @@ impl<T: Driver> QueuePair<T> {
                     dev,
                     txq,
                     index,
-                    held: Held::new(),
+                    deferral: Deferral::new(),
                     shared: tx_shared,
                     state: UnsafeCell::new(tx),
                 }),

@@ -55,7 +55,7 @@ const NO_CPU: i32 = -1;
 /// `dev` is the device that owns this queue, valid as long as `self`; `txq` is its TX queue
 /// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only.
 ///
-/// In C's order: what the sender writes comes first. `napi` and `held` begin cache lines of their own, for
+/// In C's order: what the sender writes comes first. `napi` and `deferral` begin cache lines of their own, for
 /// they are written by the CPU of the interrupt and by that of each receive poll.
 #[pin_data]
 #[repr(C)]
@@ -67,26 +67,26 @@ pub(crate) struct TxQueue<T: Driver> {
     pub(super) index: u16,
     #[pin]
     pub(super) napi: Napi,
-    pub(super) held: Held,
+    pub(super) deferral: Deferral,
 }
 
-/// Which poll has an [`RxHold`].
+/// Which poll has a [`KickDeferral`].
 ///
 /// # Invariants
 ///
-/// `on` is the CPU of that poll, -1 without one; `owed` is written on that CPU, inside of that poll.
+/// `cpu` is that of that poll, -1 without one; `kick_pending` is written on that CPU, inside of that poll.
 #[repr(align(64))]
-pub(super) struct Held {
-    on: AtomicI32,
-    owed: AtomicBool,
+pub(super) struct Deferral {
+    cpu: AtomicI32,
+    kick_pending: AtomicBool,
 }
 
-impl Held {
+impl Deferral {
     /// None has.
     pub(super) const fn new() -> Self {
         Self {
-            on: AtomicI32::new(NO_CPU),
-            owed: AtomicBool::new(false),
+            cpu: AtomicI32::new(NO_CPU),
+            kick_pending: AtomicBool::new(false),
         }
     }
 }
@@ -189,33 +189,33 @@ impl<T: Driver> TxQueue<T> {
     /// Until the result is gone, who sends on this queue from inside of `poll` may leave the notification
     /// to it.
     #[inline(always)]
-    pub(crate) fn hold<U: Driver>(&self, poll: &RxPoll<'_, U>) -> RxHold<'_, T> {
-        let hold = RxHold {
+    pub(crate) fn defer_kicks<U: Driver>(&self, poll: &RxPoll<'_, U>) -> KickDeferral<'_, T> {
+        let deferral = KickDeferral {
             q: self,
             budget: poll.budget(),
             _not_send: PhantomData,
         };
         if !SOFTIRQS_TAKE_TURNS {
-            return hold;
+            return deferral;
         }
         // INVARIANT: The poll stays on this CPU, with softirqs off.
         // SAFETY: Reads a number.
         let cpu = unsafe { bindings::smp_processor_id() };
-        self.held.on.store(cpu, Ordering::Relaxed);
-        hold
+        self.deferral.cpu.store(cpu, Ordering::Relaxed);
+        deferral
     }
 
-    /// Whether this is inside of a poll with an [`RxHold`], which is told that it has something to do.
+    /// Whether this is inside of a poll with a [`KickDeferral`], which is told that it has something to do.
     #[inline(always)]
-    fn is_held(&self) -> bool {
-        let cpu = self.held.on.load(Ordering::Relaxed);
+    fn defers_kicks(&self) -> bool {
+        let cpu = self.deferral.cpu.load(Ordering::Relaxed);
         // Softirqs are off here: on the poll's CPU this can only be inside of it.
         // SAFETY: Reads a number.
-        let held = cpu != NO_CPU && cpu == unsafe { bindings::smp_processor_id() };
-        if held {
-            self.held.owed.store(true, Ordering::Relaxed);
+        let inside = cpu != NO_CPU && cpu == unsafe { bindings::smp_processor_id() };
+        if inside {
+            self.deferral.kick_pending.store(true, Ordering::Relaxed);
         }
-        held
+        inside
     }
 
     /// Whether the queue has been stopped for longer than the stack's watchdog allows. Any context.
@@ -299,25 +299,25 @@ impl<T: Driver> TxQueue<T> {
 }
 
 /// The poll of the paired RX queue promises to look after the TX queue before it ends: to tell the
-/// device of packets that are sent meanwhile and to reap them. See [`TxQueue::hold`].
+/// device of packets that are sent meanwhile and to reap them. See [`TxQueue::defer_kicks`].
 ///
 /// Lifetime: inside of one poll, on its CPU. Packets sent by others take no notice.
 #[must_use]
-pub(crate) struct RxHold<'a, T: Driver> {
+pub(crate) struct KickDeferral<'a, T: Driver> {
     q: &'a TxQueue<T>,
     budget: i32,
     _not_send: PhantomData<*mut ()>,
 }
 
-impl<'a, T: Driver> RxHold<'a, T> {
+impl<'a, T: Driver> KickDeferral<'a, T> {
     /// The TX lock, if packets were left to this poll since the last call.
     #[inline(always)]
-    pub(crate) fn owed(&self) -> Option<TxGuard<'a, T, Softirq>> {
-        if !self.q.held.owed.load(Ordering::Relaxed) {
+    pub(crate) fn take_pending(&self) -> Option<TxGuard<'a, T, Softirq>> {
+        if !self.q.deferral.kick_pending.load(Ordering::Relaxed) {
             return None;
         }
-        self.q.held.owed.store(false, Ordering::Relaxed);
-        // SAFETY: A hold is made inside of a poll with this budget, whose thread it can't leave and whose
+        self.q.deferral.kick_pending.store(false, Ordering::Relaxed);
+        // SAFETY: A deferral is made inside of a poll with this budget, whose thread it can't leave and whose
         // end, where what it borrows ends, it can't outlive.
         Some(unsafe { self.q.lock(self.budget) })
     }
@@ -326,15 +326,15 @@ impl<'a, T: Driver> RxHold<'a, T> {
     #[inline(always)]
     pub(crate) fn end(self) -> Option<TxGuard<'a, T, Softirq>> {
         // INVARIANT: Nobody leaves anything to this poll from here on.
-        self.q.held.on.store(NO_CPU, Ordering::Relaxed);
-        self.owed()
+        self.q.deferral.cpu.store(NO_CPU, Ordering::Relaxed);
+        self.take_pending()
     }
 }
 
-impl<T: Driver> Drop for RxHold<'_, T> {
+impl<T: Driver> Drop for KickDeferral<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.q.held.on.store(NO_CPU, Ordering::Relaxed);
+        self.q.deferral.cpu.store(NO_CPU, Ordering::Relaxed);
     }
 }
 
@@ -526,7 +526,7 @@ impl<T: Driver> TxGuard<'_, T, ByCore> {
     /// of anything and perhaps with the machine's last words.
     #[inline(always)]
     pub(crate) fn poll_follows(&self) -> bool {
-        (self.q.is_held() || self.own_poll_follows())
+        (self.q.defers_kicks() || self.own_poll_follows())
             // SAFETY: Reads this CPU's state.
             && !unsafe { bindings::irqs_disabled() }
     }
