@@ -18,7 +18,7 @@ use crate::{
         control::Control,
         features::Negotiated,
         filter::RxFilter,
-        hw_stats::DeviceStats,
+        hw_stats::HwStats,
         rss::Rss, //
     },
     net::{
@@ -122,7 +122,7 @@ pub(crate) struct VirtnetInfo {
     #[pin]
     pub(crate) coalesce: Mutex<coalesce::State>,
     /// Statistics that the device keeps.
-    pub(crate) device_stats: DeviceStats,
+    pub(crate) hw_stats: HwStats,
 }
 
 impl VirtnetInfo {
@@ -166,7 +166,7 @@ impl VirtnetInfo {
             failover <- kernel::new_mutex!(None, "virtio_net_mq::failover"),
             affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
             coalesce <- kernel::new_mutex!(coalesce::State::new(), "virtio_net_mq::coalesce"),
-            device_stats: DeviceStats::new(),
+            hw_stats: HwStats::new(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
-    device_stats,
+    hw_stats,
     net::{
         ethtool::{
             Channels,
@@ -59,14 +59,14 @@ pub(crate) struct Ethtool;
 fn rx_count(info: &VirtnetInfo) -> usize {
     RxStats::NAMES
         .len()
-        .saturating_add(device_stats::rx_count(info))
+        .saturating_add(hw_stats::rx_count(info))
 }
 
 /// Counters of a transmit queue, the device's included.
 fn tx_count(info: &VirtnetInfo) -> usize {
     TxStats::NAMES
         .len()
-        .saturating_add(device_stats::tx_count(info))
+        .saturating_add(hw_stats::tx_count(info))
 }
 
 /// Their names, of receive queue `queue`; of the sum over all with nothing for the number.
@@ -74,7 +74,7 @@ fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     for name in RxStats::NAMES {
         out.push(format_args!("rx{queue}_{name}"));
     }
-    device_stats::rx_names(info, queue, out);
+    hw_stats::rx_names(info, queue, out);
 }
 
 /// The same for transmit queues.
@@ -82,7 +82,7 @@ fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     for name in TxStats::NAMES {
         out.push(format_args!("tx{queue}_{name}"));
     }
-    device_stats::tx_names(info, queue, out);
+    hw_stats::tx_names(info, queue, out);
 }
 
 /// The first `n` values, and the rest.
@@ -192,7 +192,7 @@ impl Ops<VirtnetInfo> for Ethtool {
         let all = usize::from(info.pairs())
             .saturating_add(1)
             .saturating_mul(rx_count(info).saturating_add(tx_count(info)))
-            .saturating_add(device_stats::common_count(info));
+            .saturating_add(hw_stats::common_count(info));
         u32::try_from(all).unwrap_or(0)
     }
 
@@ -202,7 +202,7 @@ impl Ops<VirtnetInfo> for Ethtool {
         let pairs = info.pairs();
         rx_names(info, &"", out);
         tx_names(info, &"", out);
-        device_stats::common_names(info, out);
+        hw_stats::common_names(info, out);
         for i in 0..pairs {
             rx_names(info, &i, out);
         }
@@ -216,17 +216,17 @@ impl Ops<VirtnetInfo> for Ethtool {
         let (rx, tx) = (rx_count(info), tx_count(info));
         let (rx_sums, out) = split(out, rx);
         let (tx_sums, out) = split(out, tx);
-        let (common, out) = split(out, device_stats::common_count(info));
+        let (common, out) = split(out, hw_stats::common_count(info));
         let (rx_queues, tx_queues) = split(out, rx.saturating_mul(usize::from(info.pairs())));
         let mut common = common.iter_mut();
-        device_stats::common_values(info, &mut |v| {
+        hw_stats::common_values(info, &mut |v| {
             if let Some(to) = common.next() {
                 *to = v;
             }
         });
         // The sums are over all pairs that there are, so that they don't go back when one goes out of use.
         let known = report::pairs_known(dev);
-        let mut device = device_stats::Reader::rx(info, known);
+        let mut device = hw_stats::Reader::rx(info, known);
         let mut to = Queues::new(rx_sums, rx_queues);
         for (i, pair) in (0..info.max_pairs).zip(dev.pairs()) {
             to.next(|put| {
@@ -236,7 +236,7 @@ impl Ops<VirtnetInfo> for Ethtool {
                 }
             });
         }
-        let mut device = device_stats::Reader::tx(info, known);
+        let mut device = hw_stats::Reader::tx(info, known);
         let mut to = Queues::new(tx_sums, tx_queues);
         for (i, pair) in (0..info.max_pairs).zip(dev.pairs()) {
             to.next(|put| {

@@ -13,8 +13,8 @@ use crate::{
         LOOK_MS, //
     },
     device::Net,
-    device_stats,
     filter,
+    hw_stats,
     net::{
         net_info,
         net_warn,
@@ -50,7 +50,7 @@ fn tell_again(dev: &Net, rtnl: &mut Rtnl) {
     }
     filter::replay(dev);
     coalesce::resend(dev, rtnl);
-    device_stats::query(dev);
+    hw_stats::query(dev);
     dev.refresh_rx_mode(rtnl);
     // An announcement that couldn't be acknowledged is asked for still.
     dev.schedule_config_work();

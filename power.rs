@@ -9,9 +9,9 @@ use crate::{
     channels,
     coalesce,
     device::Net,
-    device_stats,
     ethtool,
     filter,
+    hw_stats,
     link,
     net::{
         net_err,
@@ -135,7 +135,7 @@ fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl)
     let again = rings::replay(dev, rtnl);
     filter::replay(dev);
     coalesce::replay(dev, rtnl);
-    device_stats::query(dev);
+    hw_stats::query(dev);
     if dev.is_running() {
         open::enable_pairs(dev, 0, pairs, rtnl)?;
     }

@@ -16,9 +16,9 @@ use crate::{
         Net,
         VirtnetInfo, //
     },
-    device_stats,
     ethtool,
     filter,
+    hw_stats,
     link,
     net::{
         device::{
@@ -386,7 +386,7 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
         }
         info.settings.lock().mac_set = true;
     }
-    device_stats::query(net);
+    hw_stats::query(net);
     watch_late(net);
     affinity::set_pairs(net, info.pairs());
     ethtool::tell_changes(net, rtnl);

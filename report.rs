@@ -6,7 +6,7 @@
 
 use crate::{
     device::Net,
-    device_stats,
+    hw_stats,
     net::stats::{
         LinkStats,
         RxQueueStats,
@@ -93,7 +93,7 @@ pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) 
             .hw_gro_packets(s.gso_packets.get())
             .hw_gro_bytes(s.gso_bytes.get());
         if was_used(dev, index, &s.kicks) {
-            device_stats::rx_queue_stats(dev, index, s.drops.get(), out);
+            hw_stats::rx_queue_stats(dev, index, s.drops.get(), out);
         }
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) 
             .stop(s.stop.get())
             .wake(s.wake.get());
         if was_used(dev, index, &s.kicks) {
-            device_stats::tx_queue_stats(dev, index, s.drops.get(), out);
+            hw_stats::tx_queue_stats(dev, index, s.drops.get(), out);
         }
     }
 }

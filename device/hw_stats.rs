@@ -13,14 +13,14 @@ use core::sync::atomic::{
 /// What is known of the device's statistics.
 ///
 /// Locking: written under RTNL.
-pub(crate) struct DeviceStats {
+pub(crate) struct HwStats {
     /// Types that it has and that may be asked for.
     pub(crate) types: AtomicU64,
     /// Replies, or entries of one, that were refused, missing or wrong.
     pub(crate) errors: Counter,
 }
 
-impl DeviceStats {
+impl HwStats {
     /// None.
     pub(crate) const fn new() -> Self {
         Self {

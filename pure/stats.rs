@@ -42,7 +42,7 @@ impl Type {
 
 /// What a queue is for, which decides the types that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Side {
+pub(crate) enum VqKind {
     /// Receiving.
     Rx,
     /// Sending.
@@ -123,13 +123,13 @@ static CTRL: [Type; 1] = [Type {
     fields: &["command_num", "ok_num"],
 }];
 
-impl Side {
+impl VqKind {
     /// The types that such a queue can have, in order of their codes.
     pub(crate) fn types(self) -> &'static [Type] {
         match self {
-            Side::Rx => &RX,
-            Side::Tx => &TX,
-            Side::Ctrl => &CTRL,
+            VqKind::Rx => &RX,
+            VqKind::Tx => &TX,
+            VqKind::Ctrl => &CTRL,
         }
     }
 
@@ -163,7 +163,7 @@ impl Side {
 /// are known here and whose feature was negotiated. A device has to refuse the whole request if one
 /// isn't.
 pub(crate) fn usable(supported: u64, f: Features) -> u64 {
-    let known = Side::Rx.of(supported) | Side::Tx.of(supported) | Side::Ctrl.of(supported);
+    let known = VqKind::Rx.of(supported) | VqKind::Tx.of(supported) | VqKind::Ctrl.of(supported);
     let without = |set: u64, code: u8, ok: bool| if ok { set } else { set & !(1 << code) };
     let guest_gso = f.has(bit::GUEST_TSO4) || f.has(bit::GUEST_TSO6);
     let host_gso = f.has(bit::HOST_TSO4) || f.has(bit::HOST_TSO6) || f.has(bit::HOST_USO);
@@ -184,7 +184,7 @@ pub(crate) struct QueueStats {
     /// Number of the virtqueue.
     vq: u16,
     /// What it is for.
-    side: Side,
+    kind: VqKind,
     /// Types that were asked for.
     wanted: u64,
     /// Types of which the device has given a valid reply.
@@ -195,11 +195,11 @@ pub(crate) struct QueueStats {
 
 impl QueueStats {
     /// To ask for what of `set` a queue can have.
-    pub(crate) fn new(vq: u16, side: Side, set: u64) -> Self {
+    pub(crate) fn new(vq: u16, kind: VqKind, set: u64) -> Self {
         Self {
             vq,
-            side,
-            wanted: side.of(set),
+            kind,
+            wanted: kind.of(set),
             got: 0,
             values: [[0; MAX_FIELDS]; MAX_TYPES],
         }
@@ -214,21 +214,21 @@ impl QueueStats {
 
     /// Bytes of all replies for this queue.
     pub(crate) fn reply_len(&self) -> usize {
-        self.side.reply_len(self.wanted)
+        self.kind.reply_len(self.wanted)
     }
 
-    /// Counters of the types asked for, in the order of [`Side::types_in`]; those that didn't come
+    /// Counters of the types asked for, in the order of [`VqKind::types_in`]; those that didn't come
     /// are 0.
     pub(crate) fn values(&self) -> impl Iterator<Item = u64> + '_ {
-        self.side.types_in(self.wanted).flat_map(|(i, t)| {
+        self.kind.types_in(self.wanted).flat_map(|(i, t)| {
             let values = self.values.get(i).into_iter().flatten();
             values.copied().take(t.fields.len())
         })
     }
 
-    /// Counters of the type at place `i` of the side's, if they came.
+    /// Counters of the type at place `i` of the kind's, if they came.
     pub(crate) fn type_values(&self, i: usize) -> Option<&[u64; MAX_FIELDS]> {
-        let t = self.side.types().get(i)?;
+        let t = self.kind.types().get(i)?;
         (self.got & t.bit() != 0)
             .then(|| self.values.get(i))
             .flatten()
@@ -294,7 +294,7 @@ pub(crate) fn parse(reply: &[u8], queues: &mut [QueueStats]) -> Errors {
 fn take(code: u8, vq: u16, entry: &[u8], queues: &mut [QueueStats]) -> Option<()> {
     let q = queues.iter_mut().find(|q| q.vq == vq)?;
     let (i, t) = q
-        .side
+        .kind
         .types_in(q.wanted & !q.got)
         .find(|(_, t)| t.code == code)?;
     if entry.len() != t.reply_len() {

@@ -5,7 +5,7 @@
 use super::{
     pure::{
         features::{bit, Features},
-        stats::{parse, supported, usable, Errors, QueueStats, Side, MAX_FIELDS},
+        stats::{parse, supported, usable, Errors, QueueStats, VqKind, MAX_FIELDS},
     },
     Random,
 };
@@ -13,16 +13,16 @@ use super::{
 const ALL: u64 = 0x1_000f_000f;
 
 /// The types of the specification: code, queue, counters, size of a reply.
-const TABLE: [(u8, Side, usize, usize); 9] = [
-    (0, Side::Rx, 6, 56),
-    (1, Side::Rx, 4, 40),
-    (2, Side::Rx, 4, 40),
-    (3, Side::Rx, 2, 24),
-    (16, Side::Tx, 6, 56),
-    (17, Side::Tx, 2, 24),
-    (18, Side::Tx, 6, 56),
-    (19, Side::Tx, 2, 24),
-    (32, Side::Ctrl, 2, 24),
+const TABLE: [(u8, VqKind, usize, usize); 9] = [
+    (0, VqKind::Rx, 6, 56),
+    (1, VqKind::Rx, 4, 40),
+    (2, VqKind::Rx, 4, 40),
+    (3, VqKind::Rx, 2, 24),
+    (16, VqKind::Tx, 6, 56),
+    (17, VqKind::Tx, 2, 24),
+    (18, VqKind::Tx, 6, 56),
+    (19, VqKind::Tx, 2, 24),
+    (32, VqKind::Ctrl, 2, 24),
 ];
 
 /// An entry of a reply with any size in its header, and counters that tell where they are from.
@@ -59,29 +59,29 @@ fn has(q: &QueueStats, i: usize, code: u8, vq: u16) -> bool {
 
 #[test]
 fn types_are_those_of_the_specification() {
-    for side in [Side::Rx, Side::Tx, Side::Ctrl] {
-        let here: Vec<_> = side
+    for kind in [VqKind::Rx, VqKind::Tx, VqKind::Ctrl] {
+        let here: Vec<_> = kind
             .types()
             .iter()
-            .map(|t| (t.code, side, t.fields.len(), t.reply_len()))
+            .map(|t| (t.code, kind, t.fields.len(), t.reply_len()))
             .collect();
-        let there: Vec<_> = TABLE.iter().filter(|t| t.1 == side).copied().collect();
+        let there: Vec<_> = TABLE.iter().filter(|t| t.1 == kind).copied().collect();
         assert_eq!(here, there);
         assert!(here.iter().all(|t| t.2 <= MAX_FIELDS));
-        assert_eq!(side.fields(ALL), there.iter().map(|t| t.2).sum::<usize>());
+        assert_eq!(kind.fields(ALL), there.iter().map(|t| t.2).sum::<usize>());
         assert_eq!(
-            side.reply_len(ALL),
+            kind.reply_len(ALL),
             there.iter().map(|t| t.3).sum::<usize>()
         );
-        assert_eq!(side.fields(0), 0);
-        assert_eq!(side.of(u64::MAX), there.iter().fold(0, |a, t| a | 1 << t.0));
+        assert_eq!(kind.fields(0), 0);
+        assert_eq!(kind.of(u64::MAX), there.iter().fold(0, |a, t| a | 1 << t.0));
     }
 }
 
 #[test]
 fn names_fit_into_ethtools() {
-    for side in [Side::Rx, Side::Tx] {
-        for name in side.types().iter().flat_map(|t| t.fields) {
+    for kind in [VqKind::Rx, VqKind::Tx] {
+        for name in kind.types().iter().flat_map(|t| t.fields) {
             // "rx999_hw_", and a zero at the end.
             assert!(name.len() + 9 < 32, "{name}");
         }
@@ -123,14 +123,14 @@ fn the_answer_to_a_query() {
 
 #[test]
 fn requests() {
-    let q = QueueStats::new(0x0102, Side::Tx, ALL);
+    let q = QueueStats::new(0x0102, VqKind::Tx, ALL);
     assert_eq!(
         q.request(),
         [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0, 0, 0, 0, 0]
     );
     assert_eq!(q.reply_len(), 56 + 24 + 56 + 24);
-    assert_eq!(QueueStats::new(0, Side::Tx, 0xf).reply_len(), 0);
-    assert_eq!(QueueStats::new(0, Side::Tx, 0xf).values().count(), 0);
+    assert_eq!(QueueStats::new(0, VqKind::Tx, 0xf).reply_len(), 0);
+    assert_eq!(QueueStats::new(0, VqKind::Tx, 0xf).values().count(), 0);
 }
 
 #[test]
@@ -148,12 +148,12 @@ fn a_whole_reply_in_any_order() {
         }
         let mut queues: Vec<_> = (0..9)
             .map(|vq| {
-                let side = match vq {
-                    8 => Side::Ctrl,
-                    vq if vq % 2 == 0 => Side::Rx,
-                    _ => Side::Tx,
+                let kind = match vq {
+                    8 => VqKind::Ctrl,
+                    vq if vq % 2 == 0 => VqKind::Rx,
+                    _ => VqKind::Tx,
                 };
-                QueueStats::new(vq, side, ALL)
+                QueueStats::new(vq, kind, ALL)
             })
             .collect();
         let room: usize = queues.iter().map(|q| q.reply_len()).sum();
@@ -178,8 +178,8 @@ fn a_whole_reply_in_any_order() {
 /// Receive queue 4 and transmit queue 5, asked for everything.
 fn pair() -> [QueueStats; 2] {
     [
-        QueueStats::new(4, Side::Rx, ALL),
-        QueueStats::new(5, Side::Tx, ALL),
+        QueueStats::new(4, VqKind::Rx, ALL),
+        QueueStats::new(5, VqKind::Tx, ALL),
     ]
 }
 
@@ -268,15 +268,15 @@ fn random_replies_end_and_give_no_more_than_was_asked_for() {
         }
         let set = random.u64() & ALL;
         let mut queues = [
-            QueueStats::new(4, Side::Rx, set),
-            QueueStats::new(5, Side::Tx, set),
-            QueueStats::new(6, Side::Ctrl, set),
+            QueueStats::new(4, VqKind::Rx, set),
+            QueueStats::new(5, VqKind::Tx, set),
+            QueueStats::new(6, VqKind::Ctrl, set),
         ];
         let got = parse(&reply, &mut queues);
         let mut came = 0;
-        for (q, side) in queues.iter().zip([Side::Rx, Side::Tx, Side::Ctrl]) {
-            assert_eq!(q.values().count(), side.fields(set));
-            for (i, t) in side.types().iter().enumerate() {
+        for (q, kind) in queues.iter().zip([VqKind::Rx, VqKind::Tx, VqKind::Ctrl]) {
+            assert_eq!(q.values().count(), kind.fields(set));
+            for (i, t) in kind.types().iter().enumerate() {
                 let values = q.type_values(i);
                 assert!(values.is_none() || set & t.bit() != 0);
                 came += u32::from(values.is_some());

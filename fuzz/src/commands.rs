@@ -5,7 +5,7 @@
 use crate::pure::coalesce::{check, check_fixed, Moderation, Params, MAX_FRAMES, MAX_USECS};
 use crate::pure::ctrl::{ack, parts, result_len, Ack, Backoff};
 use crate::pure::features::Features;
-use crate::pure::stats::{self, QueueStats, Side};
+use crate::pure::stats::{self, QueueStats, VqKind};
 
 /// Only the byte that says so is a success, only the one that was there before is none; no result is longer than what there
 /// was room for, or than the device says.
@@ -85,8 +85,8 @@ pub fn moderation(now: [u32; 4], want: [u32; 4], flags: u8) {
     assert_eq!(b[4..], want.rx.bytes());
 }
 
-fn side(n: usize) -> Side {
-    [Side::Rx, Side::Tx, Side::Ctrl][n % 3]
+fn kind(n: usize) -> VqKind {
+    [VqKind::Rx, VqKind::Tx, VqKind::Ctrl][n % 3]
 }
 
 /// Queues to ask about: number and types of each.
@@ -94,7 +94,7 @@ fn queues(asked: &[(u16, u64)]) -> Vec<QueueStats> {
     let mut out: Vec<(u16, QueueStats)> = Vec::new();
     for (i, (vq, types)) in asked.iter().enumerate() {
         if out.iter().all(|q| q.0 != *vq) {
-            out.push((*vq, QueueStats::new(*vq, side(i), *types)));
+            out.push((*vq, QueueStats::new(*vq, kind(i), *types)));
         }
     }
     out.into_iter().map(|q| q.1).collect()
@@ -136,7 +136,7 @@ pub fn good_reply(asked: &[(u16, u64)], seed: u64, change: Option<(u16, u8)>) {
         let request = q.request();
         let vq = u16::from_le_bytes([request[0], request[1]]);
         let types = u64::from_le_bytes(*request[8..].first_chunk().unwrap());
-        let of = [Side::Rx, Side::Tx, Side::Ctrl]
+        let of = [VqKind::Rx, VqKind::Tx, VqKind::Ctrl]
             .into_iter()
             .find(|s| s.of(types) == types)
             .unwrap();
@@ -188,10 +188,10 @@ pub fn types(supported: u64, f: u64) {
     let set = stats::usable(supported, Features::from_words(f, 0));
     assert_eq!(set & !supported, 0);
     assert_eq!(set & !0x1_000f_000f, 0);
-    let parts: Vec<u64> = (0..3).map(|n| side(n).of(set)).collect();
+    let parts: Vec<u64> = (0..3).map(|n| kind(n).of(set)).collect();
     assert_eq!(parts.iter().sum::<u64>(), set);
     for (i, part) in parts.iter().enumerate() {
-        assert!(side(i).reply_len(*part) < 200);
+        assert!(kind(i).reply_len(*part) < 200);
     }
     let all = stats::usable(supported, Features::from_words(!0, !0));
     assert_eq!(set & !all, 0);

@@ -35,7 +35,7 @@ use crate::{
             supported,
             usable,
             QueueStats,
-            Side, //
+            VqKind, //
         }, //
     }, //
 };
@@ -58,22 +58,22 @@ pub(crate) fn query(dev: &Net) {
     let set = info.control().query(&StatsQuery(()), room);
     match set.and_then(|reply| supported(&reply).ok_or(EIO)) {
         Ok(set) => info
-            .device_stats
+            .hw_stats
             .types
             .store(usable(set, info.f.all), Ordering::Relaxed),
         Err(e) => {
-            info.device_stats.errors.inc();
+            info.hw_stats.errors.inc();
             net_warn!(dev, "device statistics not known: {e:?}\n");
         }
     }
 }
 
 /// Number of the virtqueue of pair `i`; of the control queue, for that.
-fn vq(info: &VirtnetInfo, side: Side, i: u16) -> Result<u16> {
-    Ok(u16::try_from(match side {
-        Side::Rx => rx_vq(i),
-        Side::Tx => tx_vq(i),
-        Side::Ctrl => ctrl_vq(info.device_pairs),
+fn vq(info: &VirtnetInfo, kind: VqKind, i: u16) -> Result<u16> {
+    Ok(u16::try_from(match kind {
+        VqKind::Rx => rx_vq(i),
+        VqKind::Tx => tx_vq(i),
+        VqKind::Ctrl => ctrl_vq(info.device_pairs),
     })?)
 }
 
@@ -91,7 +91,7 @@ fn fetch(info: &VirtnetInfo, queues: &mut [QueueStats]) {
         Err(_) => 1,
     };
     if wrong > 0 {
-        info.device_stats.errors.add(u64::from(wrong));
+        info.hw_stats.errors.add(u64::from(wrong));
         if ratelimit() {
             dev_warn!(
                 info.vdev.dev(),
@@ -104,7 +104,7 @@ fn fetch(info: &VirtnetInfo, queues: &mut [QueueStats]) {
 /// The statistics of single queues, read in batches.
 pub(crate) struct Reader<'a> {
     info: &'a VirtnetInfo,
-    side: Side,
+    kind: VqKind,
     types: u64,
     /// The next queue to ask for, and the end.
     next: u16,
@@ -114,12 +114,12 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// For queues 0 to `end` of a side.
-    fn new(info: &'a VirtnetInfo, side: Side, end: u16) -> Self {
+    /// For queues 0 to `end` of a kind.
+    fn new(info: &'a VirtnetInfo, kind: VqKind, end: u16) -> Self {
         Self {
             info,
-            side,
-            types: info.device_stats.types(),
+            kind,
+            types: info.hw_stats.types(),
             next: 0,
             end,
             batch: KVec::new(),
@@ -129,12 +129,12 @@ impl<'a> Reader<'a> {
 
     /// For the first `pairs` receive queues.
     pub(crate) fn rx(info: &'a VirtnetInfo, pairs: u16) -> Self {
-        Self::new(info, Side::Rx, pairs)
+        Self::new(info, VqKind::Rx, pairs)
     }
 
     /// For the first `pairs` transmit queues.
     pub(crate) fn tx(info: &'a VirtnetInfo, pairs: u16) -> Self {
-        Self::new(info, Side::Tx, pairs)
+        Self::new(info, VqKind::Tx, pairs)
     }
 
     /// Asks for the next batch.
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         self.at = 0;
         let to = self.next.saturating_add(BATCH).min(self.end);
         for i in self.next..to {
-            let q = QueueStats::new(vq(self.info, self.side, i)?, self.side, self.types);
+            let q = QueueStats::new(vq(self.info, self.kind, i)?, self.kind, self.types);
             self.batch.push(q, GFP_KERNEL)?;
         }
         self.next = to;
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
 
     /// The counters of the next queue, those that the device doesn't give as 0.
     pub(crate) fn next_queue(&mut self, put: &mut dyn FnMut(u64)) {
-        let fields = self.side.fields(self.types);
+        let fields = self.kind.fields(self.types);
         if fields == 0 {
             return;
         }
@@ -169,42 +169,40 @@ impl<'a> Reader<'a> {
 }
 
 /// Names of the counters of one queue.
-fn names(info: &VirtnetInfo, side: Side, mut put: impl FnMut(&str)) {
-    for (_, t) in side.types_in(info.device_stats.types()) {
+fn names(info: &VirtnetInfo, kind: VqKind, mut put: impl FnMut(&str)) {
+    for (_, t) in kind.types_in(info.hw_stats.types()) {
         t.fields.iter().for_each(|name| put(name));
     }
 }
 
 /// Names of the counters of receive queue `queue`, which may be empty.
 pub(crate) fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
-    names(info, Side::Rx, |name| {
+    names(info, VqKind::Rx, |name| {
         out.push(format_args!("rx{queue}_hw_{name}"))
     });
 }
 
 /// Names of the counters of transmit queue `queue`, which may be empty.
 pub(crate) fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
-    names(info, Side::Tx, |name| {
+    names(info, VqKind::Tx, |name| {
         out.push(format_args!("tx{queue}_hw_{name}"))
     });
 }
 
 /// Counters that a receive queue has.
 pub(crate) fn rx_count(info: &VirtnetInfo) -> usize {
-    Side::Rx.fields(info.device_stats.types())
+    VqKind::Rx.fields(info.hw_stats.types())
 }
 
 /// Counters that a transmit queue has.
 pub(crate) fn tx_count(info: &VirtnetInfo) -> usize {
-    Side::Tx.fields(info.device_stats.types())
+    VqKind::Tx.fields(info.hw_stats.types())
 }
 
 /// Counters that belong to no pair: the control queue's, and of what went wrong.
 pub(crate) fn common_count(info: &VirtnetInfo) -> usize {
     if info.f.has(bit::DEVICE_STATS) {
-        Side::Ctrl
-            .fields(info.device_stats.types())
-            .saturating_add(1)
+        VqKind::Ctrl.fields(info.hw_stats.types()).saturating_add(1)
     } else {
         0
     }
@@ -213,7 +211,7 @@ pub(crate) fn common_count(info: &VirtnetInfo) -> usize {
 /// Their names.
 pub(crate) fn common_names(info: &VirtnetInfo, out: &mut Strings<'_>) {
     if info.f.has(bit::DEVICE_STATS) {
-        names(info, Side::Ctrl, |name| {
+        names(info, VqKind::Ctrl, |name| {
             out.push(format_args!("cq_hw_{name}"));
         });
         out.push(format_args!("hw_stats_errors"));
@@ -223,14 +221,14 @@ pub(crate) fn common_names(info: &VirtnetInfo, out: &mut Strings<'_>) {
 /// Their values.
 pub(crate) fn common_values(info: &VirtnetInfo, put: &mut dyn FnMut(u64)) {
     if info.f.has(bit::DEVICE_STATS) {
-        Reader::new(info, Side::Ctrl, 1).next_queue(put);
-        put(info.device_stats.errors.get());
+        Reader::new(info, VqKind::Ctrl, 1).next_queue(put);
+        put(info.hw_stats.errors.get());
     }
 }
 
 /// What the device has counted for queue `i`.
-fn one(info: &VirtnetInfo, side: Side, i: u16) -> Option<QueueStats> {
-    let q = QueueStats::new(vq(info, side, i).ok()?, side, info.device_stats.types());
+fn fetch_one(info: &VirtnetInfo, kind: VqKind, i: u16) -> Option<QueueStats> {
+    let q = QueueStats::new(vq(info, kind, i).ok()?, kind, info.hw_stats.types());
     let mut queues = [q];
     fetch(info, &mut queues);
     let [q] = queues;
@@ -240,7 +238,7 @@ fn one(info: &VirtnetInfo, side: Side, i: u16) -> Option<QueueStats> {
 /// For netlink: receive queue `i`, behind what the driver has counted, `drops` of them dropped. What
 /// both have is the device's word, drops are added up. RTNL is held.
 pub(crate) fn rx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut RxQueueStats<'_>) {
-    let Some(q) = one(dev.data(), Side::Rx, i) else {
+    let Some(q) = fetch_one(dev.data(), VqKind::Rx, i) else {
         return;
     };
     if let Some([_, _, _, _, hw, overruns]) = q.type_values(0) {
@@ -263,7 +261,7 @@ pub(crate) fn rx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut RxQueueSta
 
 /// For netlink: transmit queue `i`, likewise.
 pub(crate) fn tx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut TxQueueStats<'_>) {
-    let Some(q) = one(dev.data(), Side::Tx, i) else {
+    let Some(q) = fetch_one(dev.data(), VqKind::Tx, i) else {
         return;
     };
     if let Some([_, _, _, _, hw, malformed]) = q.type_values(0) {
