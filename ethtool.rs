@@ -25,10 +25,10 @@ use crate::{
         Rtnl, //
     },
     pure::coalesce::Params,
-    report,
     rings,
     rss,
     stats::{
+        self,
         RxStats,
         TxStats, //
     }, //
@@ -225,7 +225,7 @@ impl Ops<VirtnetInfo> for Ethtool {
             }
         });
         // The sums are over all pairs that there are, so that they don't go back when one goes out of use.
-        let known = report::pairs_known(dev);
+        let known = stats::pairs_known(dev);
         let mut device = hw_stats::Reader::rx(info, known);
         let mut to = Queues::new(rx_sums, rx_queues);
         for (i, pair) in (0..info.max_pairs).zip(dev.pairs()) {

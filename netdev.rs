@@ -47,10 +47,10 @@ use crate::{
     },
     receive_queue::ReceiveQueue,
     refill,
-    report,
     rss,
     rx,
     stats::{
+        self,
         RxStats,
         TxStats, //
     },
@@ -132,15 +132,15 @@ impl net::Driver for VirtnetInfo {
     }
 
     fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
-        report::stats64(dev, out);
+        stats::stats64(dev, out);
     }
 
     fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
-        report::rx_queue_stats(dev, index, out);
+        stats::rx_queue_stats(dev, index, out);
     }
 
     fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
-        report::tx_queue_stats(dev, index, out);
+        stats::tx_queue_stats(dev, index, out);
     }
 
     fn config_work(dev: &Net) {

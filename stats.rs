@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Per-queue counters, and the one table that `ethtool -S` takes names and values from. Those that the
-//! in-tree driver has, too, have its names.
+//! in-tree driver has, too, have its names. Sums of them for `ip -s link` (stats64), and per-queue statistics
+//! over netlink (qstats).
 
 #![forbid(unsafe_code)]
 
-use crate::sync::counter::Counter;
+use crate::{
+    device::Net,
+    hw_stats,
+    net::stats::{
+        LinkStats,
+        RxQueueStats,
+        TxQueueStats, //
+    },
+    sync::counter::Counter, //
+};
 use core::sync::atomic::AtomicU32;
 
 macro_rules! stats {
@@ -106,5 +116,106 @@ stats! {
         gso_bytes,
         /// The packets that it makes of them.
         gso_wire_packets,
+    }
+}
+
+/// Sums over all queues, those that are not in use now included. Any context.
+pub(crate) fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
+    let (mut rx, mut tx) = (RxSums::default(), TxSums::default());
+    for pair in dev.pairs() {
+        let r = pair.rx.shared();
+        rx.packets = rx.packets.wrapping_add(r.packets.get());
+        rx.bytes = rx.bytes.wrapping_add(r.bytes.get());
+        rx.drops = rx.drops.wrapping_add(r.drops.get());
+        rx.length = rx
+            .length
+            .wrapping_add(r.drop_length.get())
+            .wrapping_add(r.drop_num_buffers.get());
+        rx.frame = rx.frame.wrapping_add(r.drop_header.get());
+        let t = pair.tx.shared();
+        tx.packets = tx.packets.wrapping_add(t.packets.get());
+        tx.bytes = tx.bytes.wrapping_add(t.bytes.get());
+        tx.drops = tx.drops.wrapping_add(t.drops.get());
+        tx.fifo = tx.fifo.wrapping_add(t.drop_ring.get());
+        tx.errors = tx.errors.wrapping_add(t.tx_timeouts.get());
+    }
+    out.rx_packets(rx.packets)
+        .rx_bytes(rx.bytes)
+        .rx_dropped(rx.drops)
+        .rx_length_errors(rx.length)
+        .rx_frame_errors(rx.frame)
+        .rx_errors(rx.length.wrapping_add(rx.frame))
+        .tx_packets(tx.packets)
+        .tx_bytes(tx.bytes)
+        .tx_dropped(tx.drops)
+        .tx_fifo_errors(tx.fifo)
+        .tx_errors(tx.errors);
+}
+
+#[derive(Default)]
+struct RxSums {
+    packets: u64,
+    bytes: u64,
+    drops: u64,
+    length: u64,
+    frame: u64,
+}
+
+#[derive(Default)]
+struct TxSums {
+    packets: u64,
+    bytes: u64,
+    drops: u64,
+    fifo: u64,
+    errors: u64,
+}
+
+/// Whether a queue is in use or was so once: the device knows nothing of others.
+fn was_used(dev: &Net, index: u16, kicks: &Counter) -> bool {
+    index < dev.data().pairs() || kicks.get() > 0
+}
+
+/// How many pairs, from the first one on, are in use or were so once.
+pub(crate) fn pairs_known(dev: &Net) -> u16 {
+    (0..dev.data().max_pairs)
+        .zip(dev.pairs())
+        .filter(|(i, pair)| {
+            was_used(dev, *i, &pair.rx.shared().kicks) || was_used(dev, *i, &pair.tx.shared().kicks)
+        })
+        .fold(0, |n, (i, _)| n.max(i.saturating_add(1)))
+}
+
+/// Counters of RX queue `index`.
+pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
+    if let Some(pair) = dev.pair(index) {
+        let s = pair.rx.shared();
+        out.packets(s.packets.get())
+            .bytes(s.bytes.get())
+            .alloc_fail(s.alloc_fail.get())
+            .hw_drops(s.drops.get())
+            .csum_unnecessary(s.csum_unnecessary.get())
+            .hw_gro_packets(s.gso_packets.get())
+            .hw_gro_bytes(s.gso_bytes.get());
+        if was_used(dev, index, &s.kicks) {
+            hw_stats::rx_queue_stats(dev, index, s.drops.get(), out);
+        }
+    }
+}
+
+/// Counters of TX queue `index`.
+pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
+    if let Some(pair) = dev.pair(index) {
+        let s = pair.tx.shared();
+        out.packets(s.packets.get())
+            .bytes(s.bytes.get())
+            .hw_drops(s.drops.get())
+            .hw_gso_packets(s.gso_packets.get())
+            .hw_gso_bytes(s.gso_bytes.get())
+            .hw_gso_wire_packets(s.gso_wire_packets.get())
+            .stop(s.stop.get())
+            .wake(s.wake.get());
+        if was_used(dev, index, &s.kicks) {
+            hw_stats::tx_queue_stats(dev, index, s.drops.get(), out);
+        }
     }
 }

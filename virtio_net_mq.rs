@@ -48,7 +48,6 @@ mod power;
 mod probe;
 mod receive_queue;
 mod refill;
-mod report;
 mod rings;
 mod rss;
 mod rx;
