@@ -36,9 +36,9 @@ use kernel::{
 
 /// Tells the device how many pairs to use (specification 5.1.6.5.6, with RSS 5.1.6.5.7). Without
 /// RSS nothing to say about that to a device that has one only.
-pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
+pub(crate) fn send_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
-    if rss::steers(info) {
+    if rss::is_enabled(info) {
         return rss::set_pairs(dev, pairs, rtnl);
     }
     if info.f.has(bit::MQ) && info.device_pairs > 1 {
@@ -50,18 +50,18 @@ pub(crate) fn tell_device(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
 }
 
 /// One pair is used from now on, whatever the device says to that: it refused more. Whoever listens is told later,
-/// by `ethtool::tell_changes`. Process context.
+/// by `ethtool::notify_changes`. Process context.
 ///
 /// # Errors
 ///
 /// Those of the stack.
-pub(crate) fn fall_back(dev: &Net, rtnl: &mut Rtnl) -> Result {
+pub(crate) fn use_one_pair(dev: &Net, rtnl: &mut Rtnl) -> Result {
     {
         let mut s = dev.data().settings.lock();
         s.pairs = 1;
         s.changed.channels = true;
     }
-    rss::fall_back(dev, 1, rtnl);
+    rss::reset_table(dev, 1, rtnl);
     dev.set_real_num_queues(1, rtnl)
 }
 
@@ -97,13 +97,13 @@ fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     } else {
         Ok(())
     };
-    let told = enabled.and_then(|()| start_queues(dev, now, want, rtnl));
-    if let Err(e) = told {
+    let sent = enabled.and_then(|()| start_queues(dev, now, want, rtnl));
+    if let Err(e) = sent {
         leave(dev, now..want, e != ETIMEDOUT, rtnl);
         let _ = dev.set_real_num_rx_queues(now, rtnl);
         resync(dev, e);
     }
-    told
+    sent
 }
 
 /// The stack is ready for what the device receives on more queues before the device is, and the device
@@ -112,12 +112,12 @@ fn start_queues(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     fail::point()?;
     dev.set_real_num_rx_queues(want, rtnl)?;
-    tell_device(dev, want, rtnl)?;
+    send_pairs(dev, want, rtnl)?;
     info.settings.lock().pairs = want;
     dev.set_real_num_tx_queues(want, rtnl).inspect_err(|_| {
         info.settings.lock().pairs = now;
         // It had `now` before, so it takes that.
-        let _ = tell_device(dev, now, rtnl);
+        let _ = send_pairs(dev, now, rtnl);
         open::drain_rx(dev, now..want);
     })
 }
@@ -134,7 +134,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     if up {
         open::drain_tx(dev, want..now);
     }
-    if let Err(e) = tell_device(dev, want, rtnl) {
+    if let Err(e) = send_pairs(dev, want, rtnl) {
         // The old count stays in force on both sides.
         resync(dev, e);
         dev.set_real_num_tx_queues(now, rtnl)?;

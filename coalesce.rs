@@ -270,10 +270,10 @@ pub(crate) fn resend(dev: &Net, _rtnl: &mut Rtnl) {
     let info = dev.data();
     let s = info.coalesce.lock();
     if s.configured {
-        let told = s.resend(info.control(), info.pairs(), Direction::Tx);
+        let sent = s.resend(info.control(), info.pairs(), Direction::Tx);
         report(
             dev,
-            told.and_then(|()| s.resend(info.control(), info.pairs(), Direction::Rx)),
+            sent.and_then(|()| s.resend(info.control(), info.pairs(), Direction::Rx)),
         );
     }
 }
@@ -290,11 +290,11 @@ pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
         p.rx_applied = p.requested.rx;
         pair.rx.set_adaptive(p.requested.adaptive_rx);
     }
-    let told = s
+    let sent = s
         .resend(info.control(), info.pairs(), Direction::Tx)
         .and_then(|()| s.resend(info.control(), info.pairs(), Direction::Rx));
-    if told.is_err() {
-        report(dev, told);
+    if sent.is_err() {
+        report(dev, sent);
         s.commit(dev, Params::INITIAL);
         info.settings.lock().changed.coalesce = true;
         watch_late(dev);

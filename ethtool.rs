@@ -47,7 +47,7 @@ const VERSION: &str = "0.1.0";
 
 /// Tells those who listen (`ethtool --monitor`) what the driver has changed by itself since the last time. Process
 /// context, on an interface that isn't detached.
-pub(crate) fn tell_changes(dev: &Net, rtnl: &mut Rtnl) {
+pub(crate) fn notify_changes(dev: &Net, rtnl: &mut Rtnl) {
     let changed = take(&mut dev.data().settings.lock().changed);
     dev.ethtool_notify(changed, rtnl);
 }

@@ -208,9 +208,9 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
     let mut s = info.settings.lock();
     // Also if the device refused: it is asked again after a reset.
     s.guest_offloads = Some(bits);
-    let told = core::mem::replace(&mut s.offloads_stay, done.is_err());
+    let logged = core::mem::replace(&mut s.offloads_stay, done.is_err());
     drop(s);
-    if let (Err(e), false) = (done, told) {
+    if let (Err(e), false) = (done, logged) {
         net_warn!(dev, "the device goes on merging received packets: {e:?}\n");
     }
     Ok(())

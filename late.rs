@@ -33,7 +33,7 @@ pub(crate) fn work(dev: &Net) {
             let mut rtnl = RtnlGuard::new();
             // Not if another work was quicker: a reset.
             if info.ctrl.begin_anew() {
-                tell_again(dev, &mut rtnl);
+                resend_all(dev, &mut rtnl);
             }
         }
         Owed::NoQueue => {}
@@ -41,11 +41,11 @@ pub(crate) fn work(dev: &Net) {
 }
 
 /// What was sent in vain isn't known one by one, nor what the device has done late: all of it.
-fn tell_again(dev: &Net, rtnl: &mut Rtnl) {
+fn resend_all(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     net_info!(dev, "the device answers again: it is told all settings\n");
     let pairs = info.pairs();
-    if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
+    if let Err(e) = channels::send_pairs(dev, pairs, rtnl) {
         net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
     }
     filter::replay(dev);

@@ -41,7 +41,7 @@ pub(crate) fn work(dev: &Net) {
     // No ring is reset meanwhile, and none is without buffers for long.
     let _rtnl = RtnlGuard::new();
     let info = dev.data();
-    if !dev.is_running() || !rss::steers(info) {
+    if !dev.is_running() || !rss::is_enabled(info) {
         return;
     }
     if let Some(set) = info.set() {

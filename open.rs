@@ -73,7 +73,7 @@ pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Re
             return Err(e);
         }
     }
-    if rss::steers(info) {
+    if rss::is_enabled(info) {
         notify::rx_queues(&set, info.pairs().max(to));
     }
     Ok(())

@@ -127,9 +127,9 @@ fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl)
     vqs::attach(dev, found, rtnl)?;
     vdev.ready();
     let mut pairs = info.pairs();
-    if let Err(e) = channels::tell_device(dev, pairs, rtnl) {
+    if let Err(e) = channels::send_pairs(dev, pairs, rtnl) {
         net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
-        channels::fall_back(dev, rtnl)?;
+        channels::use_one_pair(dev, rtnl)?;
         pairs = info.pairs();
     }
     let again = rings::replay(dev, rtnl);
@@ -144,7 +144,7 @@ fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl)
         pair.tx.lock_bh().start();
     }
     dev.attach(rtnl);
-    ethtool::tell_changes(dev, rtnl);
+    ethtool::notify_changes(dev, rtnl);
     dev.refresh_rx_mode(rtnl);
     affinity::set_pairs(dev, pairs);
     Ok(again)

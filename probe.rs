@@ -365,20 +365,20 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
 fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     let info = net.data();
     let pairs = info.pairs();
-    let told = channels::tell_device(net, pairs, rtnl).or_else(|e| {
-        if e == EINVAL && rss::give_up(net, rtnl) {
-            channels::tell_device(net, pairs, rtnl)
+    let sent = channels::send_pairs(net, pairs, rtnl).or_else(|e| {
+        if e == EINVAL && rss::disable(net, rtnl) {
+            channels::send_pairs(net, pairs, rtnl)
         } else {
             Err(e)
         }
     });
-    if let Err(e) = told {
+    if let Err(e) = sent {
         net_warn!(net, "{pairs} queue pairs refused: {e:?}; using 1\n");
         // A standby is up: the interface on top opened it when it was registered.
         channels::leave(net, 1..pairs, e != ETIMEDOUT, rtnl);
-        channels::fall_back(net, rtnl)?;
+        channels::use_one_pair(net, rtnl)?;
     }
-    rss::settle(net, rtnl);
+    rss::withdraw_if_refused(net, rtnl);
     if random_mac {
         // A device that can't be told still works.
         if let Err(e) = filter::send_mac(info.control(), net.mac()) {
@@ -389,6 +389,6 @@ fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
     hw_stats::query(net);
     watch_late(net);
     affinity::set_pairs(net, info.pairs());
-    ethtool::tell_changes(net, rtnl);
+    ethtool::notify_changes(net, rtnl);
     Ok(())
 }

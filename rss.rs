@@ -136,31 +136,31 @@ fn restore(dev: &Net, caps: Caps) {
 }
 
 /// Whether the number of queue pairs is set together with the table, by [`set_pairs`].
-pub(crate) fn steers(info: &VirtnetInfo) -> bool {
+pub(crate) fn is_enabled(info: &VirtnetInfo) -> bool {
     info.rss.caps().is_some_and(|c| c.table != 0)
 }
 
-/// Sets the number of queue pairs of a device that [`steers`]. The user's table stays as long as its
+/// Sets the number of queue pairs of a device with RSS. The user's table stays as long as its
 /// queues exist; else hashes are spread evenly.
 pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let caps = info.rss.caps().ok_or(EINVAL)?;
     let mut new = info.rss.state.lock().copy()?;
-    let users = dev.table_is_users(rtnl);
+    let configured = dev.is_rxfh_configured(rtnl);
     // The core lets no -L through that a table of the user forbids; what is left is a fallback.
-    let lost = users && !new.fits(pairs);
-    if !users || lost {
-        new.spread(pairs);
+    let lost = configured && !new.fits(pairs);
+    if !configured || lost {
+        new.set_default_table(pairs);
     }
     let rxhash = info.rss.rxhash.load(Ordering::Relaxed);
     commit(dev, caps, new, pairs, rxhash)?;
     if lost {
-        dev.table_is_lost(rtnl);
+        dev.rxfh_lost(rtnl);
     }
     Ok(())
 }
 
-/// After the number of queue pairs was set on a device that doesn't [`steer`](steers): which hashes it
+/// After the number of queue pairs was set on a device without RSS: which hashes it
 /// is to report, if it does. Setting the number may have made it forget that.
 ///
 /// # Errors
@@ -182,27 +182,27 @@ pub(crate) fn report_hashes(dev: &Net) -> Result {
 }
 
 /// The device refuses at probe: it is used without RSS. False if it wasn't RSS that it refused.
-pub(crate) fn give_up(dev: &Net, rtnl: &mut Rtnl) -> bool {
+pub(crate) fn disable(dev: &Net, rtnl: &mut Rtnl) -> bool {
     let info = dev.data();
-    if !steers(info) {
+    if !is_enabled(info) {
         return false;
     }
     net_warn!(dev, "RSS refused by the device: not used\n");
-    without(dev, rtnl);
+    withdraw(dev, rtnl);
     true
 }
 
 /// At probe, when the device was told what it is to do: without hashes if it refused to report them.
-pub(crate) fn settle(dev: &Net, rtnl: &mut Rtnl) {
+pub(crate) fn withdraw_if_refused(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
-    let refused = !steers(info) && !info.rss.state.lock().accepted;
+    let refused = !is_enabled(info) && !info.rss.state.lock().accepted;
     if refused && info.rss.caps().is_some() {
-        without(dev, rtnl);
+        withdraw(dev, rtnl);
     }
 }
 
 /// Nothing is hashed, and nobody can ask for it.
-fn without(dev: &Net, rtnl: &mut Rtnl) {
+fn withdraw(dev: &Net, rtnl: &mut Rtnl) {
     let rss = &dev.data().rss;
     rss.state.lock().refused = true;
     dev.withdraw_rxfh(rtnl);
@@ -211,17 +211,17 @@ fn without(dev: &Net, rtnl: &mut Rtnl) {
 }
 
 /// `pairs` queue pairs are left, whatever the device was told.
-pub(crate) fn fall_back(dev: &Net, pairs: u16, rtnl: &mut Rtnl) {
-    let users = dev.table_is_users(rtnl);
+pub(crate) fn reset_table(dev: &Net, pairs: u16, rtnl: &mut Rtnl) {
+    let configured = dev.is_rxfh_configured(rtnl);
     {
         let mut state = dev.data().rss.state.lock();
         if state.fits(pairs) {
             return;
         }
-        state.spread(pairs);
+        state.set_default_table(pairs);
     }
-    if users {
-        dev.table_is_lost(rtnl);
+    if configured {
+        dev.rxfh_lost(rtnl);
     }
     // Those who listen: the core has told them only if the interface isn't detached.
     dev.data().settings.lock().changed.rss = true;

@@ -59,9 +59,9 @@ impl State {
     }
 
     /// Spreads hashes evenly over `pairs` queues.
-    pub(crate) fn spread(&mut self, pairs: u16) {
+    pub(crate) fn set_default_table(&mut self, pairs: u16) {
         for (i, entry) in (0..=u16::MAX).zip(self.table.iter_mut()) {
-            *entry = rss::spread(i, pairs);
+            *entry = rss::indir_default(i, pairs);
         }
     }
 
@@ -96,7 +96,7 @@ impl Rss {
             accepted: false,
             refused: false,
         };
-        state.spread(pairs);
+        state.set_default_table(pairs);
         let rxhash = AtomicBool::new(caps.is_some_and(|c| c.report));
         Ok(pin_init!(Self {
             caps,

@@ -113,7 +113,7 @@ impl<T: Driver> Ops<T> for () {}
 
 impl<T: Driver> NetDevice<T> {
     /// Whether the user has set an indirection table that is in force.
-    pub(crate) fn table_is_users(&self, _rtnl: &mut Rtnl) -> bool {
+    pub(crate) fn is_rxfh_configured(&self, _rtnl: &mut Rtnl) -> bool {
         // SAFETY: The device is valid; what is looked at changes under RTNL.
         unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
     }
@@ -124,7 +124,7 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// Tells the user that the table is not theirs any more.
-    pub(crate) fn table_is_lost(&self, _rtnl: &mut Rtnl) {
+    pub(crate) fn rxfh_lost(&self, _rtnl: &mut Rtnl) {
         // SAFETY: The device is valid, RTNL is held. It calls `Ops::get` and the like.
         unsafe { bindings::ethtool_rxfh_indir_lost(self.as_raw()) };
     }

@@ -106,7 +106,7 @@ pub(crate) fn caps(f: Features, limits: Limits) -> Option<Caps> {
 }
 
 /// Returns the queue of entry `index` of a table that spreads evenly over `pairs` queues.
-pub(crate) fn spread(index: u16, pairs: u16) -> u16 {
+pub(crate) fn indir_default(index: u16, pairs: u16) -> u16 {
     index.checked_rem(pairs).unwrap_or(0)
 }
 

@@ -2120,8 +2120,8 @@ mod ctrl {
 mod rss {
     use super::pure::features::{bit, Features};
     use super::pure::rss::{
-        caps, fields, hash_config, report, rss_config, set_fields, spread, usable, Caps, Fields,
-        Flow, Limits, Proto, RxHash, Unusable, KEY_LEN,
+        caps, fields, hash_config, indir_default, report, rss_config, set_fields, usable, Caps,
+        Fields, Flow, Limits, Proto, RxHash, Unusable, KEY_LEN,
     };
     use super::Random;
 
@@ -2248,11 +2248,11 @@ mod rss {
     #[test]
     fn even_spread() {
         assert_eq!(
-            (0..8).map(|i| spread(i, 3)).collect::<Vec<_>>(),
+            (0..8).map(|i| indir_default(i, 3)).collect::<Vec<_>>(),
             [0, 1, 2, 0, 1, 2, 0, 1]
         );
-        assert_eq!(spread(65535, 1), 0);
-        assert_eq!(spread(7, 0), 0);
+        assert_eq!(indir_default(65535, 1), 0);
+        assert_eq!(indir_default(7, 0), 0);
     }
 
     const PROTOS: [Proto; 4] = [Proto::Tcp, Proto::Udp, Proto::Other, Proto::Any];

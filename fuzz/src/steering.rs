@@ -49,7 +49,7 @@ pub fn device(f: u64, key: u8, table: u16, types: u32) {
 
 /// A table spreads over the queues there are.
 pub fn table(index: u16, pairs: u16) {
-    let q = rss::spread(index, pairs);
+    let q = rss::indir_default(index, pairs);
     assert!(q < pairs || q == 0);
 }
 
@@ -78,7 +78,7 @@ pub fn hash_fields(types: u32, supported: u32, kind: u8, want: u8) {
 /// The command has what was put in, where the specification wants it.
 pub fn command(types: u32, log: u8, pairs: u16, seed: u8) {
     let entries: Vec<u16> = (0..1u16 << (log % 14))
-        .map(|i| rss::spread(i, pairs))
+        .map(|i| rss::indir_default(i, pairs))
         .collect();
     let key: [u8; KEY_LEN] = core::array::from_fn(|i| seed.wrapping_mul(i as u8));
     let mut b = Vec::new();
