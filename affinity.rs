@@ -17,34 +17,17 @@ use crate::{
         new_mask,
         placed_cpus,
         CpusHeld,
-        CpusReadGuard, //
+        CpusReadGuard,
+        HotplugState, //
     }, //
-};
-use core::sync::atomic::{
-    AtomicI32,
-    Ordering, //
 };
 use kernel::{
     cpumask::CpumaskVar,
     prelude::*, //
 };
 
-/// Number of the CPU hotplug state, for interfaces that appear.
-static HOTPLUG_STATE: AtomicI32 = AtomicI32::new(0);
-
-/// The module has its CPU hotplug state now, before the first device. Process context.
-pub(crate) fn set_hotplug_state(state: i32) {
-    HOTPLUG_STATE.store(state, Ordering::Relaxed);
-}
-
-/// Registers `dev` for CPUs that come and go. Process context.
-///
-/// # Errors
-///
-/// Those of `cpuhp_state_add_instance`.
-pub(crate) fn hotplug_add(dev: &Net) -> Result {
-    dev.hotplug_add(HOTPLUG_STATE.load(Ordering::Relaxed))
-}
+/// The interfaces that are told of CPUs that come and go.
+pub(crate) static HOTPLUG: HotplugState<Net> = HotplugState::new(c"virtio_net_mq");
 
 /// The first `pairs` pairs are in use: they get their CPUs, the others give theirs up. Process context.
 pub(crate) fn set_pairs(dev: &Net, pairs: u16) {

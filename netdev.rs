@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    affinity,
     coalesce,
     device::{
         Net,
@@ -15,8 +14,6 @@ use crate::{
     },
     ethtool,
     filter,
-    late,
-    link,
     net::{
         self,
         addr::AddrList,
@@ -38,7 +35,6 @@ use crate::{
         TxSkb,
         Xmit, //
     },
-    notify,
     open,
     power,
     pure::{
@@ -54,12 +50,10 @@ use crate::{
         RxStats,
         TxStats, //
     },
-    sync::{
-        cpus::CpusHeld,
-        params, //
-    },
+    sync::params,
     tx,
-    vqs, //
+    vqs,
+    works::Works, //
 };
 use kernel::prelude::*;
 
@@ -69,6 +63,7 @@ impl net::Driver for VirtnetInfo {
     type Rx = ReceiveQueue;
     type TxShared = TxStats;
     type RxShared = RxStats;
+    type Deferred = Works;
     type Ethtool = ethtool::Ethtool;
 
     fn napi_weight() -> i32 {
@@ -143,28 +138,12 @@ impl net::Driver for VirtnetInfo {
         stats::tx_queue_stats(dev, index, out);
     }
 
-    fn config_work(dev: &Net) {
-        link::config_work(dev);
-    }
-
-    fn reset_work(dev: &Net) {
-        power::reset_work(dev);
-    }
-
-    fn notify_work(dev: &Net) {
-        notify::work(dev);
-    }
-
-    fn late_work(dev: &Net) {
-        late::work(dev);
-    }
-
     fn moderate(dev: &Net, index: u16, to: Moderation) {
         coalesce::moderate(dev, index, to);
     }
 
-    fn cpus_changed(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
-        affinity::apply(dev, held, leaving);
+    fn quiesce(dev: &Net) {
+        dev.stop_works();
     }
 
     fn released(dev: &Net) {

@@ -86,7 +86,7 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
     }
     let up = bring_up(vdev, dev);
     dev.enable_config_work();
-    let up = up.and_then(|again| affinity::hotplug_add(dev).map(|()| again));
+    let up = up.and_then(|again| dev.hotplug_add().map(|()| again));
     if up.is_ok() {
         info.settings.lock().failed_resets = 0;
         if link::revive(dev) {

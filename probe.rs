@@ -19,6 +19,7 @@ use crate::{
     ethtool,
     filter,
     hw_stats,
+    late,
     link,
     net::{
         device::{
@@ -33,6 +34,7 @@ use crate::{
         rtnl::RtnlGuard,
         sysfs::RxQueueGroup, //
     },
+    notify,
     power,
     pure::{
         config::{
@@ -77,7 +79,11 @@ use crate::{
         virtqueue::VqCallback,
         Device, //
     },
-    vqs, //
+    vqs,
+    works::{
+        Functions,
+        Works, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -149,6 +155,14 @@ impl driver::Driver for VirtioNet {
             pair.tx.shared().callbacks.inc();
             pair.tx.schedule(|| vq.disable_cb());
         }
+    }
+
+    fn shutdown(net: &Net, hurry: &dyn Fn()) {
+        net.shut_works(hurry);
+    }
+
+    fn is_own_reset(net: &Net) -> bool {
+        net.in_reset_work()
     }
 
     fn config_changed(net: &Net) {
@@ -307,6 +321,13 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         dev,
         max_pairs,
         &setup,
+        Works::new(Functions {
+            config: link::config_work,
+            reset: power::reset_work,
+            notify: notify::work,
+            late: late::work,
+            cpus: affinity::apply,
+        }),
         VirtnetInfo::new(
             DeviceRef::from(dev),
             f,
@@ -346,7 +367,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
     }
     dev.config_enable();
     let net = binding.net()?;
-    affinity::hotplug_add(net)?;
+    net.hotplug_add()?;
     link::update(net);
     net_info!(
         net,

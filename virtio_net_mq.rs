@@ -54,6 +54,9 @@ mod rx;
 mod stats;
 mod tx;
 mod vqs;
+mod works;
+
+use sync::cpus::HotplugRegistration;
 
 /// The virtio device type "network card" (specification section 5).
 const VIRTIO_ID_NET: u32 = 1;
@@ -63,18 +66,19 @@ virtio::id_table::device_table!(
     [virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET)]
 );
 
+/// Drop order: the driver, which unbinds all devices, then the hotplug state that they use.
 #[pin_data]
 struct VirtioNetMq {
     #[pin]
     data: virtio::driver::ModuleData<probe::VirtioNet>,
+    hotplug: HotplugRegistration<device::Net>,
 }
 
 impl InPlaceModule for VirtioNetMq {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            data <- virtio::driver::ModuleData::new(c"virtio_net_mq", module, |state| {
-                affinity::set_hotplug_state(state);
-            }),
+            hotplug: affinity::HOTPLUG.register()?,
+            data <- virtio::driver::ModuleData::new(c"virtio_net_mq", module),
         })
     }
 }

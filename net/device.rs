@@ -21,39 +21,26 @@ use super::{
     sysfs,
     DropReason, //
 };
-use crate::sync::fail;
 use crate::{
     bindings,
     pure::coalesce::Moderation,
     sync::{
-        cpus::{
-            CpusHeld,
-            HotplugNode,
-            HotplugTarget, //
-        },
-        gate::Gate,
-        work::{
-            Work,
-            WorkTarget, //
-        },
+        cpus::CpusHeld,
+        fail,
+        host::{
+            Entrance,
+            Host, //
+        }, //
     }, //
 };
 use core::{
     marker::PhantomData,
     ptr::NonNull,
-    sync::atomic::{
-        AtomicBool,
-        AtomicU32,
-        Ordering, //
-    }, //
+    sync::atomic::AtomicU32, //
 };
 use kernel::{
     prelude::*,
     sync::aref::ARef,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
     types::Opaque, //
 };
 
@@ -200,25 +187,14 @@ impl<T: Driver> Default for Setup<T> {
 
 /// The private area of the `net_device`.
 ///
-/// Drop order: works and hotplug node first (nothing new starts), then the driver's data, then
+/// Drop order: what calls into the driver by itself first (nothing new starts), then the driver's data, then
 /// the queues.
 #[pin_data]
 #[repr(C)]
 pub(super) struct Private<T: Driver> {
     #[pin]
-    config_work: Work<NetDevice<T>>,
-    #[pin]
-    reset_work: Work<NetDevice<T>>,
-    #[pin]
-    notify_work: Work<NetDevice<T>>,
-    /// The reset work is inside while it runs.
-    gate: Gate,
-    /// Somebody has asked for a reset since [`NetDevice::take_reset_asked`].
-    reset_asked: AtomicBool,
-    #[pin]
-    late_work: Work<NetDevice<T>>,
-    #[pin]
-    hotplug: HotplugNode<NetDevice<T>>,
+    deferred: T::Deferred,
+    entrance: Entrance,
     handle: Handle<NetDevice<T>>,
     pub(super) rxfh: rxfh::Settable,
     /// The number of statistics that the ethtool core was told last, under RTNL.
@@ -250,12 +226,16 @@ unsafe impl<T: Driver> Sync for NetDevice<T> {}
 // SAFETY: Transparent. Its queues have the groups of its own type only (`Setup`).
 unsafe impl<T: Driver> sysfs::Wrapper for NetDevice<T> {}
 
-// SAFETY: The works and the node are part of the private data and disabled before it is dropped.
-unsafe impl<T: Driver> WorkTarget for NetDevice<T> {}
+// SAFETY: `deferred` is pinned, and what is in it begins within its bytes. The drop of `UnregisteredNetDevice` closes the
+// entrance, of which nothing is dropped.
+unsafe impl<T: Driver> Host for NetDevice<T> {
+    fn holds(&self, part: *const ()) -> bool {
+        let start = core::ptr::from_ref(self.deferred()).addr();
+        part.addr().wrapping_sub(start) < core::mem::size_of::<T::Deferred>()
+    }
 
-impl<T: Driver> HotplugTarget for NetDevice<T> {
-    fn cpus_changed(&self, held: &CpusHeld, leaving: Option<u32>) {
-        T::cpus_changed(self, held, leaving);
+    fn entrance(&self) -> &Entrance {
+        &self.private().entrance
     }
 }
 
@@ -280,6 +260,12 @@ impl<T: Driver> NetDevice<T> {
         // The C function is `&dev->priv`, a flexible array at the end.
         // SAFETY: Initialised by the type invariant.
         unsafe { &*(&raw const (*self.as_raw()).priv_).cast::<Private<T>>() }
+    }
+
+    /// What calls into the driver by itself.
+    #[inline(always)]
+    pub(crate) fn deferred(&self) -> &T::Deferred {
+        &self.private().deferred
     }
 
     /// The driver's data.
@@ -467,105 +453,6 @@ impl<T: Driver> NetDevice<T> {
         })
     }
 
-    /// Runs [`Driver::config_work`] soon. Any context.
-    pub(crate) fn schedule_config_work(&self) {
-        self.private().config_work.schedule();
-    }
-
-    /// Runs [`Driver::reset_work`] now, which finds that a reset was asked for. Any context.
-    pub(crate) fn schedule_reset_work(&self) {
-        self.ask_for_reset();
-        self.schedule_reset_check();
-    }
-
-    /// The same in `ms` milliseconds, or before if it is to run anyway. Any context.
-    pub(crate) fn schedule_reset_work_after(&self, ms: u32) {
-        self.ask_for_reset();
-        self.schedule_reset_check_after(ms);
-    }
-
-    /// Runs [`Driver::reset_work`] now, which looks whether a reset is called for. Any context.
-    pub(crate) fn schedule_reset_check(&self) {
-        self.private().reset_work.hasten();
-    }
-
-    /// The same in `ms` milliseconds, or before if it is to run anyway. Any context.
-    pub(crate) fn schedule_reset_check_after(&self, ms: u32) {
-        self.private().reset_work.schedule_after(ms);
-    }
-
-    /// The next [`Driver::reset_work`] finds that a reset was asked for.
-    pub(crate) fn ask_for_reset(&self) {
-        self.private().reset_asked.store(true, Ordering::Release);
-    }
-
-    /// Whether a reset was asked for since the last time.
-    pub(crate) fn take_reset_asked(&self) -> bool {
-        self.private().reset_asked.swap(false, Ordering::AcqRel)
-    }
-
-    /// Calls `wait`, which waits for others and changes nothing. None if the reset work is the caller and the
-    /// machine ends meanwhile, which doesn't wait for it then: it must touch nothing any more.
-    pub(crate) fn wait_for<R>(&self, wait: impl FnOnce() -> R) -> Option<R> {
-        if self.in_reset_work() {
-            self.private().gate.pause(wait)
-        } else {
-            Some(wait())
-        }
-    }
-
-    /// Takes RTNL, under the same terms. Process context.
-    pub(crate) fn lock_rtnl(&self) -> Option<RtnlGuard> {
-        self.wait_for(RtnlGuard::new)
-    }
-
-    /// Runs [`Driver::notify_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
-    pub(crate) fn schedule_notify_work(&self, ms: u32) {
-        self.private().notify_work.schedule_after(ms);
-    }
-
-    /// Runs [`Driver::late_work`] in `ms` milliseconds, if that isn't to happen anyway. Any context.
-    pub(crate) fn schedule_late_work(&self, ms: u32) {
-        self.private().late_work.schedule_after(ms);
-    }
-
-    /// Keeps the config work from running and waits for it. Not under RTNL, which it takes.
-    pub(crate) fn disable_config_work(&self) {
-        self.private().config_work.disable_sync();
-    }
-
-    /// Undoes [`NetDevice::disable_config_work`].
-    pub(crate) fn enable_config_work(&self) {
-        self.private().config_work.enable();
-    }
-
-    /// Starts to listen for CPUs on hotplug state `state`.
-    pub(crate) fn hotplug_add(&self, state: i32) -> Result {
-        fail::point()?;
-        // SAFETY: The device owns the node and outlives it; serialised by the bus.
-        unsafe { self.private().hotplug.add(state, self) }
-    }
-
-    /// Stops to listen for CPUs, waits for a callback. Not under RTNL or the hotplug lock.
-    pub(crate) fn hotplug_remove(&self) {
-        self.private().hotplug.remove();
-    }
-
-    /// Keeps the reset work from running and waits for it. Not under RTNL, which it takes.
-    pub(crate) fn disable_reset_work(&self) {
-        self.private().reset_work.disable_sync();
-    }
-
-    /// Undoes [`NetDevice::disable_reset_work`].
-    pub(crate) fn enable_reset_work(&self) {
-        self.private().reset_work.enable();
-    }
-
-    /// Whether the caller is called by [`Driver::reset_work`].
-    pub(crate) fn in_reset_work(&self) -> bool {
-        self.private().reset_work.is_running_here()
-    }
-
     /// Has the core send the receive filter again ([`Driver::set_rx_mode`], soon), if the
     /// interface is up. Process context.
     pub(crate) fn refresh_rx_mode(&self, _rtnl: &mut Rtnl) {
@@ -573,51 +460,9 @@ impl<T: Driver> NetDevice<T> {
         unsafe { bindings::netdev_refresh_rx_mode(self.as_raw()) };
     }
 
-    fn config_work_fn(&self) {
-        T::config_work(self);
-    }
-
-    fn reset_work_fn(&self) {
-        let gate = &self.private().gate;
-        if gate.enter() {
-            T::reset_work(self);
-            gate.leave();
-        }
-    }
-
-    fn notify_work_fn(&self) {
-        T::notify_work(self);
-    }
-
-    fn late_work_fn(&self) {
-        T::late_work(self);
-    }
-
-    /// Stops everything that calls into the driver on its own: works and hotplug callbacks.
+    /// Stops what calls into the driver by itself ([`Driver::quiesce`]).
     pub(crate) fn quiesce(&self) {
-        // First the reset work: it removes and adds the hotplug node itself.
-        self.private().reset_work.disable_sync();
-        self.hotplug_remove();
-        self.private().config_work.disable_sync();
-        self.private().notify_work.disable_sync();
-        self.private().late_work.disable_sync();
-    }
-
-    /// The machine ends: nothing brings the device back to life from here on. Works that wait for others, for
-    /// RTNL say, aren't waited for; only the reset work while it is at the device, which `hurry`, called again
-    /// and again, is to make short. Process context.
-    pub(crate) fn shut(&self, hurry: impl Fn()) {
-        let p = self.private();
-        p.config_work.disable();
-        p.notify_work.disable();
-        p.late_work.disable();
-        p.reset_work.disable();
-        while !p.gate.close() {
-            hurry();
-            fsleep(Delta::from_millis(5));
-        }
-        // The reset work adds and removes the node, but not any more.
-        self.hotplug_remove();
+        T::quiesce(self);
     }
 }
 
@@ -657,11 +502,12 @@ impl<T: Driver> UnregisteredNetDevice<T> {
     ///
     /// # Errors
     ///
-    /// No memory, or what `data` and `pair_init` return.
+    /// No memory, or what `deferred`, `data` and `pair_init` return.
     pub(crate) fn new(
         parent: Option<&kernel::device::Device>,
         pairs: u16,
         setup: &Setup<T>,
+        deferred: impl PinInit<T::Deferred, Error>,
         data: impl PinInit<T, Error>,
         mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
     ) -> Result<Self> {
@@ -717,13 +563,8 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         // SAFETY: The private area is that large, and so aligned.
         let slot = unsafe { bindings::netdev_priv(dev.as_ptr()) }.cast::<Private<T>>();
         let init = try_pin_init!(Private {
-            config_work <- Work::new(0, NetDevice::<T>::config_work_fn),
-            reset_work <- Work::new(1, NetDevice::<T>::reset_work_fn),
-            notify_work <- Work::new(2, NetDevice::<T>::notify_work_fn),
-            late_work <- Work::new(3, NetDevice::<T>::late_work_fn),
-            gate: Gate::new(),
-            reset_asked: AtomicBool::new(false),
-            hotplug <- HotplugNode::new(),
+            deferred <- deferred,
+            entrance: Entrance::new(),
             handle: Handle::new()?,
             rxfh: rxfh::Settable::new(setup.rxfh),
             stats_count: AtomicU32::new(0),
@@ -740,13 +581,6 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             _t: PhantomData,
         };
         let net: &NetDevice<T> = &this;
-        // SAFETY: Nobody can schedule them yet; the device outlives them.
-        unsafe {
-            net.private().config_work.bind(net);
-            net.private().reset_work.bind(net);
-            net.private().notify_work.bind(net);
-            net.private().late_work.bind(net);
-        }
         // SAFETY: The drop calls `clear` first, and `synchronize_net` before it drops the data.
         unsafe { net.private().handle.set(net) };
         if setup.moderation {
@@ -813,6 +647,7 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
         let net: &NetDevice<T> = self;
         net.private().handle.clear();
         net.quiesce();
+        net.entrance().close();
         T::released(net);
         {
             // The interface is down, so this finds nothing to do unless the driver forgot one.

@@ -29,10 +29,7 @@ use super::{
         TxQueueStats, //
     },
 };
-use crate::{
-    pure::coalesce::Moderation,
-    sync::cpus::CpusHeld, //
-};
+use crate::pure::coalesce::Moderation;
 use kernel::{
     build_error,
     error::VTABLE_DEFAULT_ERROR,
@@ -58,6 +55,9 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     type TxShared: Send + Sync;
     /// Shared state of an RX queue.
     type RxShared: Send + Sync;
+    /// What calls into the driver by itself, works and hotplug nodes, `()` for nothing. Before anything of
+    /// the private data is dropped, what runs is waited for.
+    type Deferred: Send + Sync;
     /// What ethtool shows and sets, `()` for nothing but the link.
     type Ethtool: ethtool::Ops<Self>;
 
@@ -151,24 +151,13 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The config work runs: the device's configuration changed. Process context.
-    fn config_work(_dev: &NetDevice<Self>) {}
-
-    /// The reset work runs: the device is to be reset and set up again. Process context.
-    fn reset_work(_dev: &NetDevice<Self>) {}
-
-    /// The notify work runs: queues are to be notified once more. Process context.
-    fn notify_work(_dev: &NetDevice<Self>) {}
-
-    /// The late work runs: an answer that is late may have come. Process context.
-    fn late_work(_dev: &NetDevice<Self>) {}
-
     /// The traffic of RX queue `index` asks for other interrupts. Process context, no lock held; it
     /// must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
     fn moderate(_dev: &NetDevice<Self>, _index: u16, _to: Moderation) {}
 
-    /// CPUs come or go. Process context, hotplug lock held.
-    fn cpus_changed(_dev: &NetDevice<Self>, _held: &CpusHeld, _leaving: Option<u32>) {}
+    /// Stops what calls into the driver by itself ([`Self::Deferred`]) before the interface is unregistered. It may be
+    /// called more than once. Process context, RTNL not held.
+    fn quiesce(_dev: &NetDevice<Self>) {}
 
     /// The interface is gone and no interrupt of the device comes any more: the last call, before the
     /// private data is dropped. Process context, RTNL not held.

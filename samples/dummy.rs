@@ -48,6 +48,7 @@ impl Driver for Dummy {
     type Rx = ();
     type TxShared = Sent;
     type RxShared = ();
+    type Deferred = ();
     type Ethtool = ();
 
     fn open(_dev: &NetDevice<Self>, _rtnl: &mut Rtnl) -> Result {
@@ -90,7 +91,7 @@ impl kernel::Module for RustDummy {
             name: c"rsdummy%d",
             ..Setup::default()
         };
-        let dev = UnregisteredNetDevice::new(None, 1, &setup, Ok(Dummy), |_| {
+        let dev = UnregisteredNetDevice::new(None, 1, &setup, Ok(()), Ok(Dummy), |_| {
             Ok(PairInit {
                 tx: (),
                 tx_shared: Sent {

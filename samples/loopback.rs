@@ -141,6 +141,7 @@ impl Driver for End {
     type Rx = ();
     type TxShared = Count;
     type RxShared = Receiver;
+    type Deferred = ();
     type Ethtool = ();
 
     fn open(dev: &NetDevice<Self>, rtnl: &mut Rtnl) -> Result {
@@ -219,7 +220,7 @@ fn new_end() -> Result<UnregisteredNetDevice<End>> {
     let data = End {
         peer: SetOnce::new(),
     };
-    UnregisteredNetDevice::new(None, 1, &setup, Ok(data), |_| {
+    UnregisteredNetDevice::new(None, 1, &setup, Ok(()), Ok(data), |_| {
         let wire = Wire {
             slots: [const { None }; SLOTS],
             first: 0,

@@ -2,6 +2,7 @@
 
 //! CPU masks, the hotplug lock and hotplug callbacks.
 
+use super::host::Host;
 use crate::{
     bindings,
     pure::affinity::{
@@ -9,11 +10,25 @@ use crate::{
         Place, //
     }, //
 };
-use core::marker::PhantomPinned;
+use core::{
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    sync::atomic::{
+        AtomicBool,
+        AtomicI32,
+        AtomicPtr,
+        AtomicU32,
+        Ordering, //
+    },
+};
 use kernel::{
     cpu::CpuId,
     cpumask::CpumaskVar,
+    error::to_result,
     prelude::*,
+    sync::Mutex,
     types::{
         NotThreadSafe,
         Opaque, //
@@ -130,46 +145,81 @@ pub(crate) fn mask_set(mask: &mut CpumaskVar, cpu: u32) {
     }
 }
 
-/// What wants to know of CPUs that come and go.
-pub(crate) trait HotplugTarget: Sync {
-    /// The online CPUs change: `leaving` goes offline, or (`None`) one has come. Process
-    /// context on the CPU in question, hotplug lock held for writing.
-    fn cpus_changed(&self, held: &CpusHeld, leaving: Option<u32>);
-}
-
-/// A dynamic hotplug state (`CPUHP_AP_ONLINE_DYN`) whose instances are [`HotplugNode`]s.
+/// A dynamic hotplug state (`CPUHP_AP_ONLINE_DYN`) whose instances are [`HotplugNode`]s. The core knows it while
+/// there is a [`HotplugRegistration`] or a node on its list.
 ///
 /// # Invariants
 ///
-/// `state` was returned by `cpuhp_setup_state_multi` for callbacks of `T`.
-pub(crate) struct HotplugState<T: HotplugTarget> {
-    state: i32,
-    _t: core::marker::PhantomData<fn(&T)>,
+/// While `users` isn't 0, `state` was returned by `cpuhp_setup_state_multi` for callbacks of `T`. `users` counts the
+/// registration and the nodes on the list.
+pub(crate) struct HotplugState<T: Host> {
+    name: &'static CStr,
+    state: AtomicI32,
+    users: AtomicU32,
+    claimed: AtomicBool,
+    _t: PhantomData<fn(&T)>,
 }
 
-impl<T: HotplugTarget + 'static> HotplugState<T> {
-    /// Registers the state. Process context.
-    pub(crate) fn new(name: &'static CStr) -> Result<Self> {
+impl<T: Host + 'static> HotplugState<T> {
+    /// One that isn't registered.
+    pub(crate) const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            state: AtomicI32::new(0),
+            users: AtomicU32::new(0),
+            claimed: AtomicBool::new(false),
+            _t: PhantomData,
+        }
+    }
+
+    /// Registers the state.
+    ///
+    /// Context: process.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it is registered, those of `cpuhp_setup_state_multi`.
+    pub(crate) fn register(&'static self) -> Result<HotplugRegistration<T>> {
+        if self.claimed.swap(true, Ordering::AcqRel) {
+            return Err(EBUSY);
+        }
         // SAFETY: The name is static; both callbacks are for nodes embedded in `HotplugNode<T>`,
         // and only such are added.
         let state = unsafe {
             bindings::cpuhp_setup_state_multi(
-                name.as_char_ptr(),
+                self.name.as_char_ptr(),
                 Some(Self::online),
                 Some(Self::offline),
             )
         };
-        kernel::error::to_result(state.min(0))?;
-        // INVARIANT: Just returned.
-        Ok(Self {
-            state,
-            _t: core::marker::PhantomData,
-        })
+        to_result(state.min(0)).inspect_err(|_| self.claimed.store(false, Ordering::Release))?;
+        self.state.store(state, Ordering::Relaxed);
+        // INVARIANT: Just returned; the registration is the first user.
+        self.users.store(1, Ordering::Release);
+        Ok(HotplugRegistration(self))
     }
 
-    /// The number by which [`HotplugNode::add`] finds it.
-    pub(crate) fn id(&self) -> i32 {
-        self.state
+    /// One more user, unless there is none. Returns the state's number.
+    fn get(&self) -> Option<i32> {
+        self.users
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| {
+                if n == 0 {
+                    None
+                } else {
+                    n.checked_add(1)
+                }
+            })
+            .ok()?;
+        Some(self.state.load(Ordering::Relaxed))
+    }
+
+    /// One user less.
+    fn put(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // SAFETY: Registered by the type invariant; no instance is left, and none can be added any more.
+            unsafe { bindings::cpuhp_remove_multi_state(self.state.load(Ordering::Relaxed)) };
+            self.claimed.store(false, Ordering::Release);
+        }
     }
 
     /// # Safety
@@ -180,8 +230,11 @@ impl<T: HotplugTarget + 'static> HotplugState<T> {
         let node = node.cast::<Opaque<bindings::hlist_node>>();
         // SAFETY: By this function's contract; the node is removed before it is dropped.
         let this = unsafe { &*kernel::container_of!(node, HotplugNode<T>, node) };
-        // SAFETY: `add` stored a pointer that is valid until `remove`.
-        unsafe { &*this.target.get() }.cpus_changed(&CpusHeld(NotThreadSafe), leaving);
+        // SAFETY: `add` stored what holds this node, whose drop waits for this function, so its entrance is there, and the
+        // rest while the entrance lets somebody in.
+        let host = unsafe { &*this.host.load(Ordering::Relaxed) };
+        host.entrance()
+            .run(|| (this.func)(host, &CpusHeld(NotThreadSafe), leaving));
         0
     }
 
@@ -202,80 +255,99 @@ impl<T: HotplugTarget + 'static> HotplugState<T> {
     }
 }
 
-impl<T: HotplugTarget> Drop for HotplugState<T> {
+/// A registered [`HotplugState`]. After its drop nodes can't be added any more.
+pub(crate) struct HotplugRegistration<T: Host + 'static>(&'static HotplugState<T>);
+
+impl<T: Host + 'static> Drop for HotplugRegistration<T> {
     fn drop(&mut self) {
-        // SAFETY: Registered by the type invariant; all instances are gone, as their owners (bound
-        // devices) are unbound before the module is unloaded.
-        unsafe { bindings::cpuhp_remove_multi_state(self.state) };
+        self.0.put();
     }
 }
 
-/// One instance of a [`HotplugState`].
+/// What wants to know of CPUs that come and go: one instance of a [`HotplugState`].
 ///
 /// # Invariants
 ///
-/// `state` is nonzero iff the node is on the hotplug core's list; then `target` is valid.
+/// The node is on the list of the state in `on`, and on none without. While it is on one, `host` is what holds this
+/// ([`Host`]).
 #[pin_data(PinnedDrop)]
-pub(crate) struct HotplugNode<T: HotplugTarget> {
+pub(crate) struct HotplugNode<T: Host + 'static> {
     #[pin]
     node: Opaque<bindings::hlist_node>,
-    target: core::cell::Cell<*const T>,
-    state: core::cell::Cell<i32>,
+    host: AtomicPtr<T>,
+    func: fn(&T, held: &CpusHeld, leaving: Option<u32>),
+    #[pin]
+    on: Mutex<Option<&'static HotplugState<T>>>,
     #[pin]
     _pin: PhantomPinned,
 }
 
-// SAFETY: The cells are written by `add` and `remove` only, which the caller serialises.
-unsafe impl<T: HotplugTarget> Send for HotplugNode<T> {}
-// SAFETY: As above; callbacks only read them, between `add` and `remove`.
-unsafe impl<T: HotplugTarget> Sync for HotplugNode<T> {}
+// SAFETY: The hotplug core serialises what is done to the node, and `on` the rest.
+unsafe impl<T: Host> Send for HotplugNode<T> {}
+// SAFETY: As above.
+unsafe impl<T: Host> Sync for HotplugNode<T> {}
 
-impl<T: HotplugTarget> HotplugNode<T> {
-    /// A node that is on no list.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+impl<T: Host + 'static> HotplugNode<T> {
+    /// A node that is on no list. `func` is called when the online CPUs change: `leaving` goes offline, or (`None`) one
+    /// has come. Process context on the CPU in question, hotplug lock held for writing.
+    pub(crate) fn new(
+        func: fn(&T, held: &CpusHeld, leaving: Option<u32>),
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
             node <- Opaque::ffi_init(|p: *mut bindings::hlist_node| {
                 // SAFETY: `p` is valid for writes; an all-zero node is an unhashed one.
                 unsafe { p.write(pin_init::zeroed()) }
             }),
-            target: core::cell::Cell::new(core::ptr::null()),
-            state: core::cell::Cell::new(0),
+            host: AtomicPtr::new(core::ptr::null_mut()),
+            func,
+            on <- kernel::new_mutex!(None, "HotplugNode::on"),
             _pin: PhantomPinned,
         })
     }
 
-    /// Puts the node on `state`'s list; no callback runs for CPUs already online.
+    /// Puts the node on `state`'s list, unless it is on one; nothing is called for CPUs that are online already.
     ///
-    /// # Safety
+    /// Context: process, outside of `cpus_read_lock`.
     ///
-    /// `target` is valid until `remove` or drop; calls of `add` and `remove` don't race.
-    pub(crate) unsafe fn add(&self, state: i32, target: *const T) -> Result {
-        if self.state.get() != 0 {
+    /// # Errors
+    ///
+    /// `EINVAL` if `host` isn't what holds the node, `ENODEV` if the state isn't registered, those of
+    /// `cpuhp_state_add_instance`.
+    pub(crate) fn add(&self, state: &'static HotplugState<T>, host: &T) -> Result {
+        let mut on = self.on.lock();
+        if on.is_some() {
             return Ok(());
         }
-        self.target.set(target);
-        // SAFETY: The node is pinned and on no list.
-        kernel::error::to_result(unsafe {
-            bindings::cpuhp_state_add_instance_nocalls(state, self.node.get())
-        })?;
+        if !host.holds(core::ptr::from_ref(self).cast()) {
+            return Err(EINVAL);
+        }
+        let number = state.get().ok_or(ENODEV)?;
+        self.host
+            .store(core::ptr::from_ref(host).cast_mut(), Ordering::Relaxed);
+        // SAFETY: The node is pinned and on no list, which the lock keeps.
+        to_result(unsafe { bindings::cpuhp_state_add_instance_nocalls(number, self.node.get()) })
+            .inspect_err(|_| state.put())?;
         // INVARIANT: On the list now.
-        self.state.set(state);
+        *on = Some(state);
         Ok(())
     }
 
-    /// Takes the node off the list and waits for a running callback. Process context, outside of
-    /// `cpus_read_lock`.
+    /// Takes the node off the list and waits for a running callback.
+    ///
+    /// Context: process, outside of `cpus_read_lock`.
     pub(crate) fn remove(&self) {
-        let state = self.state.replace(0);
-        if state != 0 {
-            // SAFETY: The node is on that state's list by the type invariant.
-            unsafe { bindings::cpuhp_state_remove_instance_nocalls(state, self.node.get()) };
+        let mut on = self.on.lock();
+        if let Some(state) = on.take() {
+            let number = state.state.load(Ordering::Relaxed);
+            // SAFETY: The node is on that state's list by the type invariant; the lock is held.
+            unsafe { bindings::cpuhp_state_remove_instance_nocalls(number, self.node.get()) };
+            state.put();
         }
     }
 }
 
 #[pinned_drop]
-impl<T: HotplugTarget> PinnedDrop for HotplugNode<T> {
+impl<T: Host> PinnedDrop for HotplugNode<T> {
     fn drop(self: Pin<&mut Self>) {
         self.remove();
     }

@@ -7,6 +7,7 @@ pub(crate) mod cpus;
 pub(crate) mod errno;
 pub(crate) mod fail;
 pub(crate) mod gate;
+pub(crate) mod host;
 pub(crate) mod init;
 pub(crate) mod params;
 pub(crate) mod work;

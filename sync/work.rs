@@ -6,6 +6,7 @@
 //! has no `cancel_work_sync`. A driver needs the opposite: an item embedded in its data, which
 //! is certainly idle when the data goes.
 
+use super::host::Host;
 use crate::bindings;
 use core::{
     marker::PhantomPinned,
@@ -19,28 +20,20 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What a [`Work`] runs on: a pointer to it is kept while the work may run.
-///
-/// # Safety
-///
-/// A `*const Self` given to [`Work::bind`] must stay valid until [`Work::disable_sync`] on that
-/// work has returned or the work was dropped.
-pub(crate) unsafe trait WorkTarget: Sync {}
-
-/// A work item that calls `func(target)` in process context on the system workqueue, soon or after a
+/// A work item that calls `func(host)` in process context on the system workqueue, soon or after a
 /// time.
 ///
 /// # Invariants
 ///
-/// `work` is initialised; `target` is null or obeys [`WorkTarget`].
+/// `work` is initialised; `host` is null, or what holds this ([`Host`]). It isn't null once the work was scheduled.
 ///
 /// Lifetime: dropping it cancels the work and waits for a running one, so it must not be dropped
 /// from inside of its own function.
 #[pin_data(PinnedDrop)]
-pub(crate) struct Work<T: WorkTarget> {
+pub(crate) struct Work<T: Host> {
     #[pin]
     work: Opaque<bindings::delayed_work>,
-    target: core::cell::Cell<*const T>,
+    host: AtomicPtr<T>,
     func: fn(&T),
     /// The task that runs the function now.
     runner: AtomicPtr<bindings::task_struct>,
@@ -48,52 +41,54 @@ pub(crate) struct Work<T: WorkTarget> {
     _pin: PhantomPinned,
 }
 
-// SAFETY: `target` is written before the first `schedule` only (`bind`), the rest is C's.
-unsafe impl<T: WorkTarget> Send for Work<T> {}
+// SAFETY: There is nothing that belongs to a thread; the host is `Sync`, as it is used by the workqueue's.
+unsafe impl<T: Host> Send for Work<T> {}
 // SAFETY: As above; the workqueue functions may be called from any thread.
-unsafe impl<T: WorkTarget> Sync for Work<T> {}
+unsafe impl<T: Host> Sync for Work<T> {}
 
-impl<T: WorkTarget> Work<T> {
-    /// A work item that is not bound to a target yet: scheduling it does nothing. `kind` (0 to 3) tells
-    /// lockdep those apart that wait for each other.
+impl<T: Host> Work<T> {
+    /// A work item that isn't scheduled. `kind` (0 to 3) tells lockdep those apart that wait for each other.
     pub(crate) fn new(kind: u32, func: fn(&T)) -> impl PinInit<Self> {
         pin_init!(Self {
             work <- Opaque::ffi_init(|p| {
                 // SAFETY: `p` is valid for writes and pinned from now on.
                 unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run), kind) }
             }),
-            target: core::cell::Cell::new(core::ptr::null()),
+            host: AtomicPtr::new(core::ptr::null_mut()),
             func,
             runner: AtomicPtr::new(core::ptr::null_mut()),
             _pin: PhantomPinned,
         })
     }
 
-    /// Sets what the work runs on.
-    ///
-    /// # Safety
-    ///
-    /// Called once, before the work can be scheduled by anyone.
-    pub(crate) unsafe fn bind(&self, target: *const T) {
-        self.target.set(target);
+    /// Takes note of the host. False if `host` doesn't hold this work: then it must not be scheduled for it.
+    fn is_of(&self, host: &T) -> bool {
+        let held = host.holds(core::ptr::from_ref(self).cast());
+        if held {
+            // INVARIANT: It does. It is the same each time.
+            self.host
+                .store(core::ptr::from_ref(host).cast_mut(), Ordering::Relaxed);
+        }
+        held
     }
 
-    /// Queues the work if it isn't queued yet. Any context.
-    pub(crate) fn schedule(&self) {
-        self.schedule_after(0);
+    /// Queues the work if it isn't queued yet. Nothing if `host` isn't what holds it. Any context.
+    pub(crate) fn schedule(&self, host: &T) {
+        self.schedule_after(host, 0);
     }
 
-    /// Queues the work in `ms` milliseconds if it isn't queued or waiting yet. Any context.
-    pub(crate) fn schedule_after(&self, ms: u32) {
-        if !self.target.get().is_null() {
+    /// Queues the work in `ms` milliseconds if it isn't queued or waiting yet. Nothing if `host` isn't what holds it.
+    /// Any context.
+    pub(crate) fn schedule_after(&self, host: &T, ms: u32) {
+        if self.is_of(host) {
             // SAFETY: The item is initialised and pinned by the type invariant.
             unsafe { bindings::schedule_delayed_work(self.work.get(), ms) };
         }
     }
 
-    /// Queues the work now, also if it waits for its time. Any context.
-    pub(crate) fn hasten(&self) {
-        if !self.target.get().is_null() {
+    /// Queues the work now, also if it waits for its time. Nothing if `host` isn't what holds it. Any context.
+    pub(crate) fn hasten(&self, host: &T) {
+        if self.is_of(host) {
             // SAFETY: The item is initialised and pinned by the type invariant.
             unsafe { bindings::hasten_delayed_work(self.work.get()) };
         }
@@ -134,16 +129,19 @@ impl<T: WorkTarget> Work<T> {
         // SAFETY: The workqueue hands us the item that was queued, which is embedded in `Self`
         // and pinned; `Drop` waits for this function, so it is alive.
         let this = unsafe { &*kernel::container_of!(this, Self, work) };
-        // SAFETY: Non-null as it was scheduled; valid by the contract of `WorkTarget`.
-        let target = unsafe { &*this.target.get() };
-        this.runner.store(current(), Ordering::Relaxed);
-        (this.func)(target);
-        this.runner.store(core::ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: Not null, as it was scheduled. It holds this work, whose drop waits for this function, so its entrance is
+        // there, and the rest while the entrance lets somebody in.
+        let host = unsafe { &*this.host.load(Ordering::Relaxed) };
+        host.entrance().run(|| {
+            this.runner.store(current(), Ordering::Relaxed);
+            (this.func)(host);
+            this.runner.store(core::ptr::null_mut(), Ordering::Relaxed);
+        });
     }
 }
 
 #[pinned_drop]
-impl<T: WorkTarget> PinnedDrop for Work<T> {
+impl<T: Host> PinnedDrop for Work<T> {
     fn drop(self: Pin<&mut Self>) {
         self.disable_sync();
     }

@@ -24,8 +24,7 @@ use crate::{
         NetDevice,
         Rtnl, //
     },
-    pure::features::Features,
-    sync::cpus::HotplugState, //
+    pure::features::Features, //
 };
 use core::{
     ffi::c_int,
@@ -82,6 +81,13 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
 
     /// Interrupt of a virtqueue. Hard interrupt context.
     fn vq_callback(net: &NetDevice<Self::Net>, vq: VqCallback<'_>);
+
+    /// The machine ends: nothing may bring the device back to life from here on. What is at the device may be waited for,
+    /// while `hurry`, called again and again, makes that short; locks of others may not. Bus callback.
+    fn shutdown(net: &NetDevice<Self::Net>, hurry: &dyn Fn());
+
+    /// Whether the caller is called by what resets the device on the driver's own behalf.
+    fn is_own_reset(net: &NetDevice<Self::Net>) -> bool;
 
     /// The device's configuration changed. Hard interrupt context.
     fn config_changed(net: &NetDevice<Self::Net>);
@@ -146,10 +152,12 @@ impl<D: Driver> Binding<D> {
         dev: &Device,
         pairs: u16,
         setup: &crate::net::device::Setup<D::Net>,
+        deferred: impl PinInit<<D::Net as NetDriver>::Deferred, Error>,
         data: impl PinInit<D::Net, Error>,
         pair_init: impl FnMut(u16) -> Result<PairInit<D::Net>>,
     ) -> Result<Self> {
-        let net = UnregisteredNetDevice::new(Some(dev.dev()), pairs, setup, data, pair_init)?;
+        let net =
+            UnregisteredNetDevice::new(Some(dev.dev()), pairs, setup, deferred, data, pair_init)?;
         crate::sync::fail::point()?;
         let target = KBox::new(
             IrqTarget {
@@ -375,7 +383,7 @@ impl<D: Driver> Adapter<D> {
             // Ends commands that are under way.
             dev.break_queues();
             if let Some(Ok(net)) = Self::binding(vdev).map(|b| b.net()) {
-                net.shut(|| dev.break_queues());
+                D::shutdown(net, &|| dev.break_queues());
             }
             bindings::virtio_device_shutdown(vdev);
         }
@@ -438,7 +446,7 @@ impl<D: Driver> Adapter<D> {
     unsafe fn reset_cause(vdev: *mut bindings::virtio_device) -> Cause {
         // SAFETY: By this function's contract.
         match unsafe { Self::binding(vdev) }.map(|b| b.net()) {
-            Some(Ok(net)) if net.in_reset_work() => Cause::OwnReset,
+            Some(Ok(net)) if D::is_own_reset(net) => Cause::OwnReset,
             _ => Cause::TransportReset,
         }
     }
@@ -468,31 +476,24 @@ impl<D: Driver> Adapter<D> {
     }
 }
 
-/// What a module with one such driver consists of.
-///
-/// Drop order: the driver (which unbinds all devices), then the hotplug state that they use.
+/// What a module with one such driver consists of. Its drop unbinds all devices.
 #[pin_data]
 pub(crate) struct ModuleData<D: Driver> {
     #[pin]
     driver: driver::Registration<Adapter<D>>,
-    hotplug: HotplugState<NetDevice<D::Net>>,
 }
 
 impl<D: Driver> ModuleData<D> {
-    /// Registers hotplug state and driver. `publish` gets the hotplug state's number first.
+    /// Registers the driver.
     pub(crate) fn new(
         name: &'static CStr,
         module: &'static ThisModule,
-        publish: fn(i32),
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            hotplug: {
+            driver <- {
                 crate::net::layout::check()?;
-                let state = HotplugState::new(name)?;
-                publish(state.id());
-                state
+                driver::Registration::new(name, module)
             },
-            driver <- driver::Registration::new(name, module),
         })
     }
 }
