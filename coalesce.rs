@@ -123,7 +123,7 @@ fn change(dev: &Net, want: Params) -> Result {
     let mut s = info.coalesce.lock();
     check(&s.all, &want, has_vq_notf_coal(&info.f), |_| false)?;
     // A device that is reset is told by `replay`.
-    if info.set().is_some() {
+    if info.vqs().is_some() {
         s.configured = true;
         let (control, active) = (info.control(), info.pairs());
         let not_restored = |e| report(dev, Err(e));
@@ -185,7 +185,7 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     check(&now, &want, true, |m| {
         dev.is_moderation(m) || m == p.requested.rx
     })?;
-    if i < info.pairs() && info.set().is_some() {
+    if i < info.pairs() && info.vqs().is_some() {
         let rx = !want.adaptive_rx && want.rx != now.rx;
         if rx {
             send_queue(info.control(), i, Direction::Rx, want.rx)?;

@@ -82,7 +82,7 @@ pub(crate) struct Settings {
 
 /// Private data of an interface.
 ///
-/// Locking: `settings` and `queues` are written under RTNL; lock order RTNL, hotplug lock,
+/// Locking: `settings` and `vqs` are written under RTNL; lock order RTNL, hotplug lock,
 /// `affinity`, and RTNL, `coalesce`, `settings` or `rss`, `ctrl`.
 ///
 /// Drop order: the queues' handles are given up in [`net::Driver::released`], before this.
@@ -110,7 +110,7 @@ pub(crate) struct VirtnetInfo {
     pub(crate) rss: Rss,
     /// The virtqueues, none while the device is reset.
     #[pin]
-    pub(crate) queues: Mutex<Option<Arc<VirtqueueSet>>>,
+    pub(crate) vqs: Mutex<Option<Arc<VirtqueueSet>>>,
     /// The interface on top, if the device is a standby (STANDBY). Dropped after the interface was
     /// unregistered, as all of this.
     #[pin]
@@ -162,7 +162,7 @@ impl VirtnetInfo {
                 "virtio_net_mq::settings"
             ),
             rss <- rss,
-            queues <- kernel::new_mutex!(None, "virtio_net_mq::queues"),
+            vqs <- kernel::new_mutex!(None, "virtio_net_mq::vqs"),
             failover <- kernel::new_mutex!(None, "virtio_net_mq::failover"),
             affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
             coalesce <- kernel::new_mutex!(coalesce::State::new(), "virtio_net_mq::coalesce"),
@@ -181,8 +181,8 @@ impl VirtnetInfo {
     }
 
     /// The virtqueues.
-    pub(crate) fn set(&self) -> Option<Arc<VirtqueueSet>> {
-        self.queues.lock().clone()
+    pub(crate) fn vqs(&self) -> Option<Arc<VirtqueueSet>> {
+        self.vqs.lock().clone()
     }
 }
 

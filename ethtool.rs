@@ -155,9 +155,9 @@ impl Ops<VirtnetInfo> for Ethtool {
 
     fn rings(dev: &Net) -> Rings {
         let sizes = |i| {
-            dev.data().set().map_or(MaxCur::default(), |set| MaxCur {
-                max: set.size_max(i),
-                cur: set.size(i),
+            dev.data().vqs().map_or(MaxCur::default(), |vqs| MaxCur {
+                max: vqs.size_max(i),
+                cur: vqs.size(i),
             })
         };
         Rings {

@@ -144,7 +144,7 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     if !info.f.has(bit::CTRL_VLAN) {
         return Ok(());
     }
-    let sent = if info.set().is_none() {
+    let sent = if info.vqs().is_none() {
         // The device is reset: `replay` sends what is written down by then.
         Ok(())
     } else if add {

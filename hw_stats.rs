@@ -83,7 +83,7 @@ fn fetch(info: &VirtnetInfo, queues: &mut [QueueStats]) {
         .iter()
         .fold(0usize, |n, q| n.saturating_add(q.reply_len()));
     // Nothing to ask for, or nobody: the device is reset.
-    if room == 0 || info.set().is_none() {
+    if room == 0 || info.vqs().is_none() {
         return;
     }
     let wrong = match info.control().query(&StatsGet(queues), room) {

@@ -88,7 +88,7 @@ pub(crate) fn revive(dev: &Net) -> bool {
 pub(crate) fn config_work(dev: &Net) {
     let info = dev.data();
     // Reset: the device has nothing to say.
-    if info.set().is_none() {
+    if info.vqs().is_none() {
         return;
     }
     if info.vdev.is_out_of_order() {

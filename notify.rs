@@ -21,9 +21,9 @@ use crate::{
 /// queue without buffers, stops reading from where it came, which is another queue's source, and goes
 /// on when that other queue is notified. What came before the last ring was filled, or for a ring that
 /// ran dry, would wait there, and all that follows it, until that other queue happens to be refilled.
-pub(crate) fn rx_queues(set: &VirtqueueSet, pairs: u16) {
+pub(crate) fn rx_queues(vqs: &VirtqueueSet, pairs: u16) {
     for i in 0..pairs {
-        set.notify(rx_vq(i));
+        vqs.notify(rx_vq(i));
     }
 }
 
@@ -44,8 +44,8 @@ pub(crate) fn work(dev: &Net) {
     if !dev.is_running() || !rss::is_enabled(info) {
         return;
     }
-    if let Some(set) = info.set() {
-        rx_queues(&set, info.pairs());
+    if let Some(vqs) = info.vqs() {
+        rx_queues(&vqs, info.pairs());
     }
 }
 
@@ -57,12 +57,12 @@ pub(crate) fn work(dev: &Net) {
 pub(crate) fn catch_up(dev: &Net) {
     let rtnl = RtnlGuard::new();
     let info = dev.data();
-    let Some(set) = info.set().filter(|_| dev.is_running()) else {
+    let Some(vqs) = info.vqs().filter(|_| dev.is_running()) else {
         return;
     };
     for i in 0..info.pairs() {
-        set.notify(rx_vq(i));
-        set.notify(tx_vq(i));
+        vqs.notify(rx_vq(i));
+        vqs.notify(tx_vq(i));
         if let Some(pair) = dev.pair(i) {
             pair.napi_kick(&rtnl);
         }

@@ -66,24 +66,24 @@ pub(crate) fn stop(dev: &Net, rtnl: &mut Rtnl) {
 /// Without memory for a single buffer, or without a device; nothing is enabled then.
 pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
-    let set = info.set().ok_or(ENODEV)?;
+    let vqs = info.vqs().ok_or(ENODEV)?;
     for i in from..to {
-        if let Err(e) = enable_pair(dev, &set, i, rtnl) {
+        if let Err(e) = enable_pair(dev, &vqs, i, rtnl) {
             disable_pairs(dev, from, i, rtnl);
             return Err(e);
         }
     }
     if rss::is_enabled(info) {
-        notify::rx_queues(&set, info.pairs().max(to));
+        notify::rx_queues(&vqs, info.pairs().max(to));
     }
     Ok(())
 }
 
-fn enable_pair(dev: &Net, set: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> Result {
+fn enable_pair(dev: &Net, vqs: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let pair = dev.pair(i).ok_or(EINVAL)?;
     fill(info, pair, rtnl)?;
-    let irqs = (set.irq(rx_vq(i)), set.irq(tx_vq(i)));
+    let irqs = (vqs.irq(rx_vq(i)), vqs.irq(tx_vq(i)));
     pair.napi_enable(irqs, rtnl);
     Ok(())
 }
@@ -131,12 +131,12 @@ pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
         }
     }
     silence(dev, from, to, rtnl);
-    let Some(set) = dev.data().set() else {
+    let Some(vqs) = dev.data().vqs() else {
         return;
     };
     for i in from..to {
         if let Some(pair) = drains(i) {
-            pair.napi_enable_tx(set.irq(tx_vq(i)), rtnl);
+            pair.napi_enable_tx(vqs.irq(tx_vq(i)), rtnl);
             // Reaps, and asks for the interrupt.
             pair.tx.schedule_now();
         }

@@ -288,7 +288,7 @@ pub(crate) fn reset_work(dev: &Net) {
         return;
     }
     let failed = info.settings.lock().failed_resets;
-    if info.set().is_none() {
+    if info.vqs().is_none() {
         if failed == 0 {
             return;
         }

@@ -100,10 +100,10 @@ fn buffer_size(dev: &Net, index: u16) -> u32 {
     // None yet: those of the first fill. RTNL is not held, so the set may not leave the lock: the last
     // to have it takes the queues down.
     let size = info
-        .queues
+        .vqs
         .lock()
         .as_ref()
-        .map_or(0, |set| set.size(rx_vq(index)));
+        .map_or(0, |vqs| vqs.size(rx_vq(index)));
     let (min, hdr_len) = (min_len(info, size), info.f.hdr_len);
     mergeable_shape(GOOD_PACKET_LEN, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE)
         .map_or(0, BufShape::posted)

@@ -81,8 +81,8 @@ fn apply(dev: &Net, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
 }
 
 fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
-    let set = dev.data().set().ok_or(ENODEV)?;
-    if set.size(rx_vq(i)) == rx && set.size(tx_vq(i)) == tx {
+    let vqs = dev.data().vqs().ok_or(ENODEV)?;
+    if vqs.size(rx_vq(i)) == rx && vqs.size(tx_vq(i)) == tx {
         return Ok(());
     }
     // What the device has is sent first, so that nothing is lost.

@@ -31,7 +31,7 @@ use kernel::{
 /// Virtqueues that were found and belong to nobody yet.
 #[must_use]
 pub(crate) struct Found {
-    set: Arc<VirtqueueSet>,
+    vqs: Arc<VirtqueueSet>,
     /// In the order of the queues' numbers.
     unused: KVVec<UnusedVirtqueue>,
 }
@@ -77,18 +77,18 @@ pub(crate) fn find(info: &VirtnetInfo) -> Result<Found> {
             GFP_KERNEL,
         )?;
     }
-    let (set, unused) = VirtqueueSet::find(&info.vdev, infos)?;
-    Ok(Found { set, unused })
+    let (vqs, unused) = VirtqueueSet::find(&info.vdev, infos)?;
+    Ok(Found { vqs, unused })
 }
 
 /// Gives each queue that was found to whom it belongs. After an error what was given stays there until
 /// [`detach`].
 pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
-    let Found { set, unused } = found;
+    let Found { vqs, unused } = found;
     let mut unused = unused.into_iter();
     // First, so that `detach` finds it whatever fails below.
-    *info.queues.lock() = Some(set.clone());
+    *info.vqs.lock() = Some(vqs.clone());
     for i in 0..info.max_pairs {
         let (rx, tx) = unused.next().zip(unused.next()).ok_or(EINVAL)?;
         let pair = dev.pair(i).ok_or(EINVAL)?;
@@ -101,14 +101,14 @@ pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
         let ctrl = unused.last().ok_or(EINVAL)?;
         info.ctrl.attach(ctrl.with_buffers());
     }
-    info.affinity.lock().set_vqs(Some(set));
+    info.affinity.lock().set_vqs(Some(vqs));
     Ok(())
 }
 
 /// Virtqueues that nobody uses any more, of a device that isn't reset yet.
 #[must_use]
 pub(crate) struct Resting {
-    set: Arc<VirtqueueSet>,
+    vqs: Arc<VirtqueueSet>,
     ctrl: Option<CtrlRing>,
 }
 
@@ -117,14 +117,14 @@ pub(crate) struct Resting {
 pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
     let info = dev.data();
     info.affinity.lock().set_vqs(None);
-    let set = info.queues.lock().take()?;
+    let vqs = info.vqs.lock().take()?;
     for pair in dev.pairs() {
         // One that was left on to send its last packets.
         pair.napi_disable(rtnl);
         pair.tx.lock_bh().state().park();
     }
     Some(Resting {
-        set,
+        vqs,
         ctrl: info.ctrl.detach(),
     })
 }
@@ -133,7 +133,7 @@ pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
 /// held: the virtio core waits for the end of a reset without a limit, and frees interrupts. At the end of the
 /// machine ([`Net::wait_for`]) the handles stay where they are.
 pub(crate) fn let_go(dev: &Net, resting: Resting) {
-    resting.set.reset_device();
+    resting.vqs.reset_device();
     if let Some(mut guard) = dev.lock_rtnl() {
         let rtnl = &mut *guard;
         // Polls that have completed may still look at their ring.
@@ -155,7 +155,7 @@ pub(crate) fn let_go(dev: &Net, resting: Resting) {
     }
     // The last handle, which deletes the virtqueues, goes without RTNL.
     drop(resting.ctrl);
-    drop(resting.set);
+    drop(resting.vqs);
 }
 
 /// Both of it. Harmless when there are no virtqueues.
