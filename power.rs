@@ -59,16 +59,16 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
         dev.wait_for(|| dev.disable_config_work())
             .ok_or_else(eshutdown)?;
     }
-    let resting = {
+    let parked = {
         let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
         let rtnl = &mut *guard;
         // Before the queues are stopped: a poll wakes one that has room.
         open::disable_pairs(dev, 0, info.max_pairs, rtnl);
         dev.detach(rtnl);
-        vqs::rest(dev, rtnl)
+        vqs::park(dev, rtnl)
     };
-    if let Some(resting) = resting {
-        vqs::let_go(dev, resting);
+    if let Some(parked) = parked {
+        vqs::release(dev, parked);
     }
     Ok(())
 }

@@ -107,14 +107,14 @@ pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
 
 /// Virtqueues that nobody uses any more, of a device that isn't reset yet.
 #[must_use]
-pub(crate) struct Resting {
+pub(crate) struct Parked {
     vqs: Arc<VirtqueueSet>,
     ctrl: Option<CtrlRing>,
 }
 
 /// Takes all virtqueues out of everybody's sight: whoever holds RTNL after this finds none, and nobody notifies
 /// the device. NAPI is disabled on all pairs. None if there are none.
-pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
+pub(crate) fn park(dev: &Net, rtnl: &mut Rtnl) -> Option<Parked> {
     let info = dev.data();
     info.affinity.lock().set_vqs(None);
     let vqs = info.vqs.lock().take()?;
@@ -123,7 +123,7 @@ pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
         pair.napi_disable(rtnl);
         pair.tx.lock_bh().state().park();
     }
-    Some(Resting {
+    Some(Parked {
         vqs,
         ctrl: info.ctrl.detach(),
     })
@@ -132,8 +132,8 @@ pub(crate) fn rest(dev: &Net, rtnl: &mut Rtnl) -> Option<Resting> {
 /// Resets the device and lets go of its virtqueues: buffers that it had are freed. Process context, RTNL not
 /// held: the virtio core waits for the end of a reset without a limit, and frees interrupts. At the end of the
 /// machine ([`Net::wait_for`]) the handles stay where they are.
-pub(crate) fn let_go(dev: &Net, resting: Resting) {
-    resting.vqs.reset_device();
+pub(crate) fn release(dev: &Net, parked: Parked) {
+    parked.vqs.reset_device();
     if let Some(mut guard) = dev.lock_rtnl() {
         let rtnl = &mut *guard;
         // Polls that have completed may still look at their ring.
@@ -154,14 +154,14 @@ pub(crate) fn let_go(dev: &Net, resting: Resting) {
         }
     }
     // The last handle, which deletes the virtqueues, goes without RTNL.
-    drop(resting.ctrl);
-    drop(resting.vqs);
+    drop(parked.ctrl);
+    drop(parked.vqs);
 }
 
 /// Both of it. Harmless when there are no virtqueues.
 pub(crate) fn detach(dev: &Net) {
-    let resting = dev.lock_rtnl().and_then(|mut guard| rest(dev, &mut guard));
-    if let Some(resting) = resting {
-        let_go(dev, resting);
+    let parked = dev.lock_rtnl().and_then(|mut guard| park(dev, &mut guard));
+    if let Some(parked) = parked {
+        release(dev, parked);
     }
 }
