@@ -47,6 +47,15 @@ use kernel::{
 /// The net device of this driver.
 pub(crate) type Net = NetDevice<VirtnetInfo>;
 
+/// Sizes of a pair's rings, in descriptors.
+#[derive(Clone, Copy)]
+pub(crate) struct RingSizes {
+    /// Receiving.
+    pub(crate) rx: u32,
+    /// Sending.
+    pub(crate) tx: u32,
+}
+
 /// What is set at run time and replayed after a reset. Guarded by RTNL in effect; the mutex makes
 /// it visible to the type system, and to the works that run without RTNL.
 pub(crate) struct Settings {
@@ -56,8 +65,8 @@ pub(crate) struct Settings {
     pub(crate) link: net::ethtool::Link,
     /// Receive filter as the device has it.
     pub(crate) filter: RxFilter,
-    /// Ring sizes, receive and transmit, in descriptors; none if never changed.
-    pub(crate) rings: Option<(u32, u32)>,
+    /// Ring sizes; none if never changed.
+    pub(crate) rings: Option<RingSizes>,
     /// Receive offloads switched on, by feature bit; none if never changed.
     pub(crate) guest_offloads: Option<u64>,
     /// The device didn't switch them off, and the log says so.

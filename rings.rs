@@ -7,7 +7,10 @@
 
 use crate::{
     coalesce,
-    device::Net,
+    device::{
+        Net,
+        RingSizes, //
+    },
     net::{
         ethtool::Rings,
         net_warn,
@@ -35,34 +38,34 @@ use kernel::prelude::*;
 /// too small for the largest packet; what the ring reports: pairs after that one keep their size.
 pub(crate) fn set(dev: &Net, requested: Rings, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
-    let (rx, tx) = (requested.rx.cur, requested.tx.cur);
+    let sizes = RingSizes {
+        rx: requested.rx.cur,
+        tx: requested.tx.cur,
+    };
     if !info.f.has(bit::RING_RESET) {
         return Err(eopnotsupp());
     }
-    if !rx.is_power_of_two()
-        || !tx.is_power_of_two()
-        || rx < tx::MAX_DESCS_PER_SKB
-        || tx < tx::MAX_DESCS_PER_SKB
-    {
+    let usable = |size: u32| size.is_power_of_two() && size >= tx::MAX_DESCS_PER_SKB;
+    if !usable(sizes.rx) || !usable(sizes.tx) {
         return Err(EINVAL);
     }
-    apply(dev, rx, tx, rtnl).inspect_err(|e| {
+    apply(dev, sizes, rtnl).inspect_err(|e| {
         if *e == EBUSY {
             dev.schedule_reset_work();
         }
     })?;
-    info.settings.lock().rings = Some((rx, tx));
+    info.settings.lock().rings = Some(sizes);
     Ok(())
 }
 
-/// After a reset: the sizes that were set. What can't be had now is reported, not fatal, and forgotten, so
-/// that another reset doesn't end here again. Says whether it takes one to have all queues back.
+/// Restores the sizes that were set, after a reset. Sizes that can't be restored are logged and dropped, so that
+/// another reset doesn't end here again. Returns whether a reset is needed to have all queues back.
 pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
     let info = dev.data();
-    let Some((rx, tx)) = info.settings.lock().rings else {
+    let Some(sizes) = info.settings.lock().rings else {
         return false;
     };
-    let Err(e) = apply(dev, rx, tx, rtnl) else {
+    let Err(e) = apply(dev, sizes, rtnl) else {
         return false;
     };
     net_warn!(dev, "ring sizes not restored: {e:?}\n");
@@ -73,31 +76,41 @@ pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
 }
 
 /// `EBUSY` is a queue that doesn't come back: only a reset of the device mends that.
-fn apply(dev: &Net, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
+fn apply(dev: &Net, sizes: RingSizes, rtnl: &mut Rtnl) -> Result {
     for i in 0..dev.data().max_pairs {
-        one_pair(dev, i, rx, tx, rtnl)?;
+        apply_to_pair(dev, i, sizes, rtnl)?;
     }
     Ok(())
 }
 
-fn one_pair(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
+fn apply_to_pair(dev: &Net, i: u16, sizes: RingSizes, rtnl: &mut Rtnl) -> Result {
     let vqs = dev.data().vqs().ok_or(ENODEV)?;
-    if vqs.size(rx_vq(i)) == rx && vqs.size(tx_vq(i)) == tx {
+    if vqs.size(rx_vq(i)) == sizes.rx && vqs.size(tx_vq(i)) == sizes.tx {
         return Ok(());
     }
     // What the device has is sent first, so that nothing is lost.
-    paused(dev, i, true, rtnl, |rtnl| resize(dev, i, rx, tx, rtnl))
+    with_pair_paused(dev, i, Pending::Drain, rtnl, |rtnl| {
+        resize(dev, i, sizes, rtnl)
+    })
 }
 
-/// Calls `change` with both rings of a pair at rest, after sending what is in them if they are to `drain`.
+/// What becomes of packets in a ring that is to be changed.
+enum Pending {
+    /// They are sent first.
+    Drain,
+    /// They are lost.
+    Lose,
+}
+
+/// Calls `change` with both rings of a pair at rest.
 ///
 /// # Errors
 ///
 /// What `change` says, or `EBUSY`: the pair doesn't come back.
-fn paused(
+fn with_pair_paused(
     dev: &Net,
     i: u16,
-    drain: bool,
+    pending: Pending,
     rtnl: &mut Rtnl,
     change: impl FnOnce(&mut Rtnl) -> Result,
 ) -> Result {
@@ -117,7 +130,7 @@ fn paused(
         tx.state().paused = true;
         tx.stop();
         drop(tx);
-        if drain {
+        if matches!(pending, Pending::Drain) {
             open::drain_tx(dev, i..i.saturating_add(1));
         }
         open::disable_pairs(dev, i, i.saturating_add(1), rtnl);
@@ -153,7 +166,7 @@ pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
         return Err(eopnotsupp());
     }
     let pair = dev.pair(i).ok_or(EINVAL)?;
-    paused(dev, i, false, rtnl, |_| {
+    with_pair_paused(dev, i, Pending::Lose, rtnl, |_| {
         // The ring is ours alone while it is not in the queue's state.
         let taken = pair.tx.lock_bh().state().vq.take();
         let mut vq = taken.ok_or(ENODEV)?;
@@ -169,19 +182,19 @@ pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
 }
 
 /// Both rings of a pair at rest; their buffers are freed.
-fn resize(dev: &Net, i: u16, rx: u32, tx: u32, rtnl: &mut Rtnl) -> Result {
+fn resize(dev: &Net, i: u16, sizes: RingSizes, rtnl: &mut Rtnl) -> Result {
     let pair = dev.pair(i).ok_or(EINVAL)?;
     let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
     let vq = rq.vq.as_mut().ok_or(ENODEV)?;
-    if vq.size() != rx {
-        vq.resize(rx)?;
+    if vq.size() != sizes.rx {
+        vq.resize(sizes.rx)?;
         vq.disable_cb();
     }
     // The ring is ours alone while it is not in the queue's state.
     let taken = pair.tx.lock_bh().state().vq.take();
     let mut vq = taken.ok_or(ENODEV)?;
-    let same = vq.size() == tx;
-    let resized = if same { Ok(()) } else { vq.resize(tx) };
+    let same = vq.size() == sizes.tx;
+    let resized = if same { Ok(()) } else { vq.resize(sizes.tx) };
     // Unless it was refused outright, what was in the ring is gone and will never complete.
     let freed = match resized {
         Ok(()) => !same,
