@@ -18,8 +18,8 @@ use crate::{
         queue::QueuePair,
         Rtnl, //
     },
-    open,
     pure::features::bit,
+    queue_pairs,
     refill,
     rings,
     rss,
@@ -93,7 +93,7 @@ pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
 /// The new queues work before anybody uses them.
 fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     let enabled = if dev.is_running() {
-        open::enable_pairs(dev, now, want, rtnl)
+        queue_pairs::enable_pairs(dev, now, want, rtnl)
     } else {
         Ok(())
     };
@@ -118,7 +118,7 @@ fn start_queues(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
         info.settings.lock().pairs = now;
         // It had `now` before, so it takes that.
         let _ = send_pairs(dev, now, rtnl);
-        open::drain_rx(dev, now..want);
+        queue_pairs::drain_rx(dev, now..want);
     })
 }
 
@@ -132,7 +132,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     }
     dev.set_real_num_tx_queues(want, rtnl)?;
     if up {
-        open::drain_tx(dev, want..now);
+        queue_pairs::drain_tx(dev, want..now);
     }
     if let Err(e) = send_pairs(dev, want, rtnl) {
         // The old count stays in force on both sides.
@@ -144,7 +144,7 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     }
     info.settings.lock().pairs = want;
     if up {
-        open::drain_rx(dev, want..now);
+        queue_pairs::drain_rx(dev, want..now);
     }
     leave(dev, want..now, true, rtnl);
     // Nothing arrives there any more. (Too many would do no harm.)
@@ -170,7 +170,7 @@ fn settle_backlog(dev: &Net, now: u16, want: u16) {
 /// device is going to free in any case.
 pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl) {
     if dev.is_running() {
-        open::retire_pairs(dev, pairs.start, pairs.end, rtnl);
+        queue_pairs::retire_pairs(dev, pairs.start, pairs.end, rtnl);
     }
     let info = dev.data();
     // The virtio core would wait for one that is gone for ever.
@@ -204,7 +204,7 @@ fn reclaim_rx(pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
 
 /// What a pair at rest has sent and the device hasn't: it is dropped.
 fn reclaim_tx(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
-    if open::tx_idle(pair) {
+    if queue_pairs::tx_idle(pair) {
         return Ok(());
     }
     rings::reset_tx(dev, pair.tx.index(), rtnl)

@@ -35,12 +35,12 @@ use crate::{
         TxSkb,
         Xmit, //
     },
-    open,
     power,
     pure::{
         coalesce::Moderation,
         features::bit, //
     },
+    queue_pairs,
     receive_queue::ReceiveQueue,
     refill,
     rss,
@@ -71,11 +71,11 @@ impl net::Driver for VirtnetInfo {
     }
 
     fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
-        open::open(dev, rtnl)
+        queue_pairs::open(dev, rtnl)
     }
 
     fn stop(dev: &Net, rtnl: &mut Rtnl) {
-        open::stop(dev, rtnl);
+        queue_pairs::stop(dev, rtnl);
     }
 
     #[inline(always)]

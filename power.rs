@@ -19,7 +19,6 @@ use crate::{
         net_warn,
         Rtnl, //
     },
-    open,
     pure::{
         features::bit,
         recovery::{
@@ -28,6 +27,7 @@ use crate::{
             Verdict, //
         }, //
     },
+    queue_pairs,
     rings,
     sync::{
         errno::eshutdown,
@@ -63,7 +63,7 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
         let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
         let rtnl = &mut *guard;
         // Before the queues are stopped: a poll wakes one that has room.
-        open::disable_pairs(dev, 0, info.max_pairs, rtnl);
+        queue_pairs::disable_pairs(dev, 0, info.max_pairs, rtnl);
         dev.detach(rtnl);
         vqs::park(dev, rtnl)
     };
@@ -137,7 +137,7 @@ fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl)
     coalesce::replay(dev, rtnl);
     hw_stats::query(dev);
     if dev.is_running() {
-        open::enable_pairs(dev, 0, pairs, rtnl)?;
+        queue_pairs::enable_pairs(dev, 0, pairs, rtnl)?;
     }
     // All of them: others may come into use while none is stopped any more by `detach`.
     for pair in dev.pairs() {

@@ -16,7 +16,6 @@ use crate::{
         net_warn,
         Rtnl, //
     },
-    open,
     pure::{
         config::{
             rx_vq,
@@ -24,6 +23,7 @@ use crate::{
         },
         features::bit, //
     },
+    queue_pairs,
     sync::errno::eopnotsupp,
     tx, //
 };
@@ -122,7 +122,7 @@ fn with_pair_paused(
     }
     if pair.tx_drains(rtnl) {
         // Its last packets aren't waited for any longer.
-        open::disable_pairs(dev, i, i.saturating_add(1), rtnl);
+        queue_pairs::disable_pairs(dev, i, i.saturating_add(1), rtnl);
     }
     let active = pair.napi_is_on(rtnl);
     if active {
@@ -131,14 +131,14 @@ fn with_pair_paused(
         tx.stop();
         drop(tx);
         if matches!(pending, Pending::Drain) {
-            open::drain_tx(dev, i..i.saturating_add(1));
+            queue_pairs::drain_tx(dev, i..i.saturating_add(1));
         }
-        open::disable_pairs(dev, i, i.saturating_add(1), rtnl);
+        queue_pairs::disable_pairs(dev, i, i.saturating_add(1), rtnl);
     }
     let changed = change(rtnl);
     if active {
         // Also after an error: the ring works, with one size or the other.
-        let enabled = open::enable_pairs(dev, i, i.saturating_add(1), rtnl);
+        let enabled = queue_pairs::enable_pairs(dev, i, i.saturating_add(1), rtnl);
         let mut tx = pair.tx.lock_bh();
         tx.state().paused = false;
         tx.wake();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Up and down: which queues hold buffers and run NAPI.
+//! Queue pairs come into use and go out of it: which ones hold buffers and run NAPI. Up and down.
 
 #![forbid(unsafe_code)]
 
