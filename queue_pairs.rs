@@ -108,7 +108,7 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
             pair.napi_disable(rtnl);
         }
     }
-    silence(dev, from, to, rtnl);
+    disable_callbacks(dev, from, to, rtnl);
 }
 
 /// Whether the device has nothing to send on this pair.
@@ -130,7 +130,7 @@ pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
             (None, None) => {}
         }
     }
-    silence(dev, from, to, rtnl);
+    disable_callbacks(dev, from, to, rtnl);
     let Some(vqs) = dev.data().vqs() else {
         return;
     };
@@ -144,48 +144,53 @@ pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
 }
 
 /// No interrupts for queues whose NAPI was disabled.
-fn silence(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
+fn disable_callbacks(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     dev.napi_settle(rtnl);
-    for i in from..to {
-        if let Some(pair) = dev.pair(i) {
-            if let Some((rq, _)) = pair.rx.idle(rtnl) {
-                if let Some(vq) = rq.vq.as_mut() {
-                    vq.disable_cb();
-                }
-            }
-            if pair.tx_drains(rtnl) {
-                continue;
-            }
-            if let Some(vq) = pair.tx.lock_bh().state().vq.as_mut() {
-                vq.disable_cb();
-            }
+    for pair in (from..to).filter_map(|i| dev.pair(i)) {
+        let rq = pair.rx.idle(rtnl).map(|(rq, _)| rq);
+        if let Some(vq) = rq.and_then(|rq| rq.vq.as_mut()) {
+            vq.disable_cb();
+        }
+        if pair.tx_drains(rtnl) {
+            continue;
+        }
+        if let Some(vq) = pair.tx.lock_bh().state().vq.as_mut() {
+            vq.disable_cb();
         }
     }
 }
 
 /// Waits until the device has sent what is in these TX rings: 100 ms in all, less if it is dead.
-/// The stack must not send on them any more.
+/// The stack must not send on them any more. Process context.
 pub(crate) fn drain_tx(dev: &Net, pairs: Range<u16>) {
     for turn in 0..100 {
-        let mut empty = true;
+        let mut drained = true;
         for pair in pairs.clone().filter_map(|i| dev.pair(i)) {
-            let mut tx = pair.tx.lock_bh();
-            tx::reap(&mut tx);
-            if let Some(vq) = tx.state().vq.as_mut() {
-                if vq.num_free() < vq.size() && !vq.is_broken() {
-                    empty = false;
-                    // The last packets may not have been kicked (xmit_more).
-                    if turn == 0 {
-                        vq.kick();
-                    }
-                }
-            }
+            // The last packets may not have been kicked (xmit_more).
+            drained &= reap_is_drained(pair, turn == 0);
         }
-        if empty {
+        if drained {
             return;
         }
         fsleep(Delta::from_millis(1));
     }
+}
+
+/// Reaps a TX ring and returns whether nothing is left in it that the device will send. If something is, the
+/// device is notified of it if asked for by `kick`.
+fn reap_is_drained(pair: &QueuePair<VirtnetInfo>, kick: bool) -> bool {
+    let mut tx = pair.tx.lock_bh();
+    tx::reap(&mut tx);
+    let Some(vq) = tx.state().vq.as_mut() else {
+        return true;
+    };
+    if vq.num_free() >= vq.size() || vq.is_broken() {
+        return true;
+    }
+    if kick {
+        vq.kick();
+    }
+    false
 }
 
 /// Polls these RX rings until they are dry: 100 ms in all. NAPI runs on them; the device doesn't
