@@ -25,7 +25,6 @@ use crate::{
             TxGuard,
             TxPoll, //
         },
-        rtnl::RtnlGuard,
         stats::{
             LinkStats,
             RxQueueStats,
@@ -42,7 +41,6 @@ use crate::{
     },
     queue_pairs,
     receive_queue::ReceiveQueue,
-    refill,
     rss,
     rx,
     stats::{
@@ -148,13 +146,5 @@ impl net::Driver for VirtnetInfo {
 
     fn released(dev: &Net) {
         vqs::detach(dev);
-        let mut guard = RtnlGuard::new();
-        let rtnl = &mut *guard;
-        // Before the NAPI instances, by a grace period: a pool points to one until it is destroyed.
-        for pair in dev.pairs() {
-            if let Some((rq, _)) = pair.rx.idle(rtnl) {
-                refill::release(rq);
-            }
-        }
     }
 }

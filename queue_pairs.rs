@@ -90,10 +90,10 @@ fn enable_pair(dev: &Net, vqs: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> R
 
 /// Fills a receive ring at rest.
 fn fill(info: &VirtnetInfo, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
-    let (rq, napi) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
-    refill::prepare(info, rq, &napi)?;
+    let (rq, mut napi) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+    refill::prepare(info, rq, &mut napi)?;
     // What is missing comes from NAPI, which is polled once when it is enabled.
-    let short = refill::refill(info, rq, pair.rx.shared(), true);
+    let short = refill::refill(info, rq, &mut napi, pair.rx.shared());
     let vq = rq.vq.as_ref().filter(|_| short);
     if vq.is_some_and(|vq| vq.num_free() > short_above_single(vq.size())) {
         return Err(ENOMEM);

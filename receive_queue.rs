@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    net::page_pool::PagePool,
     pure::rx::Ewma,
     virtio::{
         rx_ring::{
@@ -47,8 +46,6 @@ pub(crate) struct ReceiveQueue {
     taken: RxTaken,
     /// Page lists, whole or not, waiting to be posted.
     pub(crate) spare: KVVec<KBox<BigBuf>>,
-    /// Where buffers come from; made when the queue is first used, dropped after what came from it.
-    pub(crate) pool: Option<PagePool>,
     /// Average length of packets, for the size of mergeable buffers.
     pub(crate) avg: Ewma,
     /// Smallest payload of a mergeable buffer.
@@ -65,7 +62,6 @@ impl ReceiveQueue {
             vq: None,
             taken: RxTaken::new(),
             spare: KVVec::new(),
-            pool: None,
             avg: Ewma::new(GOOD_PACKET_LEN),
             min_len: GOOD_PACKET_LEN,
             short_above: 0,

@@ -11,14 +11,16 @@ use crate::{
     },
     net::{
         page_pool::{
-            Context,
             FragSize,
-            PagePool,
             HEADROOM,
             PAGE_SIZE,
             SHINFO, //
         },
-        queue::NapiRef,
+        queue::{
+            AtRest,
+            Context,
+            RxNapi, //
+        },
         sysfs::RxQueueFile, //
     },
     pure::{
@@ -110,7 +112,11 @@ fn buffer_size(dev: &Net, index: u16) -> u32 {
 }
 
 /// Prepares a queue at rest: pool, spare lists, least buffer size. Process context.
-pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<'_>) -> Result {
+pub(crate) fn prepare(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, AtRest>,
+) -> Result {
     let Some(size) = rq.vq.as_ref().map(|vq| vq.size()) else {
         return Err(ENODEV);
     };
@@ -125,12 +131,10 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
         }
         Mode::Small | Mode::Big { .. } => short_above_single(size),
     };
-    if rq.pool.is_none() {
-        // Lists of pages are mapped by the virtio core, a page at a time.
-        let dma = rq.vq.as_ref().and_then(|vq| vq.dma_dev());
-        let dma = dma.filter(|_| !matches!(info.mode, Mode::Big { .. }));
-        rq.pool = Some(PagePool::new(napi, size, dma)?);
-    }
+    // Lists of pages are mapped by the virtio core, a page at a time.
+    let dma = rq.vq.as_ref().and_then(|vq| vq.dma_dev());
+    let dma = dma.filter(|_| !matches!(info.mode, Mode::Big { .. }));
+    napi.create_pool(size, dma)?;
     if let Mode::Big { .. } = info.mode {
         let want = usize::try_from(size)?;
         rq.spare
@@ -140,33 +144,28 @@ pub(crate) fn prepare(info: &VirtnetInfo, rq: &mut ReceiveQueue, napi: &NapiRef<
 }
 
 /// Gives up what [`prepare`] made, on a queue at rest without buffers. Process context.
-pub(crate) fn release(rq: &mut ReceiveQueue) {
+pub(crate) fn release(rq: &mut ReceiveQueue, napi: &mut RxNapi<'_, AtRest>) {
     rq.spare = KVVec::new();
-    rq.pool = None;
+    napi.destroy_pool();
 }
 
-/// Posts buffers and tells the device once. From NAPI only when half of the ring is free, or what is
-/// left might not hold the next packet; `all`: whatever is free (queue at rest, process context).
+/// Posts buffers and tells the device once. In a poll only when half of the ring is free, or what is
+/// left might not hold the next packet; whatever is free while the queue is at rest.
 ///
 /// Returns whether memory is so short that the device may wait for buffers, with no interrupt to come.
 #[inline]
-pub(crate) fn refill(
+pub(crate) fn refill<C: Context>(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, C>,
     stats: &RxStats,
-    all: bool,
 ) -> bool {
     let Some((free, size)) = rq.vq.as_ref().map(|vq| (vq.num_free(), vq.size())) else {
         return false;
     };
-    if !all && free <= rq.short_above.min(size / 2) {
+    if C::IN_POLL && free <= rq.short_above.min(size / 2) {
         return false;
     }
-    let context = if all {
-        Context::Process
-    } else {
-        Context::Softirq
-    };
     let (posted, starved) = match info.mode {
         Mode::Mergeable => {
             let hdr_len = info.f.hdr_len;
@@ -174,14 +173,14 @@ pub(crate) fn refill(
             let shape = mergeable_shape(avg, rq.min_len, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
             let offered = shape.map_or(0, BufShape::posted);
             stats.buffer_size.store(offered, Ordering::Relaxed);
-            post_frags(rq, free, shape, context)
+            post_frags(rq, napi, free, shape)
         }
         Mode::Small => {
             let posted = info.f.hdr_len.saturating_add(GOOD_PACKET_LEN);
             let shape = BufShape::new(HEADROOM, posted, FragSize::Half.bytes());
-            post_frags(rq, free, shape, context)
+            post_frags(rq, napi, free, shape)
         }
-        Mode::Big { pages, split } => post_big(rq, free, pages, split, context),
+        Mode::Big { pages, split } => post_big(rq, napi, free, pages, split),
     };
     if starved {
         stats.alloc_fail.inc();
@@ -198,38 +197,36 @@ pub(crate) fn refill(
 
 /// Posts up to `free` fragments of one shape. The number posted, and whether memory was short.
 #[inline(always)]
-fn post_frags(
+fn post_frags<C: Context>(
     rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, C>,
     free: u32,
     shape: Option<BufShape>,
-    context: Context,
 ) -> (u32, bool) {
-    let (Some(vq), Some(pool), Some(shape)) = (rq.vq.as_mut(), rq.pool.as_mut(), shape) else {
+    let (Some(vq), Some(shape)) = (rq.vq.as_mut(), shape) else {
         return (0, false);
     };
     // Each fragment takes one slot of the ring.
-    let (posted, why) = vq.post_frags(pool, free, shape, context);
-    let short = match (why, context) {
-        (None, _) => false,
-        (Some(NotPosted::Refused(e)), _) => short_of_memory(vq, e),
-        (Some(NotPosted::NoMemory), Context::Softirq) => true,
-        (Some(NotPosted::NoMemory), Context::Process) => {
-            return post_reclaimed(rq, free, posted, shape)
-        }
-    };
-    (posted, short)
+    match vq.post_frags(napi, free, shape) {
+        (posted, None) => (posted, false),
+        (posted, Some(NotPosted::Refused(e))) => (posted, short_of_memory(vq, e)),
+        (posted, Some(NotPosted::NoMemory)) => post_reclaimed(vq, napi, free, posted, shape),
+    }
 }
 
 /// Goes on where the pool's memory was short after `posted` fragments: one for each page that can be
-/// reclaimed. Process context.
+/// reclaimed, none in a poll.
 #[cold]
-fn post_reclaimed(rq: &mut ReceiveQueue, free: u32, posted: u32, shape: BufShape) -> (u32, bool) {
-    let (Some(vq), Some(pool)) = (rq.vq.as_mut(), rq.pool.as_mut()) else {
-        return (posted, false);
-    };
+fn post_reclaimed<C: Context>(
+    vq: &mut Virtqueue<RxBuf>,
+    napi: &mut RxNapi<'_, C>,
+    free: u32,
+    posted: u32,
+    shape: BufShape,
+) -> (u32, bool) {
     for posted in posted..free {
-        let why = if PagePool::reclaim() {
-            vq.post_frags(pool, 1, shape, Context::Process).1
+        let why = if RxNapi::<C>::reclaim() {
+            vq.post_frags(napi, 1, shape).1
         } else {
             Some(NotPosted::NoMemory)
         };
@@ -251,14 +248,14 @@ fn short_of_memory(vq: &Virtqueue<RxBuf>, e: Error) -> bool {
 
 /// Posts lists of pages while there are free slots, at most `free` lists. The number posted, and
 /// whether memory was short.
-fn post_big(
+fn post_big<C: Context>(
     rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, C>,
     free: u32,
     pages: u32,
     split: u32,
-    context: Context,
 ) -> (u32, bool) {
-    let (Some(vq), Some(pool)) = (rq.vq.as_mut(), rq.pool.as_mut()) else {
+    let Some(vq) = rq.vq.as_mut() else {
         return (0, false);
     };
     for posted in 0..free {
@@ -266,10 +263,10 @@ fn post_big(
             return (posted, false);
         }
         let buf = rq.spare.pop();
-        let Some(mut buf) = buf.or_else(|| BigBuf::new(pages, split, context.flags()).ok()) else {
+        let Some(mut buf) = buf.or_else(|| BigBuf::new(pages, split, C::FLAGS).ok()) else {
             return (posted, true);
         };
-        let back = if buf.fill(|| pool.alloc_page(context)) {
+        let back = if buf.fill(|| napi.alloc_page()) {
             vq.add_big(buf)
         } else {
             Err((ENOMEM, buf))

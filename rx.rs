@@ -12,13 +12,14 @@ use crate::{
     net::{
         page_pool::{
             Frag,
-            PagePool,
             SkbChain,
             COPYBREAK, //
         },
         queue::{
+            InPoll,
             NapiRef,
             Polled,
+            RxNapi,
             RxPoll, //
         },
         skb::RxSkb,
@@ -100,7 +101,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
     let stats = q.shared();
     // What the stack sends in answer to packets is notified together.
     let deferral = pair.tx.defer_kicks(&poll);
-    let Some((rq, napi)) = poll.state() else {
+    let Some((rq, mut napi)) = poll.state() else {
         return poll.again();
     };
     if let Some(vq) = rq.vq.as_mut() {
@@ -118,7 +119,7 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
                 break;
             };
             work += 1;
-            if let Some((len, skb)) = receive_buf(info, rq, &napi, stats, used) {
+            if let Some((len, skb)) = receive_buf(info, rq, &mut napi, stats, used) {
                 if deliver(dev, &napi, q.index(), stats, skb) {
                     bytes = bytes.wrapping_add(u64::from(len));
                 }
@@ -140,9 +141,9 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
         stats.bytes.add(bytes);
     }
     let starved = if info.f.has(bit::RSS) {
-        refill_steered(dev, rq, stats, work >= budget)
+        refill_steered(dev, rq, &mut napi, stats, work >= budget)
     } else {
-        refill::refill(info, rq, stats, false)
+        refill::refill(info, rq, &mut napi, stats)
     };
     if work >= budget || starved {
         // A device that waits for buffers doesn't interrupt: poll again.
@@ -161,10 +162,16 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
 /// The same for a device that steers by hash, which has to be told more if it ran short of buffers:
 /// see [`notify::maybe_dry`].
 #[inline(never)]
-fn refill_steered(dev: &Net, rq: &mut ReceiveQueue, stats: &RxStats, more: bool) -> bool {
+fn refill_steered(
+    dev: &Net,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, InPoll>,
+    stats: &RxStats,
+    more: bool,
+) -> bool {
     let index = rq.vq.as_ref().and_then(|vq| vq.avail_index());
     let emptied = rq.vq.as_ref().is_some_and(|vq| vq.num_free() >= vq.size());
-    let starved = refill::refill(dev.data(), rq, stats, false);
+    let starved = refill::refill(dev.data(), rq, napi, stats);
     let short = match (rq.vq.as_ref(), index) {
         // Only new buffers end a shortage, so whoever looks right after that has missed none.
         (Some(vq), Some(index)) => {
@@ -199,7 +206,7 @@ struct RxPacket {
 fn receive_buf(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     stats: &RxStats,
     used: RxUsed,
 ) -> Option<(u32, RxPacket)> {
@@ -222,13 +229,13 @@ fn receive_buf(
 fn receive_by_mode(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     used: RxUsed,
 ) -> Result<RxPacket, RxDrop> {
     match used {
         RxUsed::Frag(frag, shape, len) => match info.mode {
             Mode::Mergeable => receive_mergeable(info, rq, napi, frag, shape, len),
-            _ => receive_small(info, rq, napi, frag, shape, len),
+            _ => receive_small(info, napi, frag, shape, len),
         },
         RxUsed::Big(buf, len) => receive_big(info, rq, napi, buf, len),
     }
@@ -240,7 +247,7 @@ fn receive_by_mode(
 fn receive_hashed(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     used: RxUsed,
 ) -> Result<RxPacket, RxDrop> {
     let hash = match &used {
@@ -253,15 +260,6 @@ fn receive_hashed(
         got.skb.set_rx_hash(hash);
     }
     Ok(got)
-}
-
-/// Gives a fragment back to the pool.
-#[inline]
-fn recycle(pool: &mut Option<PagePool>, napi: &NapiRef<'_>, frag: Frag) {
-    match pool {
-        Some(pool) => pool.recycle(frag, napi),
-        None => drop(frag),
-    }
 }
 
 /// The header of a packet whose first buffer is `frag`, at `at` in it, with `used` bytes. An error if
@@ -326,25 +324,23 @@ fn tunnel_fields(
 /// An skb of a fragment that holds `len` bytes of a packet from `at` on: a copy of a small one.
 #[inline(always)]
 fn frag_to_skb(
-    pool: &mut Option<PagePool>,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     frag: Frag,
     at: u32,
     len: u32,
 ) -> Result<RxSkb, RxDrop> {
     if len <= COPYBREAK {
         let skb = frag.copy_skb(napi, at, len);
-        recycle(pool, napi, frag);
+        napi.recycle(frag);
         return skb.ok_or(RxDrop::NoMem);
     }
-    build_skb(pool, napi, frag, at, len)
+    build_skb(napi, frag, at, len)
 }
 
 /// An skb around such a fragment, or with it as its first one if that leaves no room.
 #[inline(always)]
 fn build_skb(
-    pool: &mut Option<PagePool>,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     frag: Frag,
     at: u32,
     len: u32,
@@ -355,7 +351,7 @@ fn build_skb(
     {
         Ok(skb) => Ok(skb),
         Err(frag) => {
-            recycle(pool, napi, frag);
+            napi.recycle(frag);
             Err(RxDrop::NoMem)
         }
     }
@@ -390,19 +386,18 @@ fn parse_head(
 #[inline(never)]
 fn receive_small(
     info: &VirtnetInfo,
-    rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     frag: Frag,
     shape: BufShape,
     used: u32,
 ) -> Result<RxPacket, RxDrop> {
     match parse_head(info, &frag, shape, used) {
         Ok(HeadBuf { hdr, at, len }) => Ok(RxPacket {
-            skb: build_skb(&mut rq.pool, napi, frag, at, len)?,
+            skb: build_skb(napi, frag, at, len)?,
             hdr,
         }),
         Err(why) => {
-            recycle(&mut rq.pool, napi, frag);
+            napi.recycle(frag);
             Err(why)
         }
     }
@@ -413,7 +408,7 @@ fn receive_small(
 fn receive_mergeable(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     frag: Frag,
     shape: BufShape,
     used: u32,
@@ -421,21 +416,21 @@ fn receive_mergeable(
     let HeadBuf { hdr, at, len } = match parse_head(info, &frag, shape, used) {
         Ok(head) => head,
         Err(why) => {
-            recycle(&mut rq.pool, napi, frag);
+            napi.recycle(frag);
             return Err(why);
         }
     };
     if hdr.num_buffers() == 1 {
-        let skb = frag_to_skb(&mut rq.pool, napi, frag, at, len)?;
+        let skb = frag_to_skb(napi, frag, at, len)?;
         rq.avg.add(len);
         return Ok(RxPacket { skb, hdr });
     }
     let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
     let Some(count) = num_buffers(hdr.num_buffers(), size) else {
-        recycle(&mut rq.pool, napi, frag);
+        napi.recycle(frag);
         return Err(RxDrop::NumBuffers);
     };
-    let first = frag_to_skb(&mut rq.pool, napi, frag, at, len);
+    let first = frag_to_skb(napi, frag, at, len);
     append_rest(rq, napi, first, count.saturating_sub(1)).map(|skb| {
         rq.avg.add(skb.len());
         RxPacket { skb, hdr }
@@ -446,7 +441,7 @@ fn receive_mergeable(
 /// the next one starts another packet.
 fn append_rest(
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     first: Result<RxSkb, RxDrop>,
     rest: u16,
 ) -> Result<RxSkb, RxDrop> {
@@ -465,7 +460,7 @@ fn append_rest(
             (_, Err(_)) => (frag, RxDrop::Length),
             (Err(why), Ok(_)) => (frag, *why),
         };
-        recycle(&mut rq.pool, napi, back.0);
+        napi.recycle(back.0);
         fail_chain(&mut chain, back.1);
     }
     chain.map(SkbChain::into_skb)
@@ -485,11 +480,11 @@ fn fail_chain(chain: &mut Result<SkbChain, RxDrop>, why: RxDrop) {
 fn receive_big(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     mut buf: KBox<BigBuf>,
     used: u32,
 ) -> Result<RxPacket, RxDrop> {
-    let got = take_pages(info, &mut rq.pool, napi, &mut buf, used);
+    let got = take_pages(info, napi, &mut buf, used);
     // There is room: the list was taken out of there.
     if let Err(e) = rq.spare.push_within_capacity(buf) {
         drop(e);
@@ -500,8 +495,7 @@ fn receive_big(
 #[inline(always)]
 fn take_pages(
     info: &VirtnetInfo,
-    pool: &mut Option<PagePool>,
-    napi: &NapiRef<'_>,
+    napi: &mut RxNapi<'_, InPoll>,
     buf: &mut BigBuf,
     used: u32,
 ) -> Result<RxPacket, RxDrop> {
@@ -516,7 +510,7 @@ fn take_pages(
     let n = len.min(first.truesize().saturating_sub(at));
     let mut left = len.saturating_sub(n);
     let first = buf.take().ok_or(RxDrop::NoMem)?;
-    let mut chain = Ok(SkbChain::new(build_skb(pool, napi, first, at, n)?));
+    let mut chain = Ok(SkbChain::new(build_skb(napi, first, at, n)?));
     while left > 0 {
         // A packet that is longer than the pages was refused above.
         let (Some(page), Ok(c)) = (buf.take(), &mut chain) else {
@@ -526,7 +520,7 @@ fn take_pages(
         let n = left.min(page.truesize());
         left = left.saturating_sub(n);
         if let Err(page) = c.append(napi, page, 0, n) {
-            recycle(pool, napi, page);
+            napi.recycle(page);
             fail_chain(&mut chain, RxDrop::NoMem);
         }
     }

@@ -139,10 +139,10 @@ pub(crate) fn release(dev: &Net, parked: Parked) {
         // Polls that have completed may still look at their ring.
         dev.napi_settle(rtnl);
         for pair in dev.pairs() {
-            if let Some((rq, _)) = pair.rx.idle(rtnl) {
+            if let Some((rq, mut napi)) = pair.rx.idle(rtnl) {
                 drop(rq.vq.take());
                 if pair.rx.index() >= dev.data().pairs() {
-                    refill::release(rq);
+                    refill::release(rq, &mut napi);
                 }
             }
             let mut tx = pair.tx.lock_bh();

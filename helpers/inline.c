@@ -191,9 +191,10 @@ void *vnm_helper_page_pool_alloc_page(struct page_pool *pool, gfp_t gfp)
 	return page ? page_address(page) : NULL;
 }
 
-void vnm_helper_page_pool_put_va(struct page_pool *pool, void *va, bool direct)
+/* In the poll of the pool's NAPI instance */
+void vnm_helper_page_pool_put_va(struct page_pool *pool, void *va)
 {
-	page_pool_put_page(pool, virt_to_head_page(va), -1, direct);
+	page_pool_put_page(pool, virt_to_head_page(va), -1, true);
 }
 
 /* Gives a fragment back to the pool that its page says it came from */

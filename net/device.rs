@@ -655,6 +655,12 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             for p in net.pairs() {
                 p.napi_disable(&mut rtnl);
             }
+            net.napi_settle(&mut rtnl);
+            for p in net.pairs() {
+                if let Some((_, mut napi)) = p.rx.idle(&mut rtnl) {
+                    napi.destroy_pool();
+                }
+            }
             // SAFETY: RTNL is held. Nobody moderates with NAPI disabled, and ethtool has no way to
             // the device any more.
             unsafe { bindings::net_dim_free(self.dev.as_ptr()) };

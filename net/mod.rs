@@ -9,7 +9,8 @@
 //! - [`queue`]: pairs of an [`rx_queue`] and a [`tx_queue`], and the tokens that give access to their
 //!   state; [`napi`]: what polls them.
 //! - [`dim`]: interrupt moderation by the traffic.
-//! - [`skb`], [`page_pool`]: packets and the memory that they arrive in.
+//! - [`skb`], [`page_pool`]: packets and the memory that they arrive in; [`rx_napi`]: what the owner of a
+//!   receive queue does with both.
 //! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
 //! - [`handle`]: a way to a device from outside of it.
@@ -31,6 +32,7 @@ pub(crate) mod page_pool;
 pub(crate) mod printk;
 pub(crate) mod queue;
 pub(crate) mod rtnl;
+pub(crate) mod rx_napi;
 pub(crate) mod rx_queue;
 pub(crate) mod rxfh;
 pub(crate) mod skb;

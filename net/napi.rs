@@ -117,15 +117,34 @@ impl Napi {
 }
 
 /// A NAPI instance, for functions that need to know on whose behalf they run.
+///
+/// # Invariants
+///
+/// `napi` is an instance of the device `dev`, and this is inside of its poll, in a softirq, for as long as `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct NapiRef<'a> {
-    pub(super) napi: NonNull<bindings::napi_struct>,
-    pub(super) dev: NonNull<bindings::net_device>,
-    pub(super) polling: bool,
-    pub(super) _a: PhantomData<&'a ()>,
+    napi: NonNull<bindings::napi_struct>,
+    dev: NonNull<bindings::net_device>,
+    _a: PhantomData<&'a ()>,
 }
 
 impl NapiRef<'_> {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        napi: NonNull<bindings::napi_struct>,
+        dev: NonNull<bindings::net_device>,
+    ) -> Self {
+        // INVARIANT: By this function's contract.
+        Self {
+            napi,
+            dev,
+            _a: PhantomData,
+        }
+    }
+
     /// The C object.
     pub(super) fn as_raw(&self) -> *mut bindings::napi_struct {
         self.napi.as_ptr()
@@ -135,19 +154,10 @@ impl NapiRef<'_> {
         self.dev.as_ptr()
     }
 
-    /// Whether this runs inside of the instance's poll function.
-    #[inline(always)]
-    pub(super) fn in_napi(&self) -> bool {
-        self.polling
-    }
-
-    /// A new skb with room for `len` bytes and one reference, the caller's. None as well outside of a poll.
+    /// A new skb with room for `len` bytes and one reference, the caller's.
     #[inline]
     pub(super) fn alloc_skb(&self, len: u32) -> Option<NonNull<bindings::sk_buff>> {
-        if !self.polling {
-            return None;
-        }
-        // SAFETY: Inside of the instance's poll.
+        // SAFETY: Inside of the instance's poll, by the type invariants.
         NonNull::new(unsafe { bindings::napi_alloc_skb(self.as_raw(), len) })
     }
 
@@ -155,19 +165,15 @@ impl NapiRef<'_> {
     /// it is to be held for longer than this poll.
     #[inline(always)]
     pub(crate) fn gro_flush(&self) -> bool {
-        // SAFETY: Inside of the instance's poll.
-        self.polling && unsafe { bindings::napi_gro_flush(self.as_raw()) }
+        // SAFETY: Inside of the instance's poll, by the type invariants.
+        unsafe { bindings::napi_gro_flush(self.as_raw()) }
     }
 
-    /// Hands a received packet to the stack, which may merge it with others. Dropped outside of a
-    /// poll.
+    /// Hands a received packet to the stack, which may merge it with others.
     #[inline(always)]
     pub(crate) fn gro_receive(&self, skb: ReceivedSkb) {
-        if !self.polling {
-            return skb.drop_with(super::DropReason::DevReady);
-        }
         let skb = skb.into_raw().as_ptr();
-        // SAFETY: Inside of the instance's poll; the reference goes. The instance's device is there, as
+        // SAFETY: Inside of the instance's poll, by the type invariants; the reference goes. The instance's device is there, as
         // any other that the packet was once for need not be.
         unsafe {
             (*skb)

@@ -14,7 +14,11 @@ use crate::bindings;
 use core::{
     ffi::c_void,
     mem::ManuallyDrop,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicU32,
+        Ordering, //
+    }, //
 };
 use kernel::{
     device::{
@@ -22,7 +26,6 @@ use kernel::{
         Device, //
     },
     error::from_err_ptr,
-    page::Page,
     prelude::*, //
 };
 
@@ -44,38 +47,6 @@ pub(crate) const COPYBREAK: u32 = 128;
 /// Room before the data of an skb, for headers that tunnels or the next interface prepend
 /// (`NET_SKB_PAD`); without it the whole packet would be copied for one.
 pub(crate) const HEADROOM: u32 = 64;
-
-/// Where memory is asked for.
-#[derive(Clone, Copy)]
-pub(crate) enum Context {
-    /// Process context: may sleep.
-    Process,
-    /// Softirq: must not.
-    Softirq,
-}
-
-impl Context {
-    /// What a page pool is asked with: never to reclaim memory itself. One that maps its pages stores
-    /// them in an array whose lock keeps softirqs out, and the kernel (7.2) allocates for that array with
-    /// the flags given here and the lock half let go: it would sleep with softirqs off.
-    fn gfp(self) -> bindings::gfp_t {
-        match self {
-            Self::Process => {
-                bindings::GFP_KERNEL & !(1 << bindings::___GFP_DIRECT_RECLAIM_BIT)
-                    | (1 << bindings::___GFP_NOWARN_BIT)
-            }
-            Self::Softirq => bindings::GFP_ATOMIC,
-        }
-    }
-
-    /// The same for the kernel crate's allocators.
-    pub(crate) fn flags(self) -> kernel::alloc::Flags {
-        match self {
-            Self::Process => GFP_KERNEL,
-            Self::Softirq => GFP_ATOMIC,
-        }
-    }
-}
 
 /// Sizes of fragments: others would leave pieces of pages over.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,20 +70,41 @@ impl FragSize {
 /// How many fragments a pool keeps at hand at most.
 const SPARE: usize = 128;
 
-/// A page pool, one per receive queue.
+/// The number of a page pool, which no other pool has or had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolId(pub(crate) u32);
+
+impl PoolId {
+    /// No pool's.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// One that none had.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if each number was some pool's.
+    fn new() -> Result<Self> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
+        Ok(Self(last.map_err(|_| ENOSPC)?.wrapping_add(1)))
+    }
+}
+
+/// A receive queue's page pool; [`super::rx_napi::RxNapi`] gives the queue's owner what it can do.
 ///
-/// Fragments of half a page that come back in NAPI context, because what was in them was copied, are kept
+/// Fragments of half a page that come back in the queue's poll, because what was in them was copied, are kept
 /// at hand and used again first: the C pool would count each one's way out and in.
 ///
 /// # Invariants
 ///
-/// The pointer is to a pool made by `page_pool_create`. The first `spares` of `spare` are halves of pages
-/// of that pool, whose references are owned here.
+/// The pointer is to a pool made by `page_pool_create`, and fragments with the number `id` are of that pool. The
+/// first `spares` of `spare` are halves of pages of that pool, whose references are owned here.
 ///
 /// Locking: `&mut self` is the owner of the receive queue (NAPI, or RTNL with NAPI disabled), which
 /// is what the pool's lockless cache needs. Lifetime: fragments keep the C pool alive.
-pub(crate) struct PagePool {
+pub(super) struct PagePool {
     raw: NonNull<bindings::page_pool>,
+    id: PoolId,
     spares: u32,
     spare: [*mut c_void; SPARE],
 }
@@ -123,11 +115,20 @@ unsafe impl Send for PagePool {}
 impl PagePool {
     /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers. With
     /// `dma` each page is mapped for that device while it is the pool's. Process context.
-    pub(crate) fn new(napi: &NapiRef<'_>, size: u32, dma: Option<&Device<Bound>>) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// The pool is used only by who owns `napi`'s queue, and dropped a grace period before the instance goes.
+    pub(super) unsafe fn new(
+        napi: &NapiRef<'_>,
+        size: u32,
+        dma: Option<&Device<Bound>>,
+    ) -> Result<Self> {
         crate::sync::fail::point()?;
+        let id = PoolId::new()?;
         let mut params = bindings::page_pool_params::default();
-        // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid, and are freed a
-        // grace period after `page_pool_destroy` has unlinked them (`UnregisteredNetDevice`'s drop).
+        // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid, and `page_pool_destroy`
+        // unlinks them a grace period before they are freed, by this function's contract.
         unsafe {
             let fast = &mut params.__bindgen_anon_1.fast;
             fast.order = 0;
@@ -149,83 +150,69 @@ impl PagePool {
         // INVARIANT: Just created.
         Ok(Self {
             raw: NonNull::new(p).ok_or(ENOMEM)?,
+            id,
             spares: 0,
             spare: [core::ptr::null_mut(); SPARE],
         })
     }
 
-    /// A page. In process context memory is reclaimed for it if need be.
-    #[inline]
-    pub(crate) fn alloc_page(&mut self, context: Context) -> Option<Frag> {
-        let page = self.take(context);
-        match context {
-            Context::Process if page.is_none() && Self::reclaim() => self.take(context),
-            _ => page,
-        }
-    }
-
-    /// Has memory reclaimed, for another try: the pool may not do that itself. Process context. False if
-    /// there is none.
-    #[cold]
-    pub(crate) fn reclaim() -> bool {
-        Page::alloc_page(GFP_KERNEL).is_ok()
-    }
-
     /// A page, or none if the pool has none and gets none.
     #[inline]
-    fn take(&mut self, context: Context) -> Option<Frag> {
+    pub(super) fn alloc_page(&mut self, gfp: bindings::gfp_t) -> Option<Frag> {
         // SAFETY: The pool is valid and ours.
-        let va = unsafe { bindings::page_pool_alloc_page(self.raw.as_ptr(), context.gfp()) };
+        let va = unsafe { bindings::page_pool_alloc_page(self.raw.as_ptr(), gfp) };
         // INVARIANT: Fresh from the pool, a page.
         Some(Frag {
             va: NonNull::new(va.cast())?,
             truesize: PAGE_SIZE,
+            pool: self.id,
         })
     }
 
-    /// Posts up to `n` pieces to a virtqueue by `post`, which is given where they come from. Returns what it
+    /// Posts pieces to a virtqueue by `post`, which is given where they come from. Returns what it
     /// returns, and why not all were posted.
     #[inline(always)]
-    pub(crate) fn post(
+    pub(super) fn post(
         &mut self,
-        context: Context,
-        post: impl FnOnce(&mut bindings::vnm_post) -> u32,
+        gfp: bindings::gfp_t,
+        post: impl FnOnce(&mut bindings::vnm_post, PoolId) -> u32,
     ) -> (u32, core::ffi::c_int) {
         let mut from = bindings::vnm_post {
             pool: self.raw.as_ptr(),
-            gfp: context.gfp(),
+            gfp,
             spare: self.spare.as_mut_ptr(),
             spares: self.spares,
             ..Default::default()
         };
-        let posted = post(&mut from);
+        let posted = post(&mut from, self.id);
         // INVARIANT: The helper takes them from the end.
         self.spares = self.spares.min(from.spares);
         (posted, from.err)
     }
 
-    /// Gives a fragment back that came from this pool. Fast in NAPI context.
+    /// Gives a fragment back to the pool that it came from, fast if that is this one.
+    ///
+    /// # Safety
+    ///
+    /// This is inside of the poll of the instance that the pool was made for.
     #[inline(always)]
-    pub(crate) fn recycle(&mut self, frag: Frag, napi: &NapiRef<'_>) {
+    pub(super) unsafe fn recycle(&mut self, frag: Frag) {
+        if frag.pool != self.id {
+            return drop(frag);
+        }
         // CAST: 32 bits fit.
-        let slot = self.spare.get_mut(self.spares as usize);
-        match slot {
-            Some(slot) if napi.in_napi() && frag.truesize == FragSize::Half.bytes() => {
-                // INVARIANT: Half a page, whose reference goes over.
-                *slot = frag.into_raw().0.as_ptr().cast();
+        match self.spare.get_mut(self.spares as usize) {
+            Some(slot) if frag.truesize == FragSize::Half.bytes() => {
+                // INVARIANT: Half a page of this pool, whose reference goes over.
+                *slot = frag.into_va().as_ptr().cast();
                 self.spares = self.spares.wrapping_add(1);
             }
-            _ => self.put(frag, napi),
+            // SAFETY: The fragment is of this pool and its reference goes; the pool's cache is this poll's,
+            // by this function's contract.
+            _ => unsafe {
+                bindings::page_pool_put_va(self.raw.as_ptr(), frag.into_va().as_ptr().cast())
+            },
         }
-    }
-
-    /// Gives a fragment back to the C pool.
-    fn put(&mut self, frag: Frag, napi: &NapiRef<'_>) {
-        let (va, _) = frag.into_raw();
-        // SAFETY: The fragment's reference goes; direct only in this queue's own NAPI.
-        unsafe {
-            bindings::page_pool_put_va(self.raw.as_ptr(), va.as_ptr().cast(), napi.in_napi())
-        };
     }
 }
 
@@ -248,10 +235,12 @@ impl Drop for PagePool {
 /// `va..va + truesize` is memory of a page-pool page that this value owns a fragment reference
 /// to, with nobody else using that range (the device does while it is posted, and one that breaks the
 /// rules after that: so there are no references to these bytes). `truesize` is 0 when it isn't known
-/// (then it can only be freed).
+/// (then it can only be freed). The page is of the pool that has the number `pool`, of any with
+/// [`PoolId::NONE`].
 pub(crate) struct Frag {
     va: NonNull<u8>,
     truesize: u32,
+    pool: PoolId,
 }
 
 // SAFETY: Page memory may be passed between CPUs; the owner is unique.
@@ -262,16 +251,15 @@ impl Frag {
     ///
     /// The type's invariants hold.
     #[inline(always)]
-    pub(crate) unsafe fn from_raw(va: NonNull<u8>, truesize: u32) -> Self {
+    pub(crate) unsafe fn from_raw(va: NonNull<u8>, truesize: u32, pool: PoolId) -> Self {
         // INVARIANT: By this function's contract.
-        Self { va, truesize }
+        Self { va, truesize, pool }
     }
 
-    /// Address and size; the reference goes with it.
+    /// The address; the reference goes with it.
     #[inline(always)]
-    pub(crate) fn into_raw(self) -> (NonNull<u8>, u32) {
-        let this = ManuallyDrop::new(self);
-        (this.va, this.truesize)
+    pub(crate) fn into_va(self) -> NonNull<u8> {
+        ManuallyDrop::new(self).va
     }
 
     /// Address.
@@ -340,7 +328,7 @@ impl Frag {
     }
 
     /// Builds an skb around the fragment: `len` bytes of data, `headroom` bytes before them.
-    /// NAPI context (the head comes from its cache).
+    /// The head comes from NAPI's cache.
     ///
     /// # Errors
     ///
@@ -349,7 +337,7 @@ impl Frag {
     #[inline]
     pub(crate) fn build_skb(
         self,
-        napi: &NapiRef<'_>,
+        _napi: &NapiRef<'_>,
         headroom: u32,
         len: u32,
     ) -> Result<RxSkb, Self> {
@@ -357,11 +345,11 @@ impl Frag {
             .checked_add(len)
             .and_then(|n| n.checked_add(SHINFO));
         let fits = need.is_some_and(|n| n <= self.truesize);
-        if !napi.in_napi() || !fits || len < ETH_HLEN {
+        if !fits || len < ETH_HLEN {
             return Err(self);
         }
         // SAFETY: The fragment has `truesize` bytes, of which the end is left for the shared info, and
-        // `headroom + len` fit before that; NAPI context, as was checked. Its page is from a pool.
+        // `headroom + len` fit before that; a poll, by `napi`'s type. Its page is from a pool.
         let skb = unsafe {
             bindings::napi_build_pp_skb(self.va.as_ptr().cast(), self.truesize, headroom, len)
         };
@@ -369,19 +357,19 @@ impl Frag {
             return Err(self);
         };
         // The skb has the fragment's reference now.
-        let _ = self.into_raw();
+        self.into_va();
         // INVARIANT: New, and the helper has marked it.
         // SAFETY: A new skb has one reference.
         Ok(unsafe { RxSkb::from_raw(skb) })
     }
 
-    /// Copies `at..at + len`, an Ethernet header at least, into a new skb. NAPI context.
+    /// Copies `at..at + len`, an Ethernet header at least, into a new skb.
     #[inline]
     pub(crate) fn copy_skb(&self, napi: &NapiRef<'_>, at: u32, len: u32) -> Option<RxSkb> {
         self.copy_skb_with_room(napi, at, len, len)
     }
 
-    /// Copies `at..at + len` into a new skb that has room for `size` bytes. NAPI context.
+    /// Copies `at..at + len` into a new skb that has room for `size` bytes.
     ///
     /// It is marked as one of a page pool though its head isn't: GRO and TCP's receive queue merge only
     /// packets that are marked alike, and those around it of the same flow are built around fragments.
@@ -400,10 +388,10 @@ impl Frag {
             None => (self.range(at, len)?, len),
         };
         let size = size.max(copied);
-        if !napi.in_napi() || len < ETH_HLEN {
+        if len < ETH_HLEN {
             return None;
         }
-        // SAFETY: Inside of the poll. `copied` bytes from there on are inside of the fragment, and not more
+        // SAFETY: Inside of the poll, by `napi`'s type. `copied` bytes from there on are inside of the fragment, and not more
         // than `size`; `len` isn't more than `copied`.
         //
         // The mark doesn't say whose each piece of memory is, only that
@@ -422,7 +410,7 @@ impl Frag {
     }
 
     /// A new skb with the Ethernet header copied to its linear part and the rest of
-    /// `at..at + len` as its first fragment (`len` above the header's). NAPI context.
+    /// `at..at + len` as its first fragment (`len` above the header's).
     ///
     /// # Errors
     ///
@@ -470,7 +458,8 @@ impl RxSkb {
         let Some(va) = frag.range(at, len) else {
             return Err(frag);
         };
-        let (_, truesize) = frag.into_raw();
+        let truesize = frag.truesize;
+        frag.into_va();
         // SAFETY: The skb is ours and has a slot; the range is inside of the fragment, whose
         // reference goes to the slot.
         unsafe { bindings::skb_add_rx_frag_va(self.as_raw(), va.as_ptr().cast(), len, truesize) };
@@ -501,7 +490,7 @@ impl SkbChain {
         }
     }
 
-    /// Appends `at..at + len` of `frag`. NAPI context.
+    /// Appends `at..at + len` of `frag`.
     ///
     /// # Errors
     ///
@@ -534,7 +523,8 @@ impl SkbChain {
             self.last = next;
             cur = next;
         }
-        let (_, truesize) = frag.into_raw();
+        let truesize = frag.truesize;
+        frag.into_va();
         // SAFETY: `cur` has a free slot, the range is inside of the fragment, whose reference
         // goes to the slot. The head accounts for what is on its list.
         unsafe {

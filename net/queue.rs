@@ -31,6 +31,12 @@ pub(crate) use super::{
         NapiRef,
         Polled, //
     },
+    rx_napi::{
+        AtRest,
+        Context,
+        InPoll,
+        RxNapi, //
+    },
     rx_queue::{
         RxPoll,
         RxQueue, //
@@ -104,6 +110,7 @@ impl<T: Driver> QueuePair<T> {
                     index,
                     shared: rx_shared,
                     state: UnsafeCell::new(rx),
+                    pool: UnsafeCell::new(None),
                 }),
                 tx <- pin_init!(TxQueue {
                     napi <- Napi::new(),

@@ -12,7 +12,13 @@ use super::{
         Polled,
         Run, //
     },
-    rtnl::Rtnl, //
+    page_pool::PagePool,
+    rtnl::Rtnl,
+    rx_napi::{
+        AtRest,
+        InPoll,
+        RxNapi, //
+    }, //
 };
 use crate::{
     bindings,
@@ -34,6 +40,7 @@ use kernel::{
 ///
 /// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by whoever has taken
 /// `NAPI_STATE_SCHED`: a poll, or who is about to schedule one; or under RTNL while NAPI is disabled.
+/// So is `pool`, which was made for `napi` and never leaves this place.
 #[pin_data]
 #[repr(C)]
 pub(crate) struct RxQueue<T: Driver> {
@@ -45,6 +52,7 @@ pub(crate) struct RxQueue<T: Driver> {
     pub(super) index: u16,
     pub(super) shared: T::RxShared,
     pub(super) state: UnsafeCell<T::Rx>,
+    pub(super) pool: UnsafeCell<Option<PagePool>>,
 }
 
 impl<T: Driver> RxQueue<T> {
@@ -77,16 +85,24 @@ impl<T: Driver> RxQueue<T> {
         unsafe { bindings::napi_kick(self.napi.napi.get()) };
     }
 
-    /// The exclusive state while the queue is at rest: NAPI disabled, and
-    /// [`super::device::NetDevice::napi_settle`] called since. None else.
+    /// The exclusive state and the page pool while the queue is at rest: NAPI disabled, and
+    /// [`super::device::NetDevice::napi_settle`] called since. Returns `None` otherwise.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) fn idle<'a>(&'a self, _rtnl: &'a mut Rtnl) -> Option<(&'a mut T::Rx, NapiRef<'a>)> {
+    pub(crate) fn idle<'a>(
+        &'a self,
+        _rtnl: &'a mut Rtnl,
+    ) -> Option<(&'a mut T::Rx, RxNapi<'a, AtRest>)> {
         if self.napi.run.get() != Run::Off {
             return None;
         }
         // SAFETY: RTNL is held (its token is borrowed, so nobody else gets here), NAPI is disabled
-        // and a grace period has passed since: no poll is left that has the state or its ring.
-        Some((unsafe { &mut *self.state.get() }, self.napi_ref(false)))
+        // and a grace period has passed since: no poll is left that has the state, its ring or the pool.
+        unsafe {
+            Some((
+                &mut *self.state.get(),
+                RxNapi::new(self.napi_ref(), &mut *self.pool.get()),
+            ))
+        }
     }
 
     /// Whether interrupts are moderated by the traffic.
@@ -121,14 +137,13 @@ impl<T: Driver> RxQueue<T> {
         unsafe { this.dim.applied() };
     }
 
-    fn napi_ref(&self, polling: bool) -> NapiRef<'_> {
-        NapiRef {
-            // SAFETY: A field's address isn't null.
-            napi: unsafe { NonNull::new_unchecked(self.napi.napi.get()) },
-            dev: self.dev,
-            polling,
-            _a: PhantomData,
-        }
+    /// # Safety
+    ///
+    /// This is inside of the instance's poll; or the result isn't used for what must be.
+    #[inline(always)]
+    unsafe fn napi_ref(&self) -> NapiRef<'_> {
+        // SAFETY: A field's address isn't null; the rest by this function's contract.
+        unsafe { NapiRef::new(NonNull::new_unchecked(self.napi.napi.get()), self.dev) }
     }
 
     /// # Safety
@@ -174,14 +189,20 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         self.budget
     }
 
-    /// The exclusive state, and NAPI for the functions that want to know. None for netpoll.
+    /// The exclusive state, and NAPI with the page pool. Returns `None` to netpoll.
     #[inline(always)]
-    pub(crate) fn state(&mut self) -> Option<(&mut T::Rx, NapiRef<'_>)> {
+    pub(crate) fn state(&mut self) -> Option<(&mut T::Rx, RxNapi<'_, InPoll>)> {
         if self.budget <= 0 {
             return None;
         }
+        let q = self.q;
         // SAFETY: NAPI owns the queue while this token exists, with a budget, and the token is borrowed.
-        Some((unsafe { &mut *self.q.state.get() }, self.q.napi_ref(true)))
+        unsafe {
+            Some((
+                &mut *q.state.get(),
+                RxNapi::new(q.napi_ref(), &mut *q.pool.get()),
+            ))
+        }
     }
 
     /// Tells the moderation algorithm how many interrupts, packets and bytes there were so far. Nothing

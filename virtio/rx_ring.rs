@@ -8,14 +8,19 @@ use super::virtqueue::{
 };
 use crate::{
     bindings,
-    net::page_pool::{
-        Context,
-        Frag,
-        FragSize,
-        PagePool,
-        HEADROOM,
-        MAX_SKB_FRAGS,
-        PAGE_SIZE, //
+    net::{
+        page_pool::{
+            Frag,
+            FragSize,
+            PoolId,
+            HEADROOM,
+            MAX_SKB_FRAGS,
+            PAGE_SIZE, //
+        },
+        queue::{
+            Context,
+            RxNapi, //
+        }, //
     },
     pure::rx::BufShape, //
 };
@@ -150,7 +155,7 @@ unsafe impl Token for RxBuf {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
         match self {
-            Self::Frag(frag) => frag.into_raw().0.cast(),
+            Self::Frag(frag) => frag.into_va().cast(),
             Self::Big(big) => {
                 let p = KBox::into_raw(big).cast::<c_void>();
                 // SAFETY: A box isn't null, still less with a bit set.
@@ -163,8 +168,8 @@ unsafe impl Token for RxBuf {
     unsafe fn from_raw(p: NonNull<c_void>) -> Self {
         let raw = p.as_ptr();
         if raw.addr() & BIG == 0 {
-            // SAFETY: Came from a fragment; its size is not known here (see `get_frag`).
-            Self::Frag(unsafe { Frag::from_raw(p.cast(), 0) })
+            // SAFETY: Came from a fragment; its size and its pool are not known here (see `RxTaken`).
+            Self::Frag(unsafe { Frag::from_raw(p.cast(), 0, PoolId::NONE) })
         } else {
             // SAFETY: Came from a box, the bit is taken off again.
             Self::Big(unsafe { KBox::from_raw(raw.map_addr(|a| a & !BIG).cast()) })
@@ -177,8 +182,9 @@ pub(crate) enum NotPosted {
     /// The pool had none.
     NoMemory,
     /// The queue said so: `ENOSPC` or `EIO` if the ring is full or broken, `EINVAL` if the shape is none of
-    /// a fragment's, or the queue has a [`Virtqueue::dma_dev`] and the pool wasn't made for that; `ENOMEM`, or
-    /// `EIO` of a packed ring, if it can't be mapped.
+    /// a fragment's, if fragments of another pool were posted since the queue was reset, or if the queue has a
+    /// [`Virtqueue::dma_dev`] and the pool wasn't made for that; `ENOMEM`, or `EIO` of a packed ring, if it
+    /// can't be mapped.
     Refused(Error),
 }
 
@@ -190,16 +196,21 @@ pub(crate) enum RxUsed {
     Big(KBox<BigBuf>, u32),
 }
 
+/// The tag of a queue is the number of the pool that all fragments in its ring are of.
 impl Virtqueue<RxBuf> {
-    /// Posts up to `n` fragments of `pool`, of each the part that `shape` says. Softirq, or process
-    /// context with the queue at rest. Returns how many, and why not all.
+    /// Whether it has no buffer, and no fragment was posted since the queue was reset.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.is_idle() && PoolId(self.tag) == PoolId::NONE
+    }
+
+    /// Posts up to `n` fragments of the pool that comes with `napi`, of each the part that `shape` says.
+    /// Returns how many, and why not all.
     #[inline]
-    pub(crate) fn post_frags(
+    pub(crate) fn post_frags<C: Context>(
         &mut self,
-        pool: &mut PagePool,
+        napi: &mut RxNapi<'_, C>,
         n: u32,
         shape: BufShape,
-        context: Context,
     ) -> (u32, Option<NotPosted>) {
         let half = match shape.truesize() {
             size if size == FragSize::Half.bytes() => true,
@@ -214,7 +225,15 @@ impl Virtqueue<RxBuf> {
             .map_or(core::ptr::null(), |dev| dev.as_ptr().cast_const());
         let ctx = core::ptr::without_provenance_mut(shape.into_usize());
         let vq = self.as_raw();
-        let (posted, err) = pool.post(context, |from| {
+        let tag = &mut self.tag;
+        let result = napi.post(|from, pool| {
+            if *tag != pool.0 {
+                if PoolId(*tag) != PoolId::NONE {
+                    from.err = EINVAL.to_errno();
+                    return 0;
+                }
+                *tag = pool.0;
+            }
             from.dev = dev;
             from.half = half;
             from.offset = shape.offset();
@@ -225,6 +244,9 @@ impl Virtqueue<RxBuf> {
             // that doesn't map for the queue's device.
             unsafe { bindings::virtqueue_post_frags(vq, from, n) }
         });
+        let Some((posted, err)) = result else {
+            return (0, Some(NotPosted::NoMemory));
+        };
         let why = match err {
             0 => None,
             e if e == -bindings::ENODATA.cast_signed() => Some(NotPosted::NoMemory),
@@ -275,13 +297,15 @@ const TOGETHER: usize = 8;
 ///
 /// # Invariants
 ///
-/// `bufs[at..end]` are such buffers: each is a token, with the context word that it was added with.
+/// `bufs[at..end]` are such buffers: each is a token, with the context word that it was added with. Those that
+/// are fragments are of the pool with the number `pool`.
 ///
 /// Locking: owned by whoever owns the receive queue.
 pub(crate) struct RxTaken {
     bufs: [MaybeUninit<bindings::vnm_used_buf>; TOGETHER],
     at: usize,
     end: usize,
+    pool: PoolId,
 }
 
 // SAFETY: The tokens are `Send`.
@@ -294,6 +318,7 @@ impl RxTaken {
             bufs: [const { MaybeUninit::uninit() }; TOGETHER],
             at: 0,
             end: 0,
+            pool: PoolId::NONE,
         }
     }
 
@@ -312,6 +337,7 @@ impl RxTaken {
             // INVARIANT: So many were written. The virtio core gives each pointer back once, and only for a
             // head that is in use, whatever the device writes into the ring.
             self.end = n as usize;
+            self.pool = PoolId(vq.tag);
         }
         let used = self.pop()?;
         if let RxUsed::Frag(frag, shape, len) = &used {
@@ -340,8 +366,9 @@ impl RxTaken {
                 let shape = BufShape::from_usize(buf.ctx.addr());
                 let frag = ManuallyDrop::new(frag);
                 // SAFETY: The context word is the one that this fragment was posted with: the
-                // virtio core keeps it in memory that the device can't write to.
-                let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize()) };
+                // virtio core keeps it in memory that the device can't write to. The pool is the one of all
+                // that were in the ring.
+                let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize(), self.pool) };
                 RxUsed::Frag(frag, shape, buf.len)
             }
             RxBuf::Big(big) => RxUsed::Big(big, buf.len),

@@ -112,6 +112,7 @@ impl UnusedVirtqueue {
             size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
             set: self.set,
             quiet: false,
+            tag: 0,
             // SAFETY: As above.
             dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
             _t: PhantomData,
@@ -331,6 +332,9 @@ pub(crate) struct Virtqueue<T: Token> {
     /// The device was asked not to interrupt, and not otherwise since. (Its interrupt may have asked
     /// it as well: then this is false and asking again does no harm.)
     quiet: bool,
+    /// A number that goes with all buffers of the ring. It is 0 at first and after a reset of the queue; what it
+    /// means is up to their type.
+    pub(super) tag: u32,
     /// The device that DMA addresses are for; none where it is given physical ones.
     dma: Option<NonNull<kernel::bindings::device>>,
     _t: PhantomData<T>,
@@ -553,7 +557,9 @@ impl<T: Token> Virtqueue<T> {
     /// After that. With any error but these two nothing was done to the ring.
     fn all_were_free(&mut self, free: u32, err: core::ffi::c_int) {
         let anew = [0, EBUSY.to_errno(), ENOMEM.to_errno()].contains(&err);
-        if !anew {
+        if anew {
+            self.tag = 0;
+        } else {
             // SAFETY: The queue is valid and ours, and this is its number.
             unsafe { Self::set_num_free(self.as_raw(), free) };
         }

@@ -11,8 +11,10 @@ use crate::{
             SkbChain, //
         },
         queue::{
+            AtRest,
             ByCore,
-            NapiRef,
+            InPoll,
+            RxNapi,
             RxPoll,
             Softirq,
             TxGuard,
@@ -37,6 +39,7 @@ use crate::{
         Virtqueue, //
     }, //
 };
+use kernel::prelude::*;
 
 fn start_xmit<'x, T: Driver>(
     vq: &mut Virtqueue<InFlightSkb>,
@@ -61,17 +64,31 @@ fn reap<T: Driver>(vq: &mut Virtqueue<InFlightSkb>, mut tx: TxGuard<'_, T, Softi
     }
 }
 
-fn receive<T: Driver>(dev: &NetDevice<T>, napi: &NapiRef<'_>, frag: Frag, more: Frag, hdr: RawHdr) {
+fn receive<T: Driver>(
+    dev: &NetDevice<T>,
+    napi: &mut RxNapi<'_, InPoll>,
+    frag: Frag,
+    more: Frag,
+    hdr: RawHdr,
+) {
     let Ok(skb) = frag.build_skb(napi, 64, 1000) else {
         return;
     };
     let mut chain = SkbChain::new(skb);
-    if chain.append(napi, more, 0, 1000).is_err() {
-        return;
+    if let Err(more) = chain.append(napi, more, 0, 1000) {
+        return napi.recycle(more);
     }
     if let Ok(skb) = rx_prepare(chain.into_skb(), dev, hdr, 0) {
         napi.gro_receive(skb);
     }
+}
+
+fn refill(napi: &mut RxNapi<'_, AtRest>) -> Result {
+    napi.create_pool(256, None)?;
+    if napi.alloc_page().is_none() {
+        napi.destroy_pool();
+    }
+    Ok(())
 }
 
 fn both<T: Driver>(a: &TxQueue<T>, b: &TxQueue<T>, poll: &RxPoll<'_, T>) {
