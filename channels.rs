@@ -191,7 +191,7 @@ pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl
 
 /// The receive buffers of a pair at rest, and its pool.
 fn reclaim_rx(pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
-    let Some((rq, mut napi)) = pair.rx.idle(rtnl) else {
+    let Some((rq, mut napi)) = pair.rx.stopped_state(rtnl) else {
         return Ok(());
     };
     if let Some(vq) = rq.vq.as_mut().filter(|vq| !vq.is_clean()) {

@@ -20,7 +20,7 @@ use crate::{
         device::Features as NetFeatures,
         queue::{
             ByCore,
-            Polled,
+            PollResult,
             RxPoll,
             TxGuard,
             TxPoll, //
@@ -86,12 +86,12 @@ impl net::Driver for VirtnetInfo {
     }
 
     #[inline(always)]
-    fn poll_rx(dev: &Net, poll: RxPoll<'_, Self>) -> Polled {
+    fn poll_rx(dev: &Net, poll: RxPoll<'_, Self>) -> PollResult {
         rx::poll(dev, poll)
     }
 
     #[inline(always)]
-    fn poll_tx(_dev: &Net, poll: TxPoll<'_, Self>) -> Polled {
+    fn poll_tx(_dev: &Net, poll: TxPoll<'_, Self>) -> PollResult {
         tx::poll(poll)
     }
 

@@ -10,7 +10,10 @@ use crate::{
         VirtnetInfo, //
     },
     net::{
-        queue::QueuePair,
+        queue::{
+            PairIrqs,
+            QueuePair, //
+        },
         Rtnl, //
     },
     notify,
@@ -83,14 +86,17 @@ fn enable_pair(dev: &Net, vqs: &Arc<VirtqueueSet>, i: u16, rtnl: &mut Rtnl) -> R
     let info = dev.data();
     let pair = dev.pair(i).ok_or(EINVAL)?;
     fill(info, pair, rtnl)?;
-    let irqs = (vqs.irq(rx_vq(i)), vqs.irq(tx_vq(i)));
+    let irqs = PairIrqs {
+        rx: vqs.irq(rx_vq(i)),
+        tx: vqs.irq(tx_vq(i)),
+    };
     pair.napi_enable(irqs, rtnl);
     Ok(())
 }
 
 /// Fills a receive ring at rest.
 fn fill(info: &VirtnetInfo, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
-    let (rq, mut napi) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+    let (rq, mut napi) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
     refill::prepare(info, rq, &mut napi)?;
     // What is missing comes from NAPI, which is polled once when it is enabled.
     let short = refill::refill(info, rq, &mut napi, pair.rx.shared());
@@ -145,9 +151,9 @@ pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
 
 /// No interrupts for queues whose NAPI was disabled.
 fn disable_callbacks(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
-    dev.napi_settle(rtnl);
+    dev.synchronize_napi(rtnl);
     for pair in (from..to).filter_map(|i| dev.pair(i)) {
-        let rq = pair.rx.idle(rtnl).map(|(rq, _)| rq);
+        let rq = pair.rx.stopped_state(rtnl).map(|(rq, _)| rq);
         if let Some(vq) = rq.and_then(|rq| rq.vq.as_mut()) {
             vq.disable_cb();
         }

@@ -184,7 +184,7 @@ pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
 /// Both rings of a pair at rest; their buffers are freed.
 fn resize(dev: &Net, i: u16, sizes: RingSizes, rtnl: &mut Rtnl) -> Result {
     let pair = dev.pair(i).ok_or(EINVAL)?;
-    let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+    let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
     let vq = rq.vq.as_mut().ok_or(ENODEV)?;
     if vq.size() != sizes.rx {
         vq.resize(sizes.rx)?;

@@ -18,7 +18,7 @@ use crate::{
         queue::{
             InPoll,
             NapiRef,
-            Polled,
+            PollResult,
             RxNapi,
             RxPoll, //
         },
@@ -83,7 +83,7 @@ fn count_drop(stats: &RxStats, why: RxDrop) {
 }
 
 /// NAPI poll of an RX queue.
-pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> Polled {
+pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> PollResult {
     let q = poll.queue();
     let budget = poll.budget();
     let Some(pair) = dev.pair(q.index()) else {
@@ -191,7 +191,7 @@ fn refill_steered(
 
 /// Ends a poll that received `work` packets, less than its budget.
 #[inline(always)]
-fn complete(poll: RxPoll<'_, VirtnetInfo>, work: i32) -> Polled {
+fn complete(poll: RxPoll<'_, VirtnetInfo>, work: i32) -> PollResult {
     napi::rx_complete(poll, work, |rq: &mut ReceiveQueue| rq.vq.as_mut())
 }
 

@@ -14,7 +14,7 @@ use crate::{
         queue::{
             Backend,
             ByCore,
-            Polled,
+            PollResult,
             Process,
             Softirq,
             TxGuard,
@@ -358,7 +358,7 @@ pub(crate) fn reap_from_rx(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
 }
 
 /// NAPI poll of a TX queue.
-pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> Polled {
+pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> PollResult {
     let budget = poll.budget();
     let tx = poll.locked();
     if let Some(vq) = tx.state().vq.as_mut() {

@@ -92,7 +92,7 @@ pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
     for i in 0..info.max_pairs {
         let (rx, tx) = unused.next().zip(unused.next()).ok_or(EINVAL)?;
         let pair = dev.pair(i).ok_or(EINVAL)?;
-        let (rq, _) = pair.rx.idle(rtnl).ok_or(EBUSY)?;
+        let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
         rq.vq = Some(rx.with_buffers());
         pair.tx.lock_bh().state().attach(tx.with_buffers());
     }
@@ -137,9 +137,9 @@ pub(crate) fn release(dev: &Net, parked: Parked) {
     if let Some(mut guard) = dev.lock_rtnl() {
         let rtnl = &mut *guard;
         // Polls that have completed may still look at their ring.
-        dev.napi_settle(rtnl);
+        dev.synchronize_napi(rtnl);
         for pair in dev.pairs() {
-            if let Some((rq, mut napi)) = pair.rx.idle(rtnl) {
+            if let Some((rq, mut napi)) = pair.rx.stopped_state(rtnl) {
                 drop(rq.vq.take());
                 if pair.rx.index() >= dev.data().pairs() {
                     refill::release(rq, &mut napi);

@@ -293,13 +293,13 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// Waits for polls that have completed NAPI but not returned yet, and for everyone else in an
-    /// RCU read-side section (softirq). From here on [`super::queue::RxQueue::idle`] gives the
+    /// RCU read-side section (softirq). From here on [`super::queue::RxQueue::stopped_state`] gives the
     /// state of queues whose NAPI was disabled before. Process context.
-    pub(crate) fn napi_settle(&self, _rtnl: &mut Rtnl) {
+    pub(crate) fn synchronize_napi(&self, _rtnl: &mut Rtnl) {
         // SAFETY: Process context.
         unsafe { bindings::synchronize_net() };
         for pair in self.pairs() {
-            pair.settled();
+            pair.quiesced();
         }
     }
 
@@ -655,9 +655,9 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
             for p in net.pairs() {
                 p.napi_disable(&mut rtnl);
             }
-            net.napi_settle(&mut rtnl);
+            net.synchronize_napi(&mut rtnl);
             for p in net.pairs() {
-                if let Some((_, mut napi)) = p.rx.idle(&mut rtnl) {
+                if let Some((_, mut napi)) = p.rx.stopped_state(&mut rtnl) {
                     napi.destroy_pool();
                 }
             }

@@ -13,7 +13,7 @@ use super::{
     ethtool,
     queue::{
         ByCore,
-        Polled,
+        PollResult,
         RxPoll,
         TxGuard,
         TxPoll, //
@@ -84,12 +84,12 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     fn end_batch(_tx: TxGuard<'_, Self, ByCore>) {}
 
     /// NAPI poll of an RX queue. Softirq. A budget of 0 (netpoll): receive nothing.
-    fn poll_rx(_dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> Polled {
+    fn poll_rx(_dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> PollResult {
         poll.complete(0)
     }
 
     /// NAPI poll of a TX queue. Softirq, the queue's TX lock held.
-    fn poll_tx(_dev: &NetDevice<Self>, poll: TxPoll<'_, Self>) -> Polled {
+    fn poll_tx(_dev: &NetDevice<Self>, poll: TxPoll<'_, Self>) -> PollResult {
         poll.complete()
     }
 

@@ -19,13 +19,13 @@ use kernel::{
 
 /// Whether a NAPI instance may run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Run {
+pub(super) enum NapiState {
     /// It may.
-    On,
+    Enabled,
     /// `napi_disable` has returned; a poll that completed before may not have returned yet.
     Disabled,
     /// A grace period has passed since: no poll is left.
-    Off,
+    Quiesced,
 }
 
 /// What of a `napi_struct`'s state says that `napi_complete_done` won't give it up.
@@ -35,10 +35,10 @@ const KEPT: usize = 1 << bindings::NAPI_STATE_NPSVC | 1 << bindings::NAPI_STATE_
 ///
 /// # Invariants
 ///
-/// `napi` is on the device's list while `run` is [`Run::On`], and only then, for everybody who holds
+/// `napi` is on the device's list while `state` is [`NapiState::Enabled`], and only then, for everybody who holds
 /// `netdev_lock`: with it the core waits for ever for a listed instance that is disabled
 /// (`napi_stop_kthread`, for which `threaded` in sysfs takes that lock and not RTNL). Off the list its
-/// state has `NAPI_STATE_SCHED`, so that nobody can schedule it. `run` is written under RTNL only.
+/// state has `NAPI_STATE_SCHED`, so that nobody can schedule it. `state` is written under RTNL only.
 ///
 /// It begins a cache line: the interrupt's CPU writes to it.
 #[pin_data]
@@ -46,7 +46,7 @@ const KEPT: usize = 1 << bindings::NAPI_STATE_NPSVC | 1 << bindings::NAPI_STATE_
 pub(super) struct Napi {
     #[pin]
     pub(super) napi: Opaque<bindings::napi_struct>,
-    pub(super) run: Cell<Run>,
+    pub(super) state: Cell<NapiState>,
     #[pin]
     _pin: PhantomPinned,
 }
@@ -61,20 +61,20 @@ impl Napi {
                     bindings::napi_init_disabled(p);
                 }
             }),
-            run: Cell::new(Run::Off),
+            state: Cell::new(NapiState::Quiesced),
             _pin: PhantomPinned,
         })
     }
 
     /// Takes the instance off the device's list and waits for a poll that runs. Polls that have
-    /// completed may not have returned: hence [`Run::Disabled`].
+    /// completed may not have returned: hence [`NapiState::Disabled`].
     ///
     /// # Safety
     ///
     /// RTNL and the device's `netdev_lock` are held.
     pub(super) unsafe fn disable(&self) {
-        if self.run.get() == Run::On {
-            self.run.set(Run::Disabled);
+        if self.state.get() == NapiState::Enabled {
+            self.state.set(NapiState::Disabled);
             // SAFETY: Added and enabled; the lock is held.
             unsafe {
                 bindings::napi_disable_locked(self.napi.get());
@@ -99,15 +99,15 @@ impl Napi {
         state & KEPT != 0 || (timeout != 0 && unsafe { bindings::napi_defers_irqs(napi, work) })
     }
 
-    /// Schedules a poll and calls `first` before, unless one is scheduled already (or NAPI is
+    /// Schedules a poll and calls `before` first, unless one is scheduled already (or NAPI is
     /// disabled). Any context with interrupts or softirqs off. Returns whether it did.
     #[inline(always)]
-    pub(super) fn schedule(&self, first: impl FnOnce()) -> bool {
+    pub(super) fn schedule(&self, before: impl FnOnce()) -> bool {
         // SAFETY: Initialised. One that is disabled, or was never added, has `NAPI_STATE_SCHED` and
         // refuses.
         unsafe {
             if bindings::napi_schedule_prep(self.napi.get()) {
-                first();
+                before();
                 bindings::__napi_schedule(self.napi.get());
                 return true;
             }
@@ -189,9 +189,9 @@ impl NapiRef<'_> {
 /// What a poll function returns: only `again` and the virtio glue (`virtio::napi`) make one, so that
 /// "all of the budget used" and "completed" can't be mixed up.
 #[must_use]
-pub(crate) struct Polled(pub(super) i32);
+pub(crate) struct PollResult(pub(super) i32);
 
-impl Polled {
+impl PollResult {
     /// # Safety
     ///
     /// `work` is less than the budget if, and only if, `napi_complete_done` was called.

@@ -7,14 +7,14 @@
 //!
 //! - [`TxGuard`]: the queue's `_xmit_lock` is held;
 //! - [`RxPoll`]: NAPI owns the queue, inside of its poll function;
-//! - [`RxQueue::idle`]: RTNL is held and NAPI is disabled.
+//! - [`RxQueue::stopped_state`]: RTNL is held and NAPI is disabled.
 
 use super::{
     dim::Dim,
     driver::Driver,
     napi::{
         Napi,
-        Run, //
+        NapiState, //
     },
     rtnl::Rtnl,
     tx_queue::Deferral, //
@@ -29,7 +29,7 @@ use kernel::prelude::*;
 pub(crate) use super::{
     napi::{
         NapiRef,
-        Polled, //
+        PollResult, //
     },
     rx_napi::{
         AtRest,
@@ -82,6 +82,15 @@ pub(crate) struct PairInit<T: Driver> {
     pub(crate) rx_shared: T::RxShared,
 }
 
+/// Interrupts of a pair, as the core shows them to users.
+#[derive(Default)]
+pub(crate) struct PairIrqs {
+    /// The receiving queue's, if it has one of its own.
+    pub(crate) rx: Option<i32>,
+    /// The sending queue's, likewise.
+    pub(crate) tx: Option<i32>,
+}
+
 impl<T: Driver> QueuePair<T> {
     /// # Safety
     ///
@@ -127,13 +136,13 @@ impl<T: Driver> QueuePair<T> {
     }
 
     /// Lets NAPI run on both queues, tells the stack which instance serves which queue and on which
-    /// interrupt, and polls once, for what came before. Process context. Nothing if it is on, or if
-    /// [`super::device::NetDevice::napi_settle`] wasn't called since it was disabled. A sending side that
-    /// was left on ([`Self::napi_disable_rx`]) stays so.
-    pub(crate) fn napi_enable(&self, irqs: (Option<i32>, Option<i32>), rtnl: &mut Rtnl) {
+    /// interrupt, and polls once, for what came before. Process context. Does nothing if it is enabled, or if
+    /// [`super::device::NetDevice::synchronize_napi`] wasn't called since it was disabled. A sending side that
+    /// was left enabled ([`Self::napi_disable_rx`]) stays so.
+    pub(crate) fn napi_enable(&self, irqs: PairIrqs, rtnl: &mut Rtnl) {
         let (rx, tx) = (&self.rx.napi, &self.tx.napi);
-        let tx_on = tx.run.get() == Run::On;
-        if rx.run.get() != Run::Off || tx.run.get() == Run::Disabled {
+        let tx_enabled = tx.state.get() == NapiState::Enabled;
+        if rx.state.get() != NapiState::Quiesced || tx.state.get() == NapiState::Disabled {
             return;
         }
         let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
@@ -152,25 +161,25 @@ impl<T: Driver> QueuePair<T> {
                 weight,
             );
             bindings::napi_enable_locked(rx.napi.get());
-            if !tx_on {
+            if !tx_enabled {
                 self.add_tx();
             }
             self.link(rx.napi.get(), tx.napi.get());
-            bindings::netif_napi_set_irq(rx.napi.get(), irqs.0.unwrap_or(-1));
-            bindings::netif_napi_set_irq(tx.napi.get(), irqs.1.unwrap_or(-1));
+            bindings::netif_napi_set_irq(rx.napi.get(), irqs.rx.unwrap_or(-1));
+            bindings::netif_napi_set_irq(tx.napi.get(), irqs.tx.unwrap_or(-1));
             bindings::netdev_unlock(dev);
         }
         // INVARIANT: On the list.
-        rx.run.set(Run::On);
-        tx.run.set(Run::On);
+        rx.state.set(NapiState::Enabled);
+        tx.state.set(NapiState::Enabled);
         self.napi_kick(rtnl);
     }
 
     /// Lets NAPI run on the sending side alone, and polls it: the device has something to send yet. Process
-    /// context. Nothing if it is on, or disabled without [`super::device::NetDevice::napi_settle`] since.
+    /// context. Does nothing if it is enabled, or disabled without [`super::device::NetDevice::synchronize_napi`] since.
     pub(crate) fn napi_enable_tx(&self, irq: Option<i32>, _rtnl: &mut Rtnl) {
         let (dev, tx) = (self.tx.dev.as_ptr(), &self.tx.napi);
-        if tx.run.get() != Run::Off {
+        if tx.state.get() != NapiState::Quiesced {
             return;
         }
         // SAFETY: As in `napi_enable`.
@@ -181,7 +190,7 @@ impl<T: Driver> QueuePair<T> {
             bindings::netdev_unlock(dev);
         }
         // INVARIANT: On the list.
-        tx.run.set(Run::On);
+        tx.state.set(NapiState::Enabled);
         self.tx.schedule_now();
     }
 
@@ -213,7 +222,7 @@ impl<T: Driver> QueuePair<T> {
     }
 
     /// Keeps NAPI from running and waits for a poll that does, and for [`Driver::moderate`]. The
-    /// exclusive RX state is free only after [`super::device::NetDevice::napi_settle`]. Process
+    /// exclusive RX state is free only after [`super::device::NetDevice::synchronize_napi`]. Process
     /// context, without a lock that [`Driver::moderate`] takes.
     pub(crate) fn napi_disable(&self, rtnl: &mut Rtnl) {
         self.disable(true, rtnl);
@@ -269,19 +278,19 @@ impl<T: Driver> QueuePair<T> {
 
     /// Whether NAPI is enabled on the sending side alone ([`Self::napi_disable_rx`]).
     pub(crate) fn tx_drains(&self, rtnl: &Rtnl) -> bool {
-        self.tx.napi.run.get() == Run::On && !self.napi_is_on(rtnl)
+        self.tx.napi.state.get() == NapiState::Enabled && !self.napi_is_on(rtnl)
     }
 
     /// Whether NAPI is enabled on the pair.
     pub(crate) fn napi_is_on(&self, _rtnl: &Rtnl) -> bool {
-        self.rx.napi.run.get() == Run::On
+        self.rx.napi.state.get() == NapiState::Enabled
     }
 
     /// A grace period has passed.
-    pub(super) fn settled(&self) {
+    pub(super) fn quiesced(&self) {
         for napi in [&self.rx.napi, &self.tx.napi] {
-            if napi.run.get() == Run::Disabled {
-                napi.run.set(Run::Off);
+            if napi.state.get() == NapiState::Disabled {
+                napi.state.set(NapiState::Quiesced);
             }
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The receiving side of a queue pair: [`RxPoll`] and [`RxQueue::idle`] give access to its state.
+//! The receiving side of a queue pair: [`RxPoll`] and [`RxQueue::stopped_state`] give access to its state.
 
 use super::{
     device::NetDevice,
@@ -9,8 +9,8 @@ use super::{
     napi::{
         Napi,
         NapiRef,
-        Polled,
-        Run, //
+        NapiState, //
+        PollResult,
     },
     page_pool::PagePool,
     rtnl::Rtnl,
@@ -68,14 +68,14 @@ impl<T: Driver> RxQueue<T> {
         &self.shared
     }
 
-    /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
+    /// Schedules a poll and calls `before` (which turns the interrupt off) before that, unless a
     /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
     #[inline(always)]
-    pub(crate) fn schedule(&self, first: impl FnOnce(&mut T::Rx)) -> bool {
+    pub(crate) fn schedule(&self, before: impl FnOnce(&mut T::Rx)) -> bool {
         self.napi.schedule(|| {
             // SAFETY: `napi_schedule_prep` has just taken `NAPI_STATE_SCHED`: NAPI, and with it the state,
             // is nobody else's until `__napi_schedule`, which comes after this.
-            first(unsafe { &mut *self.state.get() })
+            before(unsafe { &mut *self.state.get() })
         })
     }
 
@@ -86,13 +86,13 @@ impl<T: Driver> RxQueue<T> {
     }
 
     /// The exclusive state and the page pool while the queue is at rest: NAPI disabled, and
-    /// [`super::device::NetDevice::napi_settle`] called since. Returns `None` otherwise.
+    /// [`super::device::NetDevice::synchronize_napi`] called since. Returns `None` otherwise.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) fn idle<'a>(
+    pub(crate) fn stopped_state<'a>(
         &'a self,
         _rtnl: &'a mut Rtnl,
     ) -> Option<(&'a mut T::Rx, RxNapi<'a, AtRest>)> {
-        if self.napi.run.get() != Run::Off {
+        if self.napi.state.get() != NapiState::Quiesced {
             return None;
         }
         // SAFETY: RTNL is held (its token is borrowed, so nobody else gets here), NAPI is disabled
@@ -218,7 +218,7 @@ impl<'a, T: Driver> RxPoll<'a, T> {
     /// Ends the poll, which has received `work` packets. [`RxQueue::schedule`] makes another one: for what comes
     /// later that is up to whoever brings it. With the whole budget used the poll goes on instead.
     #[inline]
-    pub(crate) fn complete(self, work: i32) -> Polled {
+    pub(crate) fn complete(self, work: i32) -> PollResult {
         if work >= self.budget {
             return self.again();
         }
@@ -226,12 +226,12 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         // SAFETY: Called in the poll function of an added instance that owns its schedule, or of netpoll,
         // for which the budget is 0 and this isn't reached.
         unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), work) };
-        Polled(work)
+        PollResult(work)
     }
 
     /// Polling goes on: the whole budget was used.
-    pub(crate) fn again(self) -> Polled {
-        Polled(self.budget)
+    pub(crate) fn again(self) -> PollResult {
+        PollResult(self.budget)
     }
 
     /// Whether the poll is going to be followed by another one without an interrupt: somebody polls in a

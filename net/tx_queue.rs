@@ -7,7 +7,7 @@ use super::{
     driver::Driver,
     napi::{
         Napi,
-        Polled, //
+        PollResult, //
     },
     rx_queue::RxPoll,
     skb::{
@@ -104,11 +104,11 @@ impl<T: Driver> TxQueue<T> {
         &self.shared
     }
 
-    /// Schedules a poll and calls `first` (which turns the interrupt off) before that, unless a
+    /// Schedules a poll and calls `before` (which turns the interrupt off) before that, unless a
     /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
     #[inline(always)]
-    pub(crate) fn schedule(&self, first: impl FnOnce()) -> bool {
-        self.napi.schedule(first)
+    pub(crate) fn schedule(&self, before: impl FnOnce()) -> bool {
+        self.napi.schedule(before)
     }
 
     /// Schedules a poll from process context. Nothing if NAPI is disabled.
@@ -590,16 +590,16 @@ impl<'a, T: Driver> TxPoll<'a, T> {
 
     /// Ends the poll. [`TxQueue::schedule`] makes another one.
     #[inline]
-    pub(crate) fn complete(self) -> Polled {
+    pub(crate) fn complete(self) -> PollResult {
         // SAFETY: Called in the poll function of an added instance that owns its schedule; with netpoll's
         // budget of 0 the core refuses.
         unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), 0) };
-        Polled(0)
+        PollResult(0)
     }
 
     /// Polling goes on.
-    pub(crate) fn again(self) -> Polled {
-        Polled(self.budget)
+    pub(crate) fn again(self) -> PollResult {
+        PollResult(self.budget)
     }
 
     /// Completes, with the lock still held. True if the queue is really given up (no poll was asked

@@ -19,7 +19,8 @@ use crate::{
         queue::{
             ByCore,
             PairInit,
-            Polled,
+            PairIrqs,
+            PollResult,
             RxPoll,
             TxGuard, //
         },
@@ -146,7 +147,7 @@ impl Driver for End {
 
     fn open(dev: &NetDevice<Self>, rtnl: &mut Rtnl) -> Result {
         for pair in dev.pairs() {
-            pair.napi_enable((None, None), rtnl);
+            pair.napi_enable(PairIrqs::default(), rtnl);
         }
         Ok(())
     }
@@ -155,7 +156,7 @@ impl Driver for End {
         for pair in dev.pairs() {
             pair.napi_disable(rtnl);
         }
-        dev.napi_settle(rtnl);
+        dev.synchronize_napi(rtnl);
         // Nobody puts anything on the wire of an end that is down.
         for pair in dev.pairs() {
             while let Some(skb) = pair.rx.shared().wire.lock().pop() {
@@ -175,7 +176,7 @@ impl Driver for End {
         Xmit::Ok
     }
 
-    fn poll_rx(_dev: &NetDevice<Self>, mut poll: RxPoll<'_, Self>) -> Polled {
+    fn poll_rx(_dev: &NetDevice<Self>, mut poll: RxPoll<'_, Self>) -> PollResult {
         let (receiver, budget) = (poll.queue().shared(), poll.budget());
         let mut work = 0;
         if let Some(((), napi)) = poll.state() {

@@ -13,7 +13,7 @@ use super::virtqueue::{
 };
 use crate::net::{
     queue::{
-        Polled,
+        PollResult,
         RxPoll,
         TxPoll, //
     },
@@ -27,7 +27,7 @@ pub(crate) fn rx_complete<T, K>(
     mut poll: RxPoll<'_, T>,
     work: i32,
     vq: impl Fn(&mut T::Rx) -> Option<&mut Virtqueue<K>>,
-) -> Polled
+) -> PollResult
 where
     T: Driver,
     K: Token,
@@ -49,7 +49,7 @@ where
     // SAFETY: The interrupt is armed unless there is no queue, or the poll is deferred.
     let gone = unsafe { poll.napi_complete_done(work) };
     // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
-    // `NetDevice::napi_settle`.
+    // `NetDevice::synchronize_napi`.
     if gone && armed.map_or(deferred, |armed| unsafe { armed.more() }) {
         q.schedule(|rq| {
             if let Some(vq) = vq(rq) {
@@ -58,7 +58,7 @@ where
         });
     }
     // SAFETY: Completed above.
-    unsafe { Polled::new(work) }
+    unsafe { PollResult::new(work) }
 }
 
 /// Ends a poll of a TX queue that found everything reaped. Where the device has nothing left there is
@@ -67,7 +67,7 @@ where
 pub(crate) fn tx_complete<T, K>(
     mut poll: TxPoll<'_, T>,
     vq: impl Fn(&mut T::Tx) -> Option<&mut Virtqueue<K>>,
-) -> Polled
+) -> PollResult
 where
     T: Driver,
     K: Token,
@@ -87,12 +87,12 @@ where
     drop(poll);
     if let (true, Some(armed)) = (gone, armed) {
         // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
-        // `NetDevice::napi_settle`.
+        // `NetDevice::synchronize_napi`.
         if unsafe { armed.more() } {
             // The poll turns the interrupt off itself, under the lock.
             q.schedule(|| {});
         }
     }
     // SAFETY: Completed above.
-    unsafe { Polled::new(0) }
+    unsafe { PollResult::new(0) }
 }
