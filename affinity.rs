@@ -10,12 +10,12 @@ use crate::{
     net::net_warn,
     pure::affinity::{
         pair_cpus,
-        Place, //
+        CpuTopology, //
     },
     sync::cpus::{
+        cpus_by_topology,
         mask_set,
         new_mask,
-        placed_cpus,
         CpusHeld,
         CpusReadGuard,
         HotplugState, //
@@ -44,7 +44,7 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     if !state.has_vqs() {
         return;
     }
-    let cpus = match placed_cpus(held, leaving) {
+    let cpus = match cpus_by_topology(held, leaving) {
         Ok(cpus) => cpus,
         Err(e) => {
             net_warn!(dev, "CPUs not set: {e:?}\n");
@@ -68,12 +68,12 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
 }
 
 /// The CPUs of pair `i` out of `pairs`.
-fn mask_of(i: u16, pairs: u16, cpus: &[Place]) -> Result<CpumaskVar> {
+fn mask_of(i: u16, pairs: u16, cpus: &[CpuTopology]) -> Result<CpumaskVar> {
     let ranks = pair_cpus(u32::from(i), u32::from(pairs), u32::try_from(cpus.len())?);
     let mut mask = new_mask()?;
     let first = usize::try_from(ranks.start)?;
-    for place in cpus.iter().skip(first).take(ranks.len()) {
-        mask_set(&mut mask, place.cpu);
+    for cpu in cpus.iter().skip(first).take(ranks.len()) {
+        mask_set(&mut mask, cpu.cpu);
     }
     Ok(mask)
 }

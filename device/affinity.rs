@@ -6,7 +6,7 @@
 
 use crate::{
     pure::{
-        affinity::Place,
+        affinity::CpuTopology,
         config::{
             rx_vq,
             tx_vq, //
@@ -70,7 +70,7 @@ impl State {
     /// # Errors
     ///
     /// `ENOMEM`: it stays bound as it was.
-    pub(crate) fn park(&mut self, i: u16, cpus: &[Place]) -> Result {
+    pub(crate) fn park(&mut self, i: u16, cpus: &[CpuTopology]) -> Result {
         let parked = self.bind_to_any(i, cpus);
         if let Some(vqs) = &self.vqs {
             vqs.clear_affinity(rx_vq(i));
@@ -79,13 +79,13 @@ impl State {
         parked
     }
 
-    fn bind_to_any(&mut self, i: u16, cpus: &[Place]) -> Result {
+    fn bind_to_any(&mut self, i: u16, cpus: &[CpuTopology]) -> Result {
         if usize::from(i) >= self.applied.len() {
             return Ok(());
         }
         let mut mask = new_mask()?;
-        for place in cpus {
-            mask_set(&mut mask, place.cpu);
+        for cpu in cpus {
+            mask_set(&mut mask, cpu.cpu);
         }
         self.bind(i, &mask)
     }

@@ -3,7 +3,7 @@
 //! Distribution of queue pairs over CPUs.
 //!
 //! CPUs are counted by *rank*: the position in the list of online CPUs, in the order of their
-//! [`Place`]s. Gaps in the online mask are thereby out of the way of the arithmetic, and a slice of
+//! [`CpuTopology`]s. Gaps in the online mask are thereby out of the way of the arithmetic, and a slice of
 //! neighbouring ranks is one of CPUs that share memory, caches and cores.
 //!
 //! The virtio specification (5.1.6.5.6, automatic receive steering) leaves the choice of the
@@ -16,7 +16,7 @@ use core::ops::Range;
 /// Where a CPU is. The order of the fields is what makes neighbours: first those of one node, in it
 /// those of one package, then the threads of one core.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Place {
+pub(crate) struct CpuTopology {
     /// NUMA node; the same for all where there is none.
     pub(crate) node: i32,
     /// Package (socket).
@@ -27,10 +27,10 @@ pub(crate) struct Place {
     pub(crate) cpu: u32,
 }
 
-/// Sorts CPUs by place: then the position is the rank.
+/// Sorts CPUs by topology: then the position is the rank.
 ///
 /// By insertion: they come by number, which is nearly in order, and the sorting of `core` can panic.
-pub(crate) fn order(cpus: &mut [Place]) {
+pub(crate) fn order(cpus: &mut [CpuTopology]) {
     for end in 1..cpus.len() {
         for i in (0..end).rev() {
             match cpus.get_mut(i..=i.wrapping_add(1)) {

@@ -7,7 +7,7 @@ use crate::{
     bindings,
     pure::affinity::{
         order,
-        Place, //
+        CpuTopology, //
     }, //
 };
 use core::{
@@ -86,25 +86,28 @@ fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterator<Item = u
     .filter(move |&cpu| Some(cpu) != leaving)
 }
 
-/// The online CPUs, less `leaving` if there is one, in the order of their places: neighbours in the
+/// The online CPUs, less `leaving` if there is one, in the order of their topology: neighbours in the
 /// list share a core, a package, a node, as far as possible. Process context.
 ///
 /// # Errors
 ///
 /// No memory for the list.
-pub(crate) fn placed_cpus(held: &CpusHeld, leaving: Option<u32>) -> Result<KVVec<Place>> {
+pub(crate) fn cpus_by_topology(
+    held: &CpusHeld,
+    leaving: Option<u32>,
+) -> Result<KVVec<CpuTopology>> {
     let mut all = KVVec::new();
     for cpu in online_cpus(held, leaving) {
         let (mut node, mut package, mut core) = (0, 0, 0);
         // SAFETY: The CPU is online, and stays so while `held` exists; the rest is written.
         unsafe { bindings::cpu_place(cpu, &mut node, &mut package, &mut core) };
-        let place = Place {
+        let topology = CpuTopology {
             node,
             package,
             core,
             cpu,
         };
-        all.push(place, GFP_KERNEL)?;
+        all.push(topology, GFP_KERNEL)?;
     }
     order(&mut all);
     Ok(all)

@@ -82,7 +82,7 @@ const EDGES: [u32; 22] = [
 ];
 
 mod affinity {
-    use super::pure::affinity::{order, pair_cpus, pair_of_rank, Place};
+    use super::pure::affinity::{order, pair_cpus, pair_of_rank, CpuTopology};
     use super::{Random, EDGES};
 
     /// Sorted by place, slices are of neighbours.
@@ -90,31 +90,31 @@ mod affinity {
     fn slices_are_of_neighbours() {
         // 2 nodes of 1 package each, 4 cores each, 2 threads each, numbered as firmware likes to:
         // first one thread of each core, the nodes in turn.
-        let mut places: Vec<Place> = (0..16)
-            .map(|cpu| Place {
+        let mut topology: Vec<CpuTopology> = (0..16)
+            .map(|cpu| CpuTopology {
                 node: cpu % 2,
                 package: cpu % 2,
                 core: cpu / 2 % 4,
                 cpu: cpu as u32,
             })
             .collect();
-        order(&mut places);
-        let cpus: Vec<u32> = places.iter().map(|place| place.cpu).collect();
+        order(&mut topology);
+        let cpus: Vec<u32> = topology.iter().map(|cpu| cpu.cpu).collect();
         assert_eq!(cpus, [0, 8, 2, 10, 4, 12, 6, 14, 1, 9, 3, 11, 5, 13, 7, 15]);
-        let shared = |pairs: u32, same: fn(&Place) -> (i32, i32)| {
+        let shared = |pairs: u32, same: fn(&CpuTopology) -> (i32, i32)| {
             (0..pairs).all(|pair| {
                 let range = pair_cpus(pair, pairs, 16);
-                let slice = &places[range.start as usize..range.end as usize];
+                let slice = &topology[range.start as usize..range.end as usize];
                 slice.iter().all(|place| same(place) == same(&slice[0]))
             })
         };
         // Two pairs: one for each node. Eight: one for each core.
-        assert!(shared(2, |place| (place.node, 0)));
-        assert!(shared(4, |place| (place.node, 0)));
-        assert!(shared(8, |place| (place.node, place.core)));
+        assert!(shared(2, |cpu| (cpu.node, 0)));
+        assert!(shared(4, |cpu| (cpu.node, 0)));
+        assert!(shared(8, |cpu| (cpu.node, cpu.core)));
         // Where there is nothing to tell them apart, the numbers do.
-        let mut plain: Vec<Place> = [3, 1, 2, 0]
-            .map(|cpu| Place {
+        let mut plain: Vec<CpuTopology> = [3, 1, 2, 0]
+            .map(|cpu| CpuTopology {
                 node: -1,
                 package: 0,
                 core: 0,
@@ -122,7 +122,7 @@ mod affinity {
             })
             .to_vec();
         order(&mut plain);
-        assert!(plain.iter().map(|place| place.cpu).eq(0..4));
+        assert!(plain.iter().map(|cpu| cpu.cpu).eq(0..4));
     }
 
     /// The numbers of the online CPUs, ascending: what gives a rank its CPU.

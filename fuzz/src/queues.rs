@@ -3,7 +3,7 @@
 //! `pure/affinity.rs`, `pure/config.rs`, `pure/features.rs` and `pure/recovery.rs`: how many queues, where, with which
 //! features, and how often a device is reset.
 
-use crate::pure::affinity::{order, pair_cpus, Place};
+use crate::pure::affinity::{order, pair_cpus, CpuTopology};
 use crate::pure::config;
 use crate::pure::features::{hdr_len, name, offload_bit, resolve, Features, SUPPORTED};
 use crate::pure::recovery::{Cure, Pace, ResetLimit, Stuck, Verdict, WINDOW_S};
@@ -42,20 +42,20 @@ pub fn spread(pairs: u16, cpus: u16) {
 }
 
 /// Sorting loses nobody.
-pub fn places(cpus: &[(i8, i8, i8, u32)]) {
-    let mut places: Vec<Place> = cpus
+pub fn topology(cpus: &[(i8, i8, i8, u32)]) {
+    let mut topology: Vec<CpuTopology> = cpus
         .iter()
-        .map(|(node, package, core, cpu)| Place {
+        .map(|(node, package, core, cpu)| CpuTopology {
             node: (*node).into(),
             package: (*package).into(),
             core: (*core).into(),
             cpu: *cpu,
         })
         .collect();
-    let mut model = places.clone();
+    let mut model = topology.clone();
     model.sort();
-    order(&mut places);
-    assert_eq!(places, model);
+    order(&mut topology);
+    assert_eq!(topology, model);
 }
 
 /// The configuration, by chance.

@@ -147,7 +147,7 @@ pub fn affinity(data: &[u8]) {
         0 => queues::spread(i.u16() % 1100, i.u16() % 1100),
         1 => {
             let list = i.list(100, |i| (i.u8() as i8, i.u8() as i8, i.u8() as i8, i.u32()));
-            queues::places(&list);
+            queues::topology(&list);
         }
         _ => {
             let (f, pairs, mtu, speed) = (i.u64(), i.u16(), i.u16(), i.u32());

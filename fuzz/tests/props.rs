@@ -212,9 +212,9 @@ proptest! {
     }
 
     #[test]
-    fn cpus(pairs in 0u16..600, cpus in 0u16..600, places in vec((-1i8..4, 0i8..4, 0i8..4, any::<u32>()), 0..40)) {
+    fn cpus(pairs in 0u16..600, cpus in 0u16..600, topology in vec((-1i8..4, 0i8..4, 0i8..4, any::<u32>()), 0..40)) {
         queues::spread(pairs, cpus);
-        queues::places(&places);
+        queues::topology(&topology);
     }
 
     #[test]
