@@ -41,7 +41,7 @@ read_mask() {
 }
 
 # The CPUs that are online, in the order of their places, in $ONLINE; to be called after they changed, before what checks.
-look() { read -ra ONLINE <<<"$(placed_cpus)"; }
+look() { read -ra ONLINE <<<"$(cpus_by_topology)"; }
 
 check_xps() {
 	local i p=$1 want

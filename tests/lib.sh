@@ -149,6 +149,11 @@ echoed() {
 # One counter of ethtool -S, or nothing; and the sum of those that match an expression.
 stat() { ethtool -S "$NETIF" | awk -v n="$1:" '$1 == n { print $2; exit }'; }
 stat_sum() { ethtool -S "$NETIF" | awk -v re="^($1):\$" '$1 ~ re { s += $2 } END { printf "%d\n", s }'; }
+# Packets of each queue, 0 where there is no counter: a queue out of use has none.
+queue_packets() { # rx|tx QUEUES
+	ethtool -S "$NETIF" | awk -v dir="$1" -v max="$2" '$1 ~ "^" dir "[0-9]+_packets:$" { n[substr($1, 3) + 0] = $2 }
+		END { for (i = 0; i < max; i++) printf "%d ", n[i] }'
+}
 # A counter of the interface as a whole.
 if_stat() { cat "/sys/class/net/$NETIF/statistics/$1"; }
 
@@ -187,7 +192,7 @@ expand() {
 }
 online_cpus() { expand "$(</sys/devices/system/cpu/online)"; }
 # The same, neighbours side by side: sorted by NUMA node, package, core and number.
-placed_cpus() {
+cpus_by_topology() {
 	local c d n
 	for c in $(online_cpus); do
 		d=/sys/devices/system/cpu/cpu$c

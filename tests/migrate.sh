@@ -89,15 +89,12 @@ mtu_works() { # WHEN
 }
 
 # By which queue datagrams to each of our ports arrive: with a key and a table of its own no other device would do it so.
-# A queue that isn't in use has no counter.
-counts() { ethtool -S "$NETIF" | awk -v max="$max" '$1 ~ /^rx[0-9]+_packets:$/ { n[substr($1, 3) + 0] = $2 }
-	END { for (i = 0; i < max; i++) printf "%d ", n[i] }'; }
 spread() {
 	local port q before after
 	for port in {20001..20016}; do
-		read -ra before <<<"$(counts)"
+		read -ra before <<<"$(queue_packets rx "$max")"
 		echoed 640 "UDP4:$PEER:7099,sourceport=$port"
-		read -ra after <<<"$(counts)"
+		read -ra after <<<"$(queue_packets rx "$max")"
 		for ((q = 0; q < max; q++)); do
 			[ $((after[q] - before[q])) -lt 10 ] || echo -n "$port:$q "
 		done

@@ -69,18 +69,13 @@ queue_of() { local t; read -ra t <<<"$(indir)"; echo "${t[$(($1 & (${#t[@]} - 1)
 # --- flows ------------------------------------------------------------------------------------------------------------
 
 ECHO=7099
-# Packets by queue; a queue out of use has no counter.
-counts() {
-	ethtool -S "$NETIF" | awk -v max="$max" '$1 ~ /^rx[0-9]+_packets:$/ { n[substr($1, 3) + 0] = $2 }
-		END { for (i = 0; i < max; i++) printf "%d ", n[i] }'
-}
 # arrived QUEUE LEAST WHAT COMMAND…: at least that many packets came in by that queue, and few by others.
 arrived() {
 	local q=$1 least=$2 what=$3 before after i n others=0
 	shift 3
-	read -ra before <<<"$(counts)"
+	read -ra before <<<"$(queue_packets rx "$max")"
 	"$@" || bad "$what: $* failed"
-	read -ra after <<<"$(counts)"
+	read -ra after <<<"$(queue_packets rx "$max")"
 	for ((i = 0; i < max; i++)); do
 		n=$((${after[i]:-0} - ${before[i]:-0}))
 		if [ "$i" = "$q" ]; then
@@ -140,7 +135,7 @@ flows() {
 	bits "$2"
 	list=$(ports "$2")
 	PORT=$((PORT + 400))
-	read -ra before <<<"$(counts)"
+	read -ra before <<<"$(queue_packets rx "$max")"
 	while read -r port q; do
 		n=$((n + 10))
 		want[q]=$n
@@ -148,7 +143,7 @@ flows() {
 		pids+=($!)
 	done <<<"$list"
 	for i in "${pids[@]}"; do wait "$i" || bad "$1: datagrams over IPv$2 didn't come back"; done
-	read -ra after <<<"$(counts)"
+	read -ra after <<<"$(queue_packets rx "$max")"
 	for ((i = 0; i < max; i++)); do
 		n=$((after[i] - before[i] - ${want[i]:-0}))
 		[ $n -ge 0 ] && [ $n -le 5 ] ||

@@ -15,16 +15,13 @@ numbers=$(printf '%s\n' 1 2 3 "$max" | awk -v m="$max" '$1 <= m' | sort -nu)
 plan "$(($(wc -w <<<"$numbers") + 2))"
 reach
 
-# "packets of queue 0, of queue 1, …"
-counts() { ethtool -S "$NETIF" | awk '/^ *tx[0-9]+_packets:/ { sub("^tx", "", $1); sub("_.*", "", $1); v[$1] = $2; if ($1 > m) m = $1 }
-	END { for (i = 0; i <= m; i++) printf "%d ", v[i] }'; }
 # What was sent is counted when the device has taken it: wait until nothing changes any more.
 settled() {
 	local a b
-	b=$(counts)
+	b=$(queue_packets tx "$max")
 	for _ in 1 2 3 4 5 6 7 8 9 10; do
 		sleep 0.05
-		a=$b b=$(counts)
+		a=$b b=$(queue_packets tx "$max")
 		[ "$a" = "$b" ] && break
 	done
 	echo "$b"
