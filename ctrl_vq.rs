@@ -22,11 +22,13 @@ use crate::{
         stats::QueueStats, //
     },
     sync::{
+        errno::eopnotsupp,
         fail,
         params, //
     },
     virtio::{
         ctrl_ring,
+        virtqueue::Used,
         Device,
         Virtqueue, //
     }, //
@@ -207,6 +209,51 @@ impl State {
         }
         Owed::Nothing
     }
+
+    /// Gives the device a command, which it may answer with `reply_len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` without a queue, `EIO` if it is broken or the device owes an answer, `ENOMEM`.
+    fn submit(&mut self, request: Request, reply_len: usize) -> Result {
+        let owed = self.collect();
+        let vq = self.vq.as_mut().ok_or_else(eopnotsupp)?;
+        if owed != Owed::Nothing {
+            return Err(EIO);
+        }
+        let cmd = match self.spare.take_if(|cmd| cmd.room() >= reply_len) {
+            Some(cmd) => cmd,
+            None => ctrl_ring::Command::replace(&mut self.spare, reply_len)?,
+        };
+        vq.submit(cmd, request, reply_len).map_err(|(e, cmd)| {
+            self.spare = Some(cmd);
+            e
+        })
+    }
+
+    /// Waits until the device gives the command back, `ms` milliseconds at most. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the queue is broken; `ETIMEDOUT`: the command stays with the ring.
+    fn wait(&mut self, ms: u32) -> Result<Used<KBox<ctrl_ring::Command>>> {
+        let vq = self.vq.as_mut().ok_or(EIO)?;
+        let mut waits = Backoff::new(u64::from(ms).saturating_mul(1000));
+        loop {
+            if let Some(used) = vq.get_buf() {
+                return Ok(used);
+            }
+            if vq.is_broken() {
+                return Err(EIO);
+            }
+            let Some(us) = waits.next() else {
+                self.late = 1;
+                self.was_late = true;
+                return Err(ETIMEDOUT);
+            };
+            waits.took(us, sleep(us));
+        }
+    }
 }
 
 impl CtrlVq {
@@ -255,13 +302,13 @@ impl CtrlVq {
         (state.was_late).then(|| LOOK_MS.wrapping_shl(state.tries.min(DOUBLINGS)))
     }
 
-    /// The device is about to be told everything anew. False if there is no need. Process context.
-    pub(crate) fn begin_anew(&self) -> bool {
+    /// All settings are about to be sent again. Returns false if there is no need. Process context.
+    pub(crate) fn begin_resend(&self) -> bool {
         core::mem::take(&mut self.state.lock().was_late)
     }
 
-    /// It was, with or without an answer. Process context.
-    pub(crate) fn end_anew(&self) {
+    /// All settings were sent again, with or without an answer. Process context.
+    pub(crate) fn end_resend(&self) {
         let mut state = self.state.lock();
         state.tries = if state.was_late {
             state.tries.saturating_add(1)
@@ -288,55 +335,22 @@ impl CtrlVq {
         let mut request = Request::new(C::CLASS, C::CMD)?;
         cmd.payload(&mut request)?;
 
-        let mut guard = self.state.lock();
-        let owed = guard.collect();
-        let State {
-            vq,
-            late,
-            was_late,
-            spare,
-            ..
-        } = &mut *guard;
-        let vq = vq.as_mut().ok_or_else(crate::sync::errno::eopnotsupp)?;
-        if owed != Owed::Nothing {
-            return Err(EIO);
-        }
-        let cmd = match spare.take_if(|cmd| cmd.room() >= reply_len) {
-            Some(cmd) => cmd,
-            None => ctrl_ring::Command::replace(spare, reply_len)?,
-        };
-        if let Err((e, cmd)) = vq.submit(cmd, request, reply_len) {
-            *spare = Some(cmd);
-            return Err(e);
-        }
-
         let ms = params::ctrl_timeout_ms();
-        let mut waits = Backoff::new(u64::from(ms).saturating_mul(1000));
-        let used = loop {
-            if let Some(used) = vq.get_buf() {
-                break used;
+        let mut state = self.state.lock();
+        state.submit(request, reply_len)?;
+        let used = state.wait(ms).inspect_err(|e| {
+            if *e == ETIMEDOUT {
+                dev_err!(
+                    dev.dev(),
+                    "control command {}/{} not answered within {} ms; \
+                     no more commands until it is, or the device is reset\n",
+                    C::CLASS,
+                    C::CMD,
+                    ms
+                );
             }
-            if vq.is_broken() {
-                return Err(EIO);
-            }
-            match waits.next() {
-                Some(us) => waits.took(us, sleep(us)),
-                None => {
-                    *late = 1;
-                    *was_late = true;
-                    dev_err!(
-                        dev.dev(),
-                        "control command {}/{} not answered within {} ms; \
-                         no more commands until it is, or the device is reset\n",
-                        C::CLASS,
-                        C::CMD,
-                        ms
-                    );
-                    return Err(ETIMEDOUT);
-                }
-            }
-        };
-        let cmd = spare.insert(used.token);
+        })?;
+        let cmd = state.spare.insert(used.token);
         match ctrl::ack(cmd.ack().unwrap_or(ctrl::NO_ANSWER)) {
             // Its own memory: the device could go on writing into the other.
             Ack::Ok => cmd.result(ctrl::result_len(used.len, room)),

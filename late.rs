@@ -32,7 +32,7 @@ pub(crate) fn work(dev: &Net) {
         Owed::Nothing => {
             let mut rtnl = RtnlGuard::new();
             // Not if another work was quicker: a reset.
-            if info.ctrl.begin_anew() {
+            if info.ctrl.begin_resend() {
                 resend_all(dev, &mut rtnl);
             }
         }
@@ -54,5 +54,5 @@ fn resend_all(dev: &Net, rtnl: &mut Rtnl) {
     dev.refresh_rx_mode(rtnl);
     // An announcement that couldn't be acknowledged is asked for still.
     dev.schedule_config_work();
-    info.ctrl.end_anew();
+    info.ctrl.end_resend();
 }
