@@ -17,8 +17,8 @@ use crate::net::{
 
 fn swapped<T: Driver>(a: &RxQueue<T>, b: &RxQueue<T>, rtnl: &mut Rtnl) {
     let (Some((_, mut a)), Some((_, mut b))) = (
-        a.idle(rtnl),
-        b.idle(rtnl), //~ more than once at a time
+        a.stopped_state(rtnl),
+        b.stopped_state(rtnl), //~ more than once at a time
     ) else {
         return;
     };
