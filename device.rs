@@ -32,13 +32,14 @@ use crate::{
     },
     receive_queue::Mode,
     virtio::{
-        device::DeviceRef,
+        Device,
         VirtqueueSet, //
     }, //
 };
 use kernel::{
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         Mutex, //
     }, //
@@ -98,7 +99,7 @@ pub(crate) struct Settings {
 #[pin_data]
 pub(crate) struct VirtnetInfo {
     /// The virtio device.
-    pub(crate) vdev: DeviceRef,
+    pub(crate) vdev: ARef<Device>,
     /// What was negotiated.
     pub(crate) f: Negotiated,
     /// How packets are received.
@@ -137,7 +138,7 @@ pub(crate) struct VirtnetInfo {
 impl VirtnetInfo {
     /// New private data: no queues, `pairs` to be used, of the (device's, usable) `most`.
     pub(crate) fn new(
-        vdev: DeviceRef,
+        vdev: ARef<Device>,
         f: Negotiated,
         mode: Mode,
         rss: impl PinInit<Rss>,

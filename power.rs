@@ -34,13 +34,37 @@ use crate::{
         ktime_get_seconds, //
     },
     virtio::{
-        driver::Cause,
         Device, //
     },
     vqs, //
 };
 use core::mem::replace;
-use kernel::prelude::*;
+use kernel::{
+    device::Core,
+    prelude::*, //
+};
+
+/// Why a device is frozen and restored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The system sleeps.
+    Suspend,
+    /// The driver's own reset work resets the device.
+    OwnReset,
+    /// The transport resets the device (PCI function level reset and the like).
+    TransportReset,
+}
+
+impl Cause {
+    /// Of a reset: our own work calls this from within itself.
+    pub(crate) fn of_reset(dev: &Net) -> Self {
+        if dev.in_reset_work() {
+            Self::OwnReset
+        } else {
+            Self::TransportReset
+        }
+    }
+}
 
 /// Takes the interface out of the stack's sight and lets go of the device. Process context.
 ///
@@ -79,7 +103,7 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
 ///
 /// Without queues the interface stays invisible; it is tried again, and can still be removed. `EBUSY` if it
 /// wasn't frozen, `ESHUTDOWN` as for [`freeze`].
-pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
+pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, cause: Cause) -> Result {
     let info = dev.data();
     if !replace(&mut info.settings.lock().frozen, false) {
         return Err(EBUSY);
@@ -114,15 +138,20 @@ pub(crate) fn restore(vdev: &Device, dev: &Net, cause: Cause) -> Result {
 }
 
 /// Says whether the device has to be reset once more.
-fn bring_up(vdev: &Device, dev: &Net) -> Result<bool> {
-    let up = vqs::find(dev.data()).and_then(|found| {
+fn bring_up(vdev: &Device<Core<'_>>, dev: &Net) -> Result<bool> {
+    let up = vqs::find(vdev, dev.data()).and_then(|found| {
         let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
         bring_up_locked(vdev, dev, found, &mut guard)
     });
     up.inspect_err(|_| vqs::detach(dev))
 }
 
-fn bring_up_locked(vdev: &Device, dev: &Net, found: vqs::Found, rtnl: &mut Rtnl) -> Result<bool> {
+fn bring_up_locked(
+    vdev: &Device<Core<'_>>,
+    dev: &Net,
+    found: vqs::Found,
+    rtnl: &mut Rtnl,
+) -> Result<bool> {
     let info = dev.data();
     vqs::attach(dev, found, rtnl)?;
     vdev.ready();

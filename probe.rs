@@ -35,7 +35,10 @@ use crate::{
         sysfs::RxQueueGroup, //
     },
     notify,
-    power,
+    power::{
+        self,
+        Cause, //
+    },
     pure::{
         config::{
             check_mtu,
@@ -69,14 +72,13 @@ use crate::{
     },
     tx::SendQueue,
     virtio::{
-        device::DeviceRef,
-        driver::{
-            self,
+        binding::{
             Binding,
-            Cause, //
+            NetDriver, //
         },
+        driver::Driver,
         id_table::IdTable,
-        virtqueue::VqCallback,
+        irq::VqCallback,
         Device, //
     },
     vqs,
@@ -85,7 +87,10 @@ use crate::{
         Works, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    device::Core,
+    prelude::*, //
+};
 
 /// The largest MTU of Ethernet over virtio.
 const MAX_MTU: u32 = 65535;
@@ -93,14 +98,15 @@ const MAX_MTU: u32 = 65535;
 /// The driver, as the virtio bus sees it.
 pub(crate) struct VirtioNet;
 
-impl driver::Driver for VirtioNet {
-    type Net = VirtnetInfo;
+#[vtable]
+impl Driver for VirtioNet {
+    type Data = Binding<Self>;
 
+    const IDS: &'static IdTable = &crate::ID_TABLE;
     const FEATURES: &'static [u32] = &features::SUPPORTED;
     const FEATURES_LEGACY: &'static [u32] = &features::SUPPORTED_LEGACY;
-    const IDS: &'static IdTable = &crate::ID_TABLE;
 
-    fn validate(dev: &Device, offered: Features) -> Result<Features> {
+    fn validate(dev: &Device<Core<'_>>, offered: Features) -> Result<Features> {
         let (mut accepted, refused) = features::resolve(offered);
         for b in (0..128).filter(|b| refused.has(*b)) {
             let name = features::name(b);
@@ -124,17 +130,51 @@ impl driver::Driver for VirtioNet {
         Ok(rss::validate(dev, accepted))
     }
 
-    fn probe(dev: &Device) -> Result<Binding<Self>> {
+    fn probe(dev: &Device<Core<'_>>) -> impl PinInit<Binding<Self>, Error> {
         probe(dev)
     }
 
-    fn freeze(net: &Net, cause: Cause) -> Result {
-        power::freeze(net, cause)
+    fn unbind(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) {
+        if let Ok(net) = binding.net() {
+            net.quiesce();
+        }
     }
 
-    fn restore(dev: &Device, net: &Net, cause: Cause) -> Result {
-        power::restore(dev, net, cause)
+    fn shutdown(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) {
+        // Ends commands that are under way.
+        dev.break_queues();
+        if let Ok(net) = binding.net() {
+            net.shut_works(|| dev.break_queues());
+        }
     }
+
+    fn freeze(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
+        power::freeze(binding.net()?, Cause::Suspend)
+    }
+
+    fn restore(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
+        power::restore(dev, binding.net()?, Cause::Suspend)
+    }
+
+    fn reset_prepare(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
+        let net = binding.net()?;
+        power::freeze(net, Cause::of_reset(net))
+    }
+
+    fn reset_done(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
+        let net = binding.net()?;
+        power::restore(dev, net, Cause::of_reset(net))
+    }
+
+    fn config_changed(binding: Pin<&Binding<Self>>) {
+        if let Ok(net) = binding.net() {
+            net.schedule_config_work();
+        }
+    }
+}
+
+impl NetDriver for VirtioNet {
+    type Net = VirtnetInfo;
 
     #[inline]
     fn vq_callback(net: &Net, vq: VqCallback<'_>) {
@@ -155,18 +195,6 @@ impl driver::Driver for VirtioNet {
             pair.tx.shared().callbacks.inc();
             pair.tx.schedule(|| vq.disable_cb());
         }
-    }
-
-    fn shutdown(net: &Net, hurry: &dyn Fn()) {
-        net.shut_works(hurry);
-    }
-
-    fn is_own_reset(net: &Net) -> bool {
-        net.in_reset_work()
-    }
-
-    fn config_changed(net: &Net) {
-        net.schedule_config_work();
     }
 }
 
@@ -255,7 +283,7 @@ fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
     None
 }
 
-fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
+fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
     let f = Negotiated::new(dev.features());
     let config_pairs = if f.has(bit::MQ) || f.has(bit::RSS) {
         dev.cread16(offset::MAX_PAIRS)
@@ -328,14 +356,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
             late: late::work,
             cpus: affinity::apply,
         }),
-        VirtnetInfo::new(
-            DeviceRef::from(dev),
-            f,
-            mode,
-            rss,
-            (device_pairs, max_pairs),
-            pairs,
-        ),
+        VirtnetInfo::new(dev.into(), f, mode, rss, (device_pairs, max_pairs), pairs),
         |_| {
             Ok(PairInit {
                 tx: SendQueue::new(),
@@ -352,7 +373,7 @@ fn probe(dev: &Device) -> Result<Binding<VirtioNet>> {
         *net.data().failover.lock() = Some(failover);
     }
     coalesce::init(binding.net()?.data())?;
-    let found = vqs::find(binding.net()?.data())?;
+    let found = vqs::find(dev, binding.net()?.data())?;
     {
         let mut guard = RtnlGuard::new();
         let rtnl = &mut *guard;

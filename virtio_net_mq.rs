@@ -70,7 +70,7 @@ virtio::id_table::device_table!(
 #[pin_data]
 struct VirtioNetMq {
     #[pin]
-    data: virtio::driver::ModuleData<probe::VirtioNet>,
+    data: virtio::binding::ModuleData<probe::VirtioNet>,
     hotplug: HotplugRegistration<device::Net>,
 }
 
@@ -78,7 +78,7 @@ impl InPlaceModule for VirtioNetMq {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             hotplug: affinity::HOTPLUG.register()?,
-            data <- virtio::driver::ModuleData::new(c"virtio_net_mq", module),
+            data <- virtio::binding::ModuleData::new(c"virtio_net_mq", module),
         })
     }
 }

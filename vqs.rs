@@ -19,10 +19,12 @@ use crate::{
             QueueInfo,
             UnusedVirtqueue, //
         },
+        Device,
         VirtqueueSet, //
     }, //
 };
 use kernel::{
+    device::Core,
     prelude::*,
     str::CString,
     sync::Arc, //
@@ -41,7 +43,7 @@ pub(crate) struct Found {
 /// core numbers those that it is given without a gap. Pairs that can't be used get no interrupt, so no
 /// vector either.
 /// Process context, RTNL not needed: the virtio core may take its time.
-pub(crate) fn find(info: &VirtnetInfo) -> Result<Found> {
+pub(crate) fn find(vdev: &Device<Core<'_>>, info: &VirtnetInfo) -> Result<Found> {
     let has_ctrl = info.f.has(bit::CTRL_VQ);
     let mut infos = KVVec::new();
     // Big buffers are lists of pages, which want indirect descriptors; a context word excludes
@@ -77,7 +79,7 @@ pub(crate) fn find(info: &VirtnetInfo) -> Result<Found> {
             GFP_KERNEL,
         )?;
     }
-    let (vqs, unused) = VirtqueueSet::find(&info.vdev, infos)?;
+    let (vqs, unused) = VirtqueueSet::find(vdev, infos)?;
     Ok(Found { vqs, unused })
 }
 

@@ -472,7 +472,7 @@ impl<T: Driver> NetDevice<T> {
 ///
 /// As for [`NetDevice`], and it is not registered. Dropping it takes everything down.
 ///
-/// The device must not have interrupts that reach it when it is dropped; `virtio::driver` sees to
+/// The device must not have interrupts that reach it when it is dropped; `virtio::binding` sees to
 /// that.
 pub(crate) struct UnregisteredNetDevice<T: Driver> {
     dev: NonNull<bindings::net_device>,

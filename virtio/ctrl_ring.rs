@@ -193,7 +193,7 @@ impl Virtqueue<KBox<Command>> {
     /// (INDIRECT_DESC, 2.7.5.3).
     fn has_tables(&self) -> bool {
         // SAFETY: The queue is valid, its device outlives it.
-        let dev = unsafe { Device::from_raw((*self.as_raw()).vdev) };
+        let dev: &Device = unsafe { Device::from_raw((*self.as_raw()).vdev) };
         dev.features().has(INDIRECT_DESC)
     }
 

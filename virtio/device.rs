@@ -6,31 +6,60 @@ use crate::{
     bindings,
     pure::features::Features, //
 };
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
-    device,
+    device::{
+        self,
+        DeviceContext, //
+    },
     prelude::*,
+    sync::aref::AlwaysRefCounted,
     types::Opaque, //
 };
 
-/// A virtio device that a driver of this module is bound (or being bound) to.
+/// A virtio device. `Ctx` is what is known of it, as for [`kernel::pci::Device`]: in a callback of the bus
+/// ([`device::Core`]) it may be set up, anywhere else (the default) it is one that exists.
 ///
 /// # Invariants
 ///
 /// Wraps a valid `struct virtio_device`; the bus keeps it alive while a `&Device` exists, as
 /// references are made in bus callbacks or reached through objects that hold a reference count.
 #[repr(transparent)]
-pub(crate) struct Device(Opaque<bindings::virtio_device>);
+pub(crate) struct Device<Ctx: DeviceContext = device::Normal>(
+    Opaque<bindings::virtio_device>,
+    PhantomData<Ctx>,
+);
 
 // SAFETY: The methods call functions that may be called from any thread (config accesses are
 // serialised by the transport).
-unsafe impl Send for Device {}
+unsafe impl<Ctx: DeviceContext> Send for Device<Ctx> {}
 // SAFETY: As above.
-unsafe impl Sync for Device {}
+unsafe impl<Ctx: DeviceContext> Sync for Device<Ctx> {}
 
-impl Device {
+// SAFETY: A transparent wrapper of a type that doesn't depend on the context.
+kernel::impl_device_context_deref!(unsafe { Device });
+kernel::impl_device_context_into_aref!(Device);
+
+// SAFETY: A device is counted from its registration on.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::get_device(self.dev_raw()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: By this function's contract there is a reference to give up.
+        unsafe { bindings::put_device(obj.as_ref().dev_raw()) };
+    }
+}
+
+impl<Ctx: DeviceContext> Device<Ctx> {
     /// # Safety
     ///
-    /// `vdev` is valid for `'a`.
+    /// `vdev` is valid for `'a`, and `Ctx` is true of it.
     pub(super) unsafe fn from_raw<'a>(vdev: *mut bindings::virtio_device) -> &'a Self {
         // SAFETY: By this function's contract; the layout is the same.
         unsafe { &*vdev.cast() }
@@ -40,7 +69,53 @@ impl Device {
     pub(super) fn as_raw(&self) -> *mut bindings::virtio_device {
         self.0.get()
     }
+}
 
+impl Device<device::Core<'_>> {
+    /// Replaces the features that are about to be negotiated. Only in `validate`: the virtio core
+    /// writes a changed set to the device again.
+    pub(super) fn set_features(&self, f: Features) {
+        let (lo, hi) = f.words();
+        // SAFETY: As above; nobody else looks at the array while `validate` runs.
+        unsafe {
+            (*self.as_raw()).__bindgen_anon_1.features_array[0] = lo;
+            (*self.as_raw()).__bindgen_anon_1.features_array[1] = hi;
+        }
+    }
+
+    /// Sets DRIVER_OK: from here on the device may use the queues (specification 3.1.1).
+    pub(crate) fn ready(&self) {
+        // SAFETY: The device is valid; virtqueues were found by the caller.
+        unsafe { bindings::virtio_device_ready(self.as_raw()) };
+    }
+
+    /// Whether virtqueues were found, and not deleted since. Bus callback.
+    pub(super) fn has_virtqueues(&self) -> bool {
+        // SAFETY: The device is valid. The list changes as virtqueues are found and deleted, neither of
+        // which happens beside a callback that finds some; its head is compared with its own address.
+        unsafe {
+            let head = &raw mut (*self.as_raw()).vqs;
+            (*head).next != head
+        }
+    }
+
+    /// Lets config change notifications through. A driver that had the device before may have
+    /// held them back, and the virtio core doesn't undo that when it leaves.
+    pub(crate) fn config_enable(&self) {
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
+    }
+
+    /// How many interrupt vectors the device can have, at most `want`; 0 where the transport has none
+    /// to give to single queues. Only while it has no virtqueues. Process context.
+    pub(crate) fn vectors(&self, want: u32) -> u32 {
+        // SAFETY: The parent lives as long as the device; the helper checks its bus, and leaves the
+        // vectors alone if there are any.
+        unsafe { bindings::pci_vectors(self.parent(), want) }
+    }
+}
+
+impl Device {
     /// The generic device, for messages (`dev_err!` and so on).
     pub(crate) fn dev(&self) -> &device::Device {
         // SAFETY: `dev` is embedded in the valid virtio device; `Device` has its layout.
@@ -65,17 +140,6 @@ impl Device {
         // `set_features` in `validate`.
         let words = unsafe { (*self.as_raw()).__bindgen_anon_1.features_array };
         Features::from_words(words[0], words[1])
-    }
-
-    /// Replaces the features that are about to be negotiated. Only in `validate`: the virtio core
-    /// writes a changed set to the device again.
-    pub(super) fn set_features(&self, f: Features) {
-        let (lo, hi) = f.words();
-        // SAFETY: As above; nobody else looks at the array while `validate` runs.
-        unsafe {
-            (*self.as_raw()).__bindgen_anon_1.features_array[0] = lo;
-            (*self.as_raw()).__bindgen_anon_1.features_array[1] = hi;
-        }
     }
 
     /// Reads `N` bytes of config space at `offset` as fields of one byte, again until the
@@ -117,12 +181,6 @@ impl Device {
         }
     }
 
-    /// Sets DRIVER_OK: from here on the device may use the queues (specification 3.1.1).
-    pub(crate) fn ready(&self) {
-        // SAFETY: The device is valid; virtqueues were found by the caller.
-        unsafe { bindings::virtio_device_ready(self.as_raw()) };
-    }
-
     /// The device's status (specification 2.1). Process context.
     fn status(&self) -> u32 {
         // SAFETY: The device is valid; every transport has the function.
@@ -147,36 +205,11 @@ impl Device {
         !unsafe { bindings::dev_get_drvdata(self.dev_raw()) }.is_null()
     }
 
-    /// Whether virtqueues were found, and not deleted since. Bus callback.
-    pub(super) fn has_virtqueues(&self) -> bool {
-        // SAFETY: The device is valid. The list changes as virtqueues are found and deleted, neither of
-        // which happens beside a callback that finds some; its head is compared with its own address.
-        unsafe {
-            let head = &raw mut (*self.as_raw()).vqs;
-            (*head).next != head
-        }
-    }
-
     /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified any more.
     /// Any context that may take a lock.
     pub(crate) fn break_queues(&self) {
         // SAFETY: The device is valid; the list of its queues has a lock of its own.
         unsafe { bindings::virtio_break_device(self.as_raw()) };
-    }
-
-    /// Lets config change notifications through. A driver that had the device before may have
-    /// held them back, and the virtio core doesn't undo that when it leaves.
-    pub(crate) fn config_enable(&self) {
-        // SAFETY: The device is valid.
-        unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
-    }
-
-    /// How many interrupt vectors the device can have, at most `want`; 0 where the transport has none
-    /// to give to single queues. Only while it has no virtqueues. Process context.
-    pub(crate) fn vectors(&self, want: u32) -> u32 {
-        // SAFETY: The parent lives as long as the device; the helper checks its bus, and leaves the
-        // vectors alone if there are any.
-        unsafe { bindings::pci_vectors(self.parent(), want) }
     }
 
     /// Where the device sits, as its transport names it.
@@ -201,43 +234,5 @@ impl Device {
     pub(crate) fn reset(&self) {
         // SAFETY: The device is valid.
         unsafe { bindings::virtio_reset_device(self.as_raw()) };
-    }
-}
-
-/// A counted reference to a [`Device`].
-///
-/// # Invariants
-///
-/// Owns one reference to the embedded `struct device`.
-pub(crate) struct DeviceRef(core::ptr::NonNull<bindings::virtio_device>);
-
-// SAFETY: `Device` is `Send` and `Sync`; the reference may be dropped anywhere that may sleep.
-unsafe impl Send for DeviceRef {}
-// SAFETY: As above.
-unsafe impl Sync for DeviceRef {}
-
-impl From<&Device> for DeviceRef {
-    fn from(dev: &Device) -> Self {
-        // SAFETY: The device is valid; a reference's pointer isn't null.
-        // INVARIANT: Taken here.
-        unsafe {
-            bindings::get_device(dev.dev_raw());
-            Self(core::ptr::NonNull::new_unchecked(dev.as_raw()))
-        }
-    }
-}
-
-impl core::ops::Deref for DeviceRef {
-    type Target = Device;
-    fn deref(&self) -> &Device {
-        // SAFETY: By the type invariant.
-        unsafe { Device::from_raw(self.0.as_ptr()) }
-    }
-}
-
-impl Drop for DeviceRef {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::put_device(self.dev_raw()) };
     }
 }

@@ -3,16 +3,19 @@
 //! The virtio bus, as this driver sees it.
 //!
 //! - [`Device`]: a `struct virtio_device`, its features and config space.
-//! - [`driver`]: the bus adapter and the binding of a device to a network interface.
+//! - [`driver`]: the bus adapter, for drivers of any kind.
+//! - [`binding`]: the binding of a device to a network interface.
 //! - [`virtqueue`]: queues whose buffers are owned by the tokens that come back.
 //! - [`rx_ring`], [`tx_ring`], [`ctrl_ring`]: what may be put into them; [`hdr`]: what a packet has in
 //!   front there.
 
+pub(crate) mod binding;
 pub(crate) mod ctrl_ring;
 pub(crate) mod device;
 pub(crate) mod driver;
 pub(crate) mod hdr;
 pub(crate) mod id_table;
+pub(crate) mod irq;
 pub(crate) mod napi;
 pub(crate) mod rx_ring;
 pub(crate) mod tx_ring;

@@ -9,7 +9,10 @@
 //!
 //! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
 
-use super::Device;
+use super::{
+    irq,
+    Device, //
+};
 use crate::{
     bindings,
     sync::fail, //
@@ -25,6 +28,7 @@ use core::{
 };
 use kernel::{
     bindings as _,
+    device::Core,
     prelude::*,
     str::CString,
     sync::{
@@ -33,9 +37,6 @@ use kernel::{
     },
     warn_on, //
 };
-
-/// The callback of every queue that interrupts.
-const VQ_CALLBACK: unsafe extern "C" fn(*mut bindings::virtqueue) = super::driver::vq_callback;
 
 /// What owns the memory of a buffer while the device has it.
 ///
@@ -129,7 +130,7 @@ impl VirtqueueSet {
     ///
     /// What the transport reports; `ENOMEM`; `EBUSY` if the device has virtqueues.
     pub(crate) fn find(
-        dev: &Device,
+        dev: &Device<Core<'_>>,
         infos: KVVec<QueueInfo>,
     ) -> Result<(Arc<Self>, KVVec<UnusedVirtqueue>)> {
         fail::point()?;
@@ -144,7 +145,7 @@ impl VirtqueueSet {
             c_infos.push(
                 bindings::virtqueue_info {
                     name: info.name.as_char_ptr(),
-                    callback: info.interrupt.then_some(VQ_CALLBACK),
+                    callback: info.interrupt.then_some(irq::vq_callback),
                     ctx: info.ctx,
                 },
                 GFP_KERNEL,
@@ -611,37 +612,5 @@ impl Armed {
     pub(super) unsafe fn more(self) -> bool {
         // SAFETY: By this function's contract.
         unsafe { bindings::virtqueue_poll(self.vq.as_ptr(), self.state) }
-    }
-}
-
-/// A queue's interrupt: all that may be done there.
-pub(crate) struct VqCallback<'a> {
-    vq: NonNull<bindings::virtqueue>,
-    _a: PhantomData<&'a ()>,
-}
-
-impl VqCallback<'_> {
-    /// # Safety
-    ///
-    /// `vq` is valid for the lifetime, which is that of the interrupt.
-    pub(super) unsafe fn new(vq: NonNull<bindings::virtqueue>) -> Self {
-        Self {
-            vq,
-            _a: PhantomData,
-        }
-    }
-
-    /// The queue's number.
-    #[inline(always)]
-    pub(crate) fn index(&self) -> u32 {
-        // SAFETY: The queue is valid; the field is constant.
-        unsafe { (*self.vq.as_ptr()).index }
-    }
-
-    /// Asks the device not to interrupt (a hint).
-    #[inline(always)]
-    pub(crate) fn disable_cb(&self) {
-        // SAFETY: The queue is valid; C allows this from the queue's callback.
-        unsafe { bindings::virtqueue_disable_cb(self.vq.as_ptr()) };
     }
 }
