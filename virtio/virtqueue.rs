@@ -112,7 +112,7 @@ impl UnusedVirtqueue {
             // SAFETY: The queue is valid by the type invariant.
             size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
             set: self.set,
-            quiet: false,
+            cb_disabled: false,
             tag: 0,
             // SAFETY: As above.
             dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
@@ -332,7 +332,7 @@ pub(crate) struct Virtqueue<T: Token> {
     set: Arc<VirtqueueSet>,
     /// The device was asked not to interrupt, and not otherwise since. (Its interrupt may have asked
     /// it as well: then this is false and asking again does no harm.)
-    quiet: bool,
+    cb_disabled: bool,
     /// A number that goes with all buffers of the ring. It is 0 at first and after a reset of the queue; what it
     /// means is up to their type.
     pub(super) tag: u32,
@@ -435,8 +435,8 @@ impl<T: Token> Virtqueue<T> {
     /// Asks the device not to interrupt (a hint). Costs nothing the second time.
     #[inline(always)]
     pub(crate) fn disable_cb(&mut self) {
-        if !self.quiet {
-            self.quiet = true;
+        if !self.cb_disabled {
+            self.cb_disabled = true;
             // SAFETY: The queue is valid.
             unsafe { bindings::virtqueue_disable_cb(self.as_raw()) };
         }
@@ -445,7 +445,7 @@ impl<T: Token> Virtqueue<T> {
     /// Asks for an interrupt once most of the outstanding buffers are used. False: they are.
     #[inline(always)]
     pub(crate) fn enable_cb_delayed(&mut self) -> bool {
-        self.quiet = false;
+        self.cb_disabled = false;
         // SAFETY: The queue is valid and ours.
         unsafe { bindings::virtqueue_enable_cb_delayed(self.as_raw()) }
     }
@@ -453,7 +453,7 @@ impl<T: Token> Virtqueue<T> {
     /// Asks for an interrupt for the next used buffer; [`Armed::more`] tells if one came before.
     #[inline(always)]
     pub(super) fn enable_cb_prepare(&mut self) -> Armed {
-        self.quiet = false;
+        self.cb_disabled = false;
         Armed {
             vq: self.vq,
             // SAFETY: The queue is valid and ours.
@@ -513,7 +513,7 @@ impl<T: Token> Virtqueue<T> {
     ///
     /// `ENOENT` if the feature wasn't negotiated, else the transport's.
     pub(crate) fn reset(&mut self) -> Result {
-        self.quiet = false;
+        self.cb_disabled = false;
         let free = self.expect_all_free();
         // SAFETY: The queue is valid and ours.
         let err = unsafe { bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None) };
@@ -529,7 +529,7 @@ impl<T: Token> Virtqueue<T> {
     /// `ENOMEM`: the ring is empty but as large as before. `EBUSY`: the queue may be dead.
     /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`: nothing was done.
     pub(crate) fn resize(&mut self, size: u32) -> Result {
-        self.quiet = false;
+        self.cb_disabled = false;
         if size == self.size {
             // The core would do nothing at all.
             return Ok(());
