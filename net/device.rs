@@ -489,6 +489,68 @@ unsafe impl<T: Driver> Sync for UnregisteredNetDevice<T> {}
 /// Frees a `net_device` whose private area is not initialised.
 struct RawNetDevice(NonNull<bindings::net_device>);
 
+impl RawNetDevice {
+    /// Allocates a device with `pairs` queues of each kind and `size` bytes of private area.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINVAL` for a size that no device has.
+    fn new(size: usize, name: &CStr, pairs: u16) -> Result<Self> {
+        let size = i32::try_from(size)?;
+        let n = u32::from(pairs);
+        // SAFETY: Any sizes are fine; the name is a string; null on failure.
+        let dev = unsafe {
+            bindings::alloc_netdev_mqs(
+                size,
+                name.as_char_ptr(),
+                // CAST: 1.
+                bindings::NET_NAME_ENUM as u8,
+                Some(bindings::ether_setup),
+                n,
+                n,
+            )
+        };
+        Ok(Self(NonNull::new(dev).ok_or(ENOMEM)?))
+    }
+
+    /// Gives the device the callbacks of `T`, and what `setup` says.
+    ///
+    /// # Safety
+    ///
+    /// `parent` outlives the device; the device becomes a [`NetDevice`] of `T` before anybody else sees it.
+    unsafe fn set_up<T: Driver>(&self, setup: &Setup<T>, parent: Option<&kernel::device::Device>) {
+        let dev = self.0.as_ptr();
+        // SAFETY: The device was allocated and is freed by the drop only. By this function's contract nobody else sees
+        // it yet, and it has a private area for `T` by the time that a callback is called.
+        unsafe {
+            (*dev).netdev_ops = ops::table::<T>();
+            (*dev).stat_ops = ops::stat_table::<T>();
+            (*dev).ethtool_ops = ethtool::table::<T>().cast();
+            if let Some(group) = &setup.rx_queue_group {
+                (*dev).sysfs_rx_queue_group = group.as_raw();
+            }
+            (*dev).features = setup.features.0;
+            (*dev).hw_features = setup.hw_features.0;
+            (*dev).hw_enc_features |= setup.enc_features.0;
+            (*dev).vlan_features = setup.features.0 & !Features::VLAN_FILTER.0;
+            (*dev).min_mtu = setup.mtu.min;
+            (*dev).max_mtu = setup.mtu.max;
+            (*dev).mtu = setup.mtu.initial;
+            (*dev).needed_headroom = setup.needed_headroom;
+            if let Some(parent) = parent {
+                // CAST: `Device` has the layout of what it wraps.
+                let parent = core::ptr::from_ref::<kernel::device::Device>(parent).cast_mut();
+                bindings::SET_NETDEV_DEV(dev, parent.cast());
+            }
+            bindings::net_device_set_iff(dev, setup.live_mac, true, setup.unicast_filter);
+            match setup.mac {
+                Some(mac) => bindings::eth_hw_addr_set(dev, mac.as_ptr()),
+                None => bindings::eth_hw_addr_random(dev),
+            }
+        }
+    }
+}
+
 impl Drop for RawNetDevice {
     fn drop(&mut self) {
         // SAFETY: Allocated, not registered.
@@ -512,52 +574,12 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         mut pair_init: impl FnMut(u16) -> Result<PairInit<T>>,
     ) -> Result<Self> {
         fail::point()?;
-        let size = i32::try_from(core::mem::size_of::<Private<T>>())?;
-        let n = u32::from(pairs);
-        // SAFETY: Any sizes are fine; the name is a string; null on failure.
-        let dev = unsafe {
-            bindings::alloc_netdev_mqs(
-                size,
-                setup.name.as_char_ptr(),
-                // CAST: 1.
-                bindings::NET_NAME_ENUM as u8,
-                Some(bindings::ether_setup),
-                n,
-                n,
-            )
-        };
-        let raw = RawNetDevice(NonNull::new(dev).ok_or(ENOMEM)?);
+        let raw = RawNetDevice::new(core::mem::size_of::<Private<T>>(), setup.name, pairs)?;
         let dev = raw.0;
         // Kept for as long as the device points to it.
         let parent: Option<ARef<kernel::device::Device>> = parent.map(ARef::from);
-        // SAFETY: The device is valid and nobody else sees it yet.
-        unsafe {
-            let d = dev.as_ptr();
-            (*d).netdev_ops = ops::table::<T>();
-            (*d).stat_ops = ops::stat_table::<T>();
-            (*d).ethtool_ops = ethtool::table::<T>().cast();
-            if let Some(group) = &setup.rx_queue_group {
-                (*d).sysfs_rx_queue_group = group.as_raw();
-            }
-            (*d).features = setup.features.0;
-            (*d).hw_features = setup.hw_features.0;
-            (*d).hw_enc_features |= setup.enc_features.0;
-            (*d).vlan_features = setup.features.0 & !Features::VLAN_FILTER.0;
-            (*d).min_mtu = setup.mtu.min;
-            (*d).max_mtu = setup.mtu.max;
-            (*d).mtu = setup.mtu.initial;
-            (*d).needed_headroom = setup.needed_headroom;
-            if let Some(parent) = &parent {
-                // CAST: `Device` has the layout of what it wraps.
-                let parent = core::ptr::from_ref::<kernel::device::Device>(parent).cast_mut();
-                bindings::SET_NETDEV_DEV(d, parent.cast());
-            }
-            bindings::net_device_set_iff(d, setup.live_mac, true, setup.unicast_filter);
-            match setup.mac {
-                Some(mac) => bindings::eth_hw_addr_set(d, mac.as_ptr()),
-                None => bindings::eth_hw_addr_random(d),
-            }
-        }
+        // SAFETY: The reference is kept with the device, whose private area is filled below.
+        unsafe { raw.set_up(setup, parent.as_deref()) };
         // `netdev_priv` is aligned to a cache line.
         const { assert!(core::mem::align_of::<Private<T>>() <= 64) };
         // SAFETY: The private area is that large, and so aligned.
