@@ -34,13 +34,13 @@ use crate::{
         TxSkb,
         Xmit, //
     },
-    power,
     pure::{
         coalesce::Moderation,
         features::bit, //
     },
     queue_pairs,
     receive_queue::ReceiveQueue,
+    reset,
     rss,
     rx,
     stats::{
@@ -96,7 +96,7 @@ impl net::Driver for VirtnetInfo {
     }
 
     fn tx_timeout(dev: &Net, txqueue: u32) {
-        power::tx_timeout(dev, txqueue);
+        reset::tx_timeout(dev, txqueue);
     }
 
     fn set_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>, rtnl: &mut Rtnl) -> Result {

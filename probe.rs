@@ -35,10 +35,6 @@ use crate::{
         sysfs::RxQueueGroup, //
     },
     notify,
-    power::{
-        self,
-        Cause, //
-    },
     pure::{
         config::{
             check_mtu,
@@ -61,6 +57,10 @@ use crate::{
         ReceiveQueue, //
     },
     refill,
+    reset::{
+        self,
+        FreezeReason, //
+    },
     rss,
     stats::{
         RxStats,
@@ -149,21 +149,21 @@ impl Driver for VirtioNet {
     }
 
     fn freeze(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
-        power::freeze(binding.net()?, Cause::Suspend)
+        reset::freeze(binding.net()?, FreezeReason::Suspend)
     }
 
     fn restore(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
-        power::restore(dev, binding.net()?, Cause::Suspend)
+        reset::restore(dev, binding.net()?, FreezeReason::Suspend)
     }
 
     fn reset_prepare(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
         let net = binding.net()?;
-        power::freeze(net, Cause::of_reset(net))
+        reset::freeze(net, FreezeReason::of_reset(net))
     }
 
     fn reset_done(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
         let net = binding.net()?;
-        power::restore(dev, net, Cause::of_reset(net))
+        reset::restore(dev, net, FreezeReason::of_reset(net))
     }
 
     fn config_changed(binding: Pin<&Binding<Self>>) {
@@ -351,7 +351,7 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
         &setup,
         Works::new(Functions {
             config: link::config_work,
-            reset: power::reset_work,
+            reset: reset::work,
             notify: notify::work,
             late: late::work,
             cpus: affinity::apply,

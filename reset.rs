@@ -46,7 +46,7 @@ use kernel::{
 
 /// Why a device is frozen and restored.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum FreezeReason {
     /// The system sleeps.
     Suspend,
     /// The driver's own reset work resets the device.
@@ -55,7 +55,7 @@ pub(crate) enum Cause {
     TransportReset,
 }
 
-impl Cause {
+impl FreezeReason {
     /// Of a reset: our own work calls this from within itself.
     pub(crate) fn of_reset(dev: &Net) -> Self {
         if dev.in_reset_work() {
@@ -71,11 +71,11 @@ impl Cause {
 /// # Errors
 ///
 /// `ESHUTDOWN`: the machine ends, and the reset work is to touch nothing any more.
-pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
+pub(crate) fn freeze(dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
     // First the reset work: it is the only other one that freezes and restores. Each work is disabled
     // once, though `restore` may not have come since the last time (the device didn't take its features).
-    if cause != Cause::OwnReset && !replace(&mut info.settings.lock().no_reset_work, true) {
+    if reason != FreezeReason::OwnReset && !replace(&mut info.settings.lock().no_reset_work, true) {
         dev.disable_reset_work();
     }
     dev.hotplug_remove();
@@ -103,7 +103,7 @@ pub(crate) fn freeze(dev: &Net, cause: Cause) -> Result {
 ///
 /// Without queues the interface stays invisible; it is tried again, and can still be removed. `EBUSY` if it
 /// wasn't frozen, `ESHUTDOWN` as for [`freeze`].
-pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, cause: Cause) -> Result {
+pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
     if !replace(&mut info.settings.lock().frozen, false) {
         return Err(EBUSY);
@@ -118,7 +118,7 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, cause: Cause) -> Resul
         }
     }
     // Last, as that work freezes and restores too.
-    if cause != Cause::OwnReset && replace(&mut info.settings.lock().no_reset_work, false) {
+    if reason != FreezeReason::OwnReset && replace(&mut info.settings.lock().no_reset_work, false) {
         dev.enable_reset_work();
     }
     // Later: the virtio core isn't done with the device when this returns.
@@ -127,7 +127,7 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, cause: Cause) -> Resul
         Ok(false) => {}
         Ok(true) => dev.schedule_reset_work_after(ms),
         Err(e) => {
-            if cause != Cause::OwnReset {
+            if reason != FreezeReason::OwnReset {
                 info.settings.lock().failed_resets = 1;
                 dev.schedule_reset_work_after(ms);
             }
@@ -293,7 +293,7 @@ const GONE_MS: u32 = 5000;
 const PROBE_MS: u32 = 100;
 
 /// Resets the device and sets it up again, if it needs that. Process context.
-pub(crate) fn reset_work(dev: &Net) {
+pub(crate) fn work(dev: &Net) {
     let info = dev.data();
     let asked = dev.take_reset_asked();
     if !info.vdev.is_bound() {
