@@ -8,7 +8,10 @@ use crate::{
     affinity,
     channels,
     coalesce,
-    device::Net,
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
     ethtool,
     filter,
     hw_stats,
@@ -17,6 +20,7 @@ use crate::{
         net_err,
         net_info,
         net_warn,
+        queue::QueuePair,
         Rtnl, //
     },
     pure::{
@@ -24,6 +28,7 @@ use crate::{
         recovery::{
             self,
             Cure,
+            Sent,
             Verdict, //
         }, //
     },
@@ -33,9 +38,7 @@ use crate::{
         errno::eshutdown,
         ktime_get_seconds, //
     },
-    virtio::{
-        Device, //
-    },
+    virtio::Device,
     vqs, //
 };
 use core::mem::replace;
@@ -122,7 +125,7 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) 
         dev.enable_reset_work();
     }
     // Later: the virtio core isn't done with the device when this returns.
-    let (ms, _) = recovery::retry(0);
+    let ms = recovery::retry(0).after_ms;
     match up {
         Ok(false) => {}
         Ok(true) => dev.schedule_reset_work_after(ms),
@@ -204,8 +207,7 @@ fn unstick(dev: &Net) -> bool {
     let mut pace = info.settings.lock().pace;
     let mut device = false;
     for pair in dev.pairs().filter(|p| p.tx.is_stuck()) {
-        let mine = pair.tx.shared().packets.get();
-        let sent = (mine, all.wrapping_sub(mine));
+        let sent = sent_by(pair, all);
         let alone = info.f.has(bit::RING_RESET);
         let i = pair.tx.index();
         let cure = pair
@@ -234,15 +236,23 @@ fn unstick(dev: &Net) -> bool {
     info.settings.lock().pace = pace;
     if device {
         for pair in dev.pairs() {
-            let mine = pair.tx.shared().packets.get();
-            let sent = (mine, all.wrapping_sub(mine));
+            let sent = sent_by(pair, all);
             pair.tx.lock_bh().state().stuck.was_reset(sent);
         }
     }
     device
 }
 
-/// False if only a reset of the device helps.
+/// What the queue of `pair` has sent, and the others of `all` that was.
+fn sent_by(pair: &QueuePair<VirtnetInfo>, all: u64) -> Sent {
+    let queue = pair.tx.shared().packets.get();
+    Sent {
+        queue,
+        others: all.wrapping_sub(queue),
+    }
+}
+
+/// Resets a transmit queue alone. Returns false if only a reset of the device helps. Process context.
 fn reset_tx(dev: &Net, i: u16) -> bool {
     net_err!(dev, "output.{i}: stuck; resetting the queue\n");
     let Some(mut guard) = dev.lock_rtnl() else {
@@ -341,15 +351,15 @@ pub(crate) fn work(dev: &Net) {
 fn reset_failed(dev: &Net, e: Error, failed: u32) {
     let info = dev.data();
     info.settings.lock().failed_resets = failed;
-    let (ms, hopeless) = recovery::retry(failed);
+    let recovery::Retry { after_ms, hopeless } = recovery::retry(failed);
     if !hopeless {
         net_err!(dev, "reset failed: {e:?}\n");
     } else if link::give_up(dev) {
         net_err!(
             dev,
             "reset failed: {e:?}, for the {failed}th time: no carrier; trying again every {} s\n",
-            ms / 1000
+            after_ms / 1000
         );
     }
-    dev.schedule_reset_work_after(ms);
+    dev.schedule_reset_work_after(after_ms);
 }

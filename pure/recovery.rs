@@ -75,13 +75,25 @@ const RETRY_MS: u32 = 500;
 /// Milliseconds from one to the next after that, for ever.
 pub(crate) const SLOW_RETRY_MS: u32 = 30_000;
 
-/// When to try again after `failed` resets that failed, one after the other: in how many milliseconds, and
-/// whether nothing is to be hoped for soon.
-pub(crate) fn retry(failed: u32) -> (u32, bool) {
-    match failed {
-        0 => (RETRY_MS, false),
-        1..=RETRIES => (RETRY_MS.wrapping_shl(failed.wrapping_sub(1)), false),
-        _ => (SLOW_RETRY_MS, true),
+/// When a reset that failed is tried again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Retry {
+    /// In how many milliseconds.
+    pub(crate) after_ms: u32,
+    /// Nothing is to be hoped for soon.
+    pub(crate) hopeless: bool,
+}
+
+/// Returns when to try again after `failed` resets that failed, one after the other.
+pub(crate) fn retry(failed: u32) -> Retry {
+    let after_ms = match failed {
+        0 => RETRY_MS,
+        1..=RETRIES => RETRY_MS.wrapping_shl(failed.wrapping_sub(1)),
+        _ => SLOW_RETRY_MS,
+    };
+    Retry {
+        after_ms,
+        hopeless: failed > RETRIES,
     }
 }
 
@@ -138,49 +150,50 @@ pub(crate) enum Cure {
     UnservedAgain,
 }
 
+/// Packets that the device has sent so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sent {
+    /// Of the queue in question.
+    pub(crate) queue: u64,
+    /// Of all other queues.
+    pub(crate) others: u64,
+}
+
 /// What is known of a transmit queue that was stuck.
 #[derive(Clone, Copy)]
 pub(crate) struct Stuck {
-    /// Packets that this queue, and all others, had sent when it was reset for being stuck.
-    at: Option<(u64, u64)>,
+    /// What was sent when it was reset for being stuck.
+    at_reset: Option<Sent>,
     pace: Pace,
-    told: bool,
+    /// That nobody serves it has been reported.
+    reported: bool,
 }
 
 impl Stuck {
     /// It never was.
     pub(crate) const fn new() -> Self {
         Self {
-            at: None,
+            at_reset: None,
             pace: Pace::new(),
-            told: false,
+            reported: false,
         }
     }
 
-    /// It has been stuck for long at `now`, in seconds, having sent `mine` packets so far, and all others
-    /// `theirs`. `alone`: a single queue can be reset. `device`: resets of the device. A reset that is allowed
-    /// is counted.
+    /// It has been stuck for long at `now`, in seconds, when `sent` is what has been sent. `alone`: a single
+    /// queue can be reset. `device`: resets of the device. A reset that is allowed is counted.
     ///
     /// A queue of which nothing came since its last reset isn't helped by another one: its backend doesn't
     /// know it, perhaps. Where others work, that would only throw away what they have.
-    pub(crate) fn cure(
-        &mut self,
-        now: u64,
-        (mine, theirs): (u64, u64),
-        alone: bool,
-        device: &mut Pace,
-    ) -> Cure {
-        let (served, others) = match self.at {
-            Some(at) => (mine != at.0, theirs != at.1),
-            None => (true, true),
-        };
-        self.told = self.told && !served;
-        match (served, others) {
-            (false, true) if core::mem::replace(&mut self.told, true) => Cure::UnservedAgain,
+    pub(crate) fn cure(&mut self, now: u64, sent: Sent, alone: bool, device: &mut Pace) -> Cure {
+        let served = self.at_reset.is_none_or(|at| sent.queue != at.queue);
+        let others_served = self.at_reset.is_none_or(|at| sent.others != at.others);
+        self.reported = self.reported && !served;
+        match (served, others_served) {
+            (false, true) if core::mem::replace(&mut self.reported, true) => Cure::UnservedAgain,
             (false, true) => Cure::Unserved,
             (true, _) if alone => {
                 if self.pace.ask(now) {
-                    self.was_reset((mine, theirs));
+                    self.was_reset(sent);
                     Cure::Queue
                 } else {
                     Cure::Wait
@@ -192,7 +205,7 @@ impl Stuck {
     }
 
     /// The queue is reset, alone or with the device, because it or another one is stuck.
-    pub(crate) fn was_reset(&mut self, at: (u64, u64)) {
-        self.at = Some(at);
+    pub(crate) fn was_reset(&mut self, sent: Sent) {
+        self.at_reset = Some(sent);
     }
 }

@@ -1202,7 +1202,7 @@ mod rx {
 
 mod recovery {
     use super::pure::recovery::{
-        retry, Cure, Pace, ResetLimit, Stuck, Verdict, SLOW_RETRY_MS, WINDOW_S,
+        retry, Cure, Pace, ResetLimit, Retry, Sent, Stuck, Verdict, SLOW_RETRY_MS, WINDOW_S,
     };
     use super::Random;
 
@@ -1275,8 +1275,14 @@ mod recovery {
     #[test]
     fn a_reset_that_failed() {
         let all: Vec<_> = (0..=6).map(retry).collect();
-        let slow = (SLOW_RETRY_MS, true);
-        let soon = [500, 500, 1000, 2000, 4000].map(|ms| (ms, false));
+        let slow = Retry {
+            after_ms: SLOW_RETRY_MS,
+            hopeless: true,
+        };
+        let soon = [500, 500, 1000, 2000, 4000].map(|after_ms| Retry {
+            after_ms,
+            hopeless: false,
+        });
         assert_eq!(all, [soon.to_vec(), vec![slow, slow]].concat());
         assert_eq!(retry(u32::MAX), slow);
     }
@@ -1303,7 +1309,10 @@ mod recovery {
         let (mut q, mut pace) = (Stuck::new(), Pace::new());
         let mut done = Vec::new();
         for now in (0..200).step_by(5) {
-            let sent = (mine(now), theirs(now));
+            let sent = Sent {
+                queue: mine(now),
+                others: theirs(now),
+            };
             let cure = q.cure(now, sent, alone, &mut pace);
             if cure == Cure::Device {
                 q.was_reset(sent);

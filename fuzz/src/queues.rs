@@ -6,7 +6,7 @@
 use crate::pure::affinity::{order, pair_cpus, CpuTopology};
 use crate::pure::config;
 use crate::pure::features::{hdr_len, name, offload_bit, resolve, Features, SUPPORTED};
-use crate::pure::recovery::{Cure, Pace, ResetLimit, Stuck, Verdict, WINDOW_S};
+use crate::pure::recovery::{Cure, Pace, ResetLimit, Sent, Stuck, Verdict, WINDOW_S};
 
 /// All CPUs have a pair and all pairs a CPU; with fewer pairs than CPUs each CPU has one, and no pair has two more than
 /// another.
@@ -152,14 +152,15 @@ pub fn resets(steps: &[u16]) {
 /// last look, whether the queue has sent something since, whether others have.
 pub fn stuck(alone: bool, steps: &[(u8, bool, bool)]) {
     let (mut q, mut pace) = (Stuck::new(), Pace::new());
-    let (mut now, mut sent, mut at) = (0, (0, 0), None);
+    let (mut now, mut sent, mut at) = (0, Sent::default(), None);
     let mut last = [None; 2];
     for (step, mine, theirs) in steps {
         now += u64::from(*step);
-        sent = (sent.0 + u64::from(*mine), sent.1 + u64::from(*theirs));
+        sent.queue += u64::from(*mine);
+        sent.others += u64::from(*theirs);
         let cure = q.cure(now, sent, alone, &mut pace);
-        let dead = at.is_some_and(|(mine, _)| mine == sent.0);
-        let others = at.is_some_and(|(_, theirs)| theirs != sent.1);
+        let dead = at.is_some_and(|at: Sent| at.queue == sent.queue);
+        let others = at.is_some_and(|at: Sent| at.others != sent.others);
         assert_eq!(
             dead && others,
             matches!(cure, Cure::Unserved | Cure::UnservedAgain)
