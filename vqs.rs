@@ -26,7 +26,6 @@ use crate::{
 use kernel::{
     device::Core,
     prelude::*,
-    str::CString,
     sync::Arc, //
 };
 
@@ -53,17 +52,16 @@ pub(crate) fn find(vdev: &Device<Core<'_>>, info: &VirtnetInfo) -> Result<Found>
         let interrupt = i < info.max_pairs;
         infos.push(
             QueueInfo {
-                name: CString::try_from_fmt(fmt!("input.{i}"))?,
                 interrupt,
                 ctx,
+                ..QueueInfo::new(fmt!("input.{i}"))?
             },
             GFP_KERNEL,
         )?;
         infos.push(
             QueueInfo {
-                name: CString::try_from_fmt(fmt!("output.{i}"))?,
                 interrupt,
-                ctx: false,
+                ..QueueInfo::new(fmt!("output.{i}"))?
             },
             GFP_KERNEL,
         )?;
@@ -71,10 +69,9 @@ pub(crate) fn find(vdev: &Device<Core<'_>>, info: &VirtnetInfo) -> Result<Found>
     if has_ctrl {
         infos.push(
             QueueInfo {
-                name: CString::try_from_fmt(fmt!("control"))?,
                 // It is polled with sleeps: a vector of its own is better spent on data.
                 interrupt: false,
-                ctx: false,
+                ..QueueInfo::new(fmt!("control"))?
             },
             GFP_KERNEL,
         )?;

@@ -3,11 +3,14 @@
 //! What goes into the control virtqueue: one command with its reply.
 
 use super::{
+    buffer::{
+        Descs,
+        SgBuffer, //
+    },
     virtqueue::{
         Token,
         Virtqueue, //
-    },
-    Device, //
+    }, //
 };
 use crate::{
     bindings,
@@ -153,27 +156,7 @@ impl Command {
         }
         Ok(copy)
     }
-
-    /// What the device reads, in the order of the descriptors: class and command, and the data.
-    fn readable(&self) -> [(*const u8, usize); 3] {
-        self.request.parts().map(|part| (part.as_ptr(), part.len()))
-    }
-
-    /// What it writes: the answer's byte, and the result.
-    fn writable(&mut self) -> [(*const u8, usize); 2] {
-        let reply = self.reply.as_mut_ptr().cast_const();
-        let result = self.reply_len.saturating_sub(1);
-        [
-            (reply, self.reply_len.min(1)),
-            (reply.wrapping_add(1), result),
-        ]
-    }
 }
-
-/// The most descriptors of a command.
-const MOST: usize = 5;
-/// A feature of the transport.
-const INDIRECT_DESC: u32 = 28;
 
 // SAFETY: A box's pointer goes and comes back; it owns both vectors.
 unsafe impl Token for KBox<Command> {
@@ -188,15 +171,21 @@ unsafe impl Token for KBox<Command> {
     }
 }
 
-impl Virtqueue<KBox<Command>> {
-    /// Whether a buffer's descriptors may be in a table of their own, which takes one of the ring's
-    /// (INDIRECT_DESC, 2.7.5.3).
-    fn has_tables(&self) -> bool {
-        // SAFETY: The queue is valid, its device outlives it.
-        let dev: &Device = unsafe { Device::from_raw((*self.as_raw()).vdev) };
-        dev.features().has(INDIRECT_DESC)
+// SAFETY: Both vectors are from kmalloc and the command's, which neither moves them nor frees them before it
+// comes back. Nothing refers to the reply's bytes.
+unsafe impl SgBuffer for KBox<Command> {
+    /// Class and command, and the data; then the answer's byte, and the result.
+    fn describe(&mut self, descs: &mut Descs) {
+        for part in self.request.parts() {
+            descs.readable(part.as_ptr(), part.len());
+        }
+        let reply = self.reply.as_mut_ptr().cast_const();
+        descs.writable(reply, self.reply_len.min(1));
+        descs.writable(reply.wrapping_add(1), self.reply_len.saturating_sub(1));
     }
+}
 
+impl Virtqueue<KBox<Command>> {
     /// Gives the command `request` to the device, with room for a reply of `reply_len` bytes (the ack
     /// included), and kicks. A queue that is found broken then is so for good. Process context.
     ///
@@ -213,51 +202,7 @@ impl Virtqueue<KBox<Command>> {
         if let Err(e) = cmd.load(request, reply_len) {
             return Err((e, cmd));
         }
-        let mut sg = [bindings::scatterlist::default(); MOST];
-        let mut sgs = [core::ptr::null_mut(); MOST];
-        let mut free = sg.iter_mut().zip(&mut sgs);
-        let mut describe = |pieces: &[(*const u8, usize)]| -> Result<u32> {
-            let mut n = 0u32;
-            // No descriptor may be empty.
-            for (buf, len) in pieces.iter().filter(|p| p.1 > 0) {
-                let len = u32::try_from(*len)?;
-                let (sg, list) = free.next().ok_or(EINVAL)?;
-                // SAFETY: A list of one entry. The memory is from kmalloc and the token's, which
-                // neither moves it nor frees it before it comes back.
-                unsafe {
-                    bindings::sg_table_init(sg, 1);
-                    bindings::sg_set_buf(sg, buf.cast(), len);
-                }
-                *list = core::ptr::from_mut(sg);
-                n = n.saturating_add(1);
-            }
-            Ok(n)
-        };
-        let (Ok(readable), Ok(writable)) = (describe(&cmd.readable()), describe(&cmd.writable()))
-        else {
-            return Err((EINVAL, cmd));
-        };
-        if readable.saturating_add(writable) > self.size() && !self.has_tables() {
-            // The virtio core would warn.
-            return Err((ENOSPC, cmd));
-        }
-        let token = cmd.into_raw();
-        // SAFETY: That many lists, the readable ones first; the token is given away.
-        let err = unsafe {
-            bindings::virtqueue_add_sgs(
-                self.as_raw(),
-                sgs.as_mut_ptr(),
-                readable,
-                writable,
-                token.as_ptr(),
-                bindings::GFP_KERNEL,
-            )
-        };
-        if err != 0 {
-            // SAFETY: Refused: the token is still ours.
-            let cmd = unsafe { KBox::<Command>::from_raw(token.as_ptr().cast()) };
-            return Err((Error::from_errno(err), cmd));
-        }
+        self.add(cmd)?;
         // SAFETY: The queue is valid and ours. False is a broken queue, which `is_broken` tells.
         unsafe { bindings::virtqueue_kick(self.as_raw()) };
         Ok(())

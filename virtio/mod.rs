@@ -6,10 +6,12 @@
 //! - [`driver`]: the bus adapter, for drivers of any kind.
 //! - [`binding`]: the binding of a device to a network interface.
 //! - [`virtqueue`]: queues whose buffers are owned by the tokens that come back.
+//! - [`buffer`]: what may be put into a queue of any device.
 //! - [`rx_ring`], [`tx_ring`], [`ctrl_ring`]: what may be put into them; [`hdr`]: what a packet has in
 //!   front there.
 
 pub(crate) mod binding;
+pub(crate) mod buffer;
 pub(crate) mod ctrl_ring;
 pub(crate) mod device;
 pub(crate) mod driver;

@@ -68,6 +68,21 @@ pub(crate) struct QueueInfo {
     pub(crate) ctx: bool,
 }
 
+impl QueueInfo {
+    /// A queue that interrupts, for buffers without a context word.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(name: kernel::fmt::Arguments<'_>) -> Result<Self> {
+        Ok(Self {
+            name: CString::try_from_fmt(name)?,
+            interrupt: true,
+            ctx: false,
+        })
+    }
+}
+
 /// All virtqueues of a device.
 ///
 /// # Invariants
@@ -584,7 +599,7 @@ impl<T: Token> Drop for Virtqueue<T> {
     fn drop(&mut self) {
         if self.set.is_reset() {
             self.detach_all();
-        } else {
+        } else if !self.is_idle() {
             // A queue dropped with a live device keeps its buffers: leaked memory is bad, memory
             // that the device still writes to is worse.
             warn_on!(true);
