@@ -5,8 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 
 [ "${SAMPLES:-}" ] || skip_all "SAMPLES is not set"
-plan 4
-at_exit 'rmmod rust_dummy; rmmod rust_loopback; ip netns del left; ip netns del right'
+plan 5
+at_exit 'rmmod rust_dummy; rmmod rust_loopback; rmmod rust_virtio_rng; ip netns del left; ip netns del right'
 
 # counter INTERFACE NAME
 counter() { cat "/sys/class/net/$1/statistics/$2"; }
@@ -87,5 +87,27 @@ rmmod rust_loopback || bad "rmmod: $?"
 kill $! 2>/dev/null
 wait $! 2>/dev/null
 verdict "loopback: down, up and unload under traffic"
+
+# --- virtio_rng: bytes of the host ---
+
+begin
+sys=/sys/class/misc/hw_random
+insmod "$SAMPLES/rust_virtio_rng.ko" || bad "insmod: $?"
+name=$(tr ' ' '\n' <$sys/rng_available | grep '^virtio_rng\.') || bad "none: $(cat $sys/rng_available)"
+echo "$name" >$sys/rng_current || bad "can't be chosen"
+for i in 1 2; do
+	timeout 20 head -c 3000 /dev/hwrng >"$WORK/bytes.$i" || bad "turn $i: $?"
+	[ "$(wc -c <"$WORK/bytes.$i")" = 3000 ] || bad "turn $i: too few bytes"
+done
+cmp -s "$WORK/bytes.1" "$WORK/bytes.2" && bad "the same bytes twice"
+# 3000 random bytes don't get much shorter.
+[ "$(gzip -c "$WORK/bytes.1" | wc -c)" -gt 2900 ] || bad "the bytes aren't random"
+timeout 20 cat /dev/hwrng >/dev/null &
+sleep 0.3
+rmmod rust_virtio_rng || bad "rmmod: $?"
+kill $! 2>/dev/null
+wait $! 2>/dev/null
+grep -q "$name" $sys/rng_available && bad "it is still there"
+verdict "virtio_rng: random bytes, unload while they are read"
 
 finish

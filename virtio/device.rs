@@ -122,6 +122,13 @@ impl Device {
         unsafe { &*(&raw mut (*self.as_raw()).dev).cast::<device::Device>() }
     }
 
+    /// The device's number on the virtio bus.
+    #[allow(dead_code, reason = "for drivers that name something after it")]
+    pub(crate) fn index(&self) -> i32 {
+        // SAFETY: A field of a valid device, constant while it is registered.
+        unsafe { (*self.as_raw()).index }
+    }
+
     /// The transport's device (PCI function, …), or null.
     pub(super) fn parent(&self) -> *mut bindings::device {
         // SAFETY: A field of a valid device, constant while it is registered.
