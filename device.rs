@@ -48,6 +48,15 @@ use kernel::{
 /// The net device of this driver.
 pub(crate) type Net = NetDevice<VirtnetInfo>;
 
+/// How many queue pairs there are.
+#[derive(Clone, Copy)]
+pub(crate) struct PairLimits {
+    /// That the device has.
+    pub(crate) device: u16,
+    /// That can be used.
+    pub(crate) usable: u16,
+}
+
 /// Sizes of a pair's rings, in descriptors.
 #[derive(Clone, Copy)]
 pub(crate) struct RingSizes {
@@ -136,21 +145,21 @@ pub(crate) struct VirtnetInfo {
 }
 
 impl VirtnetInfo {
-    /// New private data: no queues, `pairs` to be used, of the (device's, usable) `most`.
+    /// New private data: no queues, `pairs` to be used, of those that there are.
     pub(crate) fn new(
         vdev: ARef<Device>,
         f: Negotiated,
         mode: Mode,
         rss: impl PinInit<Rss>,
-        most: (u16, u16),
+        limits: PairLimits,
         pairs: u16,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             vdev,
             f,
             mode,
-            device_pairs: most.0,
-            max_pairs: most.1,
+            device_pairs: limits.device,
+            max_pairs: limits.usable,
             ctrl <- CtrlVq::new(),
             settings <- kernel::new_mutex!(
                 Settings {

@@ -14,6 +14,7 @@ use crate::{
         rss::Rss,
         watch_late,
         Net,
+        PairLimits,
         VirtnetInfo, //
     },
     ethtool,
@@ -32,7 +33,8 @@ use crate::{
         net_warn,
         queue::PairInit,
         rtnl::RtnlGuard,
-        sysfs::RxQueueGroup, //
+        sysfs::RxQueueGroup,
+        Rtnl, //
     },
     notify,
     pure::{
@@ -50,7 +52,8 @@ use crate::{
             self,
             bit,
             Features, //
-        }, //
+        },
+        rss::Caps, //
     },
     receive_queue::{
         Mode,
@@ -223,8 +226,18 @@ fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
     }
 }
 
-/// Features of the net device: (in force, switchable by the user, for encapsulated packets).
-fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
+/// Features of the net device.
+struct FeatureSets {
+    /// In force at first.
+    features: NetFeatures,
+    /// Switchable by the user.
+    hw: NetFeatures,
+    /// For encapsulated packets.
+    encapsulated: NetFeatures,
+}
+
+/// Works out the net device's features from the negotiated ones and the module's parameters.
+fn net_features(f: &Negotiated) -> FeatureSets {
     let csum = f.has(bit::CSUM);
     let tx = NetFeatures::NONE
         .or_if(csum, NetFeatures::SG.or(NetFeatures::HW_CSUM))
@@ -263,8 +276,12 @@ fn net_features(f: &Negotiated) -> (NetFeatures, NetFeatures, NetFeatures) {
         .or_if(f.hash_report, NetFeatures::RXHASH)
         .or_if(gro_hw, NetFeatures::GRO_HW);
     // What the device can do to the inner packet of a tunnel.
-    let enc = NetFeatures::NONE.or_if(tx.has(NetFeatures::UDP_TUNNEL), tx);
-    (features, hw, enc)
+    let encapsulated = NetFeatures::NONE.or_if(tx.has(NetFeatures::UDP_TUNNEL), tx);
+    FeatureSets {
+        features,
+        hw,
+        encapsulated,
+    }
 }
 
 /// The address that the device gives, if it is one.
@@ -283,48 +300,63 @@ fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
     None
 }
 
-fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
-    let f = Negotiated::new(dev.features());
+/// How many queue pairs the device has, and how many of them can be used.
+fn pair_limits(dev: &Device<Core<'_>>, f: &Negotiated) -> PairLimits {
     let config_pairs = if f.has(bit::MQ) || f.has(bit::RSS) {
         dev.cread16(offset::MAX_PAIRS)
     } else {
         1
     };
-    let device_pairs = max_queue_pairs(f.all, config_pairs);
-    let vectors = dev.vectors(u32::from(device_pairs).saturating_mul(2).saturating_add(1));
-    let max_pairs = pairs_with_vectors(device_pairs, vectors);
-    if max_pairs < device_pairs && is_shared(vectors) {
+    let device = max_queue_pairs(f.all, config_pairs);
+    let vectors = dev.vectors(u32::from(device).saturating_mul(2).saturating_add(1));
+    let usable = pairs_with_vectors(device, vectors);
+    if usable < device && is_shared(vectors) {
         dev_warn!(
             dev.dev(),
-            "only {max_pairs} of {device_pairs} queue pairs are used\n"
+            "only {usable} of {device} queue pairs are used\n"
         );
-    } else if max_pairs < device_pairs {
+    } else if usable < device {
         dev_warn!(
             dev.dev(),
-            "{vectors} interrupt vectors are enough for {max_pairs} of {device_pairs} queue pairs\n"
+            "{vectors} interrupt vectors are enough for {usable} of {device} queue pairs\n"
         );
     }
-    let pairs = default_pairs(max_pairs, num_online_cpus(), params::queue_pairs());
-    let mtu = if f.has(bit::MTU) {
-        // It was fine in `validate`; a device that has changed it since is not believed.
-        Some(check_mtu(dev.cread16(offset::MTU)).ok_or(EINVAL)?)
-    } else {
-        None
-    };
-    let (mode, max_mtu) = receive_mode(&f, mtu);
-    if !params::napi_tx() {
-        dev_info!(
-            dev.dev(),
-            "napi_tx=0 has no effect: sent packets are reaped by NAPI\n"
-        );
+    PairLimits { device, usable }
+}
+
+/// The device's MTU, if it has one.
+///
+/// # Errors
+///
+/// `EINVAL` if it isn't legal: it was in `validate`, and a device that has changed it since is not believed.
+fn device_mtu(dev: &Device, f: &Negotiated) -> Result<Option<u16>> {
+    if !f.has(bit::MTU) {
+        return Ok(None);
     }
-    let (features, hw_features, enc_features) = net_features(&f);
-    let mac = device_mac(dev, &f);
-    let rss_caps = rss::caps(dev, f.all)?;
+    Ok(Some(check_mtu(dev.cread16(offset::MTU)).ok_or(EINVAL)?))
+}
+
+/// What the net device is to be like, and how packets are received.
+///
+/// # Errors
+///
+/// Those of [`device_mtu`].
+fn net_setup(
+    dev: &Device,
+    f: &Negotiated,
+    rss: Option<Caps>,
+) -> Result<(Setup<VirtnetInfo>, Mode)> {
+    let mtu = device_mtu(dev, f)?;
+    let (mode, max_mtu) = receive_mode(f, mtu);
+    let FeatureSets {
+        features,
+        hw,
+        encapsulated,
+    } = net_features(f);
     let setup = Setup {
         features,
-        hw_features,
-        enc_features,
+        hw_features: hw,
+        enc_features: encapsulated,
         mtu: Mtu {
             min: u32::from(MIN_MTU),
             max: max_mtu,
@@ -335,19 +367,34 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
         } else {
             0
         },
-        mac,
+        mac: device_mac(dev, f),
         live_mac: true,
         unicast_filter: f.has(bit::CTRL_RX),
-        moderation: has_vq_notf_coal(&f),
+        moderation: has_vq_notf_coal(f),
         rx_queue_group: matches!(mode, Mode::Mergeable)
             .then(RxQueueGroup::of::<refill::BufferSizeFile>),
-        rxfh: rss::sizes(rss_caps),
+        rxfh: rss::sizes(rss),
         ..Setup::default()
     };
+    Ok((setup, mode))
+}
+
+fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
+    let f = Negotiated::new(dev.features());
+    let limits = pair_limits(dev, &f);
+    let pairs = default_pairs(limits.usable, num_online_cpus(), params::queue_pairs());
+    if !params::napi_tx() {
+        dev_info!(
+            dev.dev(),
+            "napi_tx=0 has no effect: sent packets are reaped by NAPI\n"
+        );
+    }
+    let rss_caps = rss::caps(dev, f.all)?;
+    let (setup, mode) = net_setup(dev, &f, rss_caps)?;
     let rss = Rss::new(rss_caps, pairs)?;
     let mut binding = Binding::<VirtioNet>::new(
         dev,
-        max_pairs,
+        limits.usable,
         &setup,
         Works::new(Functions {
             config: link::config_work,
@@ -356,7 +403,7 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
             late: late::work,
             cpus: affinity::apply,
         }),
-        VirtnetInfo::new(dev.into(), f, mode, rss, (device_pairs, max_pairs), pairs),
+        VirtnetInfo::new(dev.into(), f, mode, rss, limits, pairs),
         |_| {
             Ok(PairInit {
                 tx: SendQueue::new(),
@@ -373,27 +420,16 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
         *net.data().failover.lock() = Some(failover);
     }
     coalesce::init(binding.net()?.data())?;
-    let found = vqs::find(dev, binding.net()?.data())?;
-    {
-        let mut guard = RtnlGuard::new();
-        let rtnl = &mut *guard;
-        vqs::attach(binding.net()?, found, rtnl)?;
-        binding.net()?.set_real_num_queues(pairs, rtnl)?;
-        binding.net()?.set_carrier(false);
-        // Before anyone can open the interface. RTNL keeps users out; but a standby is opened while it is
-        // registered, by the interface on top, if that is up already.
-        dev.ready();
-        binding.register(rtnl)?;
-        set_up(binding.net()?, mac.is_none(), rtnl)?;
-    }
+    register(&mut binding, dev, setup.mac.is_none())?;
     dev.config_enable();
     let net = binding.net()?;
     net.hotplug_add()?;
     link::update(net);
     net_info!(
         net,
-        "{} of {max_pairs} queue pairs, {} mode\n",
+        "{} of {} queue pairs, {} mode\n",
         net.data().pairs(),
+        limits.usable,
         match mode {
             Mode::Mergeable => "mergeable",
             Mode::Big { .. } => "big",
@@ -403,8 +439,30 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
     Ok(binding)
 }
 
+/// Finds the queues, registers the interface and tells the device what it is to do, a `random_mac` too.
+///
+/// Context: process.
+///
+/// # Errors
+///
+/// Those of the virtio core and of the stack. Dropping the binding undoes what was done.
+fn register(binding: &mut Binding<VirtioNet>, dev: &Device<Core<'_>>, random_mac: bool) -> Result {
+    let found = vqs::find(dev, binding.net()?.data())?;
+    let mut guard = RtnlGuard::new();
+    let rtnl = &mut *guard;
+    let net = binding.net()?;
+    vqs::attach(net, found, rtnl)?;
+    net.set_real_num_queues(net.data().pairs(), rtnl)?;
+    net.set_carrier(false);
+    // Before anyone can open the interface. RTNL keeps users out; but a standby is opened while it is
+    // registered, by the interface on top, if that is up already.
+    dev.ready();
+    binding.register(rtnl)?;
+    set_up(binding.net()?, random_mac, rtnl)
+}
+
 /// What the device must be told before the interface is used.
-fn set_up(net: &Net, random_mac: bool, rtnl: &mut crate::net::Rtnl) -> Result {
+fn set_up(net: &Net, random_mac: bool, rtnl: &mut Rtnl) -> Result {
     let info = net.data();
     let pairs = info.pairs();
     let sent = channels::send_pairs(net, pairs, rtnl).or_else(|e| {
