@@ -4,20 +4,7 @@
 
 use kernel::prelude::*;
 
-#[path = "../../bindings.rs"]
-mod bindings;
-#[path = "../../net/mod.rs"]
-#[allow(dead_code, unused_imports, unused_macros)]
-mod net;
-#[path = "../../pure/mod.rs"]
-#[allow(dead_code)]
-mod pure;
-#[path = "../../sync/mod.rs"]
-#[allow(dead_code)]
-mod sync;
-#[path = "../../virtio/mod.rs"]
-#[allow(dead_code, unused_imports, unused_macros)]
-mod virtio;
+include!("../layer.rs");
 
 #[path = "../dummy.rs"]
 mod dummy;
