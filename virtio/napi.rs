@@ -48,8 +48,7 @@ where
     };
     // SAFETY: The interrupt is armed unless there is no queue, or the poll is deferred.
     let gone = unsafe { poll.napi_complete_done(work) };
-    // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
-    // `NetDevice::synchronize_napi`.
+    // SAFETY: This is a softirq, and the queue was there when it began.
     if gone && armed.map_or(deferred, |armed| unsafe { armed.more() }) {
         q.schedule(|rq| {
             if let Some(vq) = vq(rq) {
@@ -84,14 +83,15 @@ where
             vq.disable_cb();
         }
     }
+    // With the lock, without which somebody could take the ring away.
+    let more = match (armed, vq(poll.locked().state())) {
+        (Some(armed), Some(vq)) => gone && vq.was_used_since(armed),
+        _ => false,
+    };
     drop(poll);
-    if let (true, Some(armed)) = (gone, armed) {
-        // SAFETY: The queue stays alive while this softirq runs: it is dropped only after
-        // `NetDevice::synchronize_napi`.
-        if unsafe { armed.more() } {
-            // The poll turns the interrupt off itself, under the lock.
-            q.schedule(|| {});
-        }
+    if more {
+        // The poll turns the interrupt off itself, under the lock.
+        q.schedule(|| {});
     }
     // SAFETY: Completed above.
     unsafe { PollResult::new(0) }

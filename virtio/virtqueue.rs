@@ -313,6 +313,8 @@ impl Drop for VirtqueueSet {
         if !self.is_reset() {
             self.reset_device();
         }
+        // SAFETY: Process context. Polls that gave their queue up may still look at its ring (`Armed::more`).
+        unsafe { bindings::synchronize_rcu() };
         // SAFETY: No handle is left, the device is reset; the queues are deleted once. The
         // reference is the one taken in `find`.
         unsafe {
@@ -465,7 +467,8 @@ impl<T: Token> Virtqueue<T> {
         unsafe { bindings::virtqueue_enable_cb_delayed(self.as_raw()) }
     }
 
-    /// Asks for an interrupt for the next used buffer; [`Armed::more`] tells if one came before.
+    /// Asks for an interrupt for the next used buffer; [`Virtqueue::was_used_since`] and [`Armed::more`] tell if
+    /// one came before.
     #[inline(always)]
     pub(super) fn enable_cb_prepare(&mut self) -> Armed {
         self.cb_disabled = false;
@@ -474,6 +477,13 @@ impl<T: Token> Virtqueue<T> {
             // SAFETY: The queue is valid and ours.
             state: unsafe { bindings::virtqueue_enable_cb_prepare(self.as_raw()) },
         }
+    }
+
+    /// Whether a buffer was used since `armed`: no interrupt may come for it.
+    #[inline(always)]
+    pub(super) fn was_used_since(&self, armed: Armed) -> bool {
+        // SAFETY: The queue is valid, and whatever the number is this only compares it.
+        unsafe { bindings::virtqueue_poll(self.as_raw(), armed.state) }
     }
 
     /// Sets the number of free descriptors.
@@ -621,8 +631,10 @@ impl Armed {
     ///
     /// # Safety
     ///
-    /// The queue is alive. It need not be the caller's any more: this only reads, and if somebody has used
-    /// it since, what it says costs a poll at most.
+    /// This is the read-side section of RCU, a softirq say, in which the queue was armed: its set goes only after
+    /// that. And nobody resizes the queue meanwhile, which takes somebody who owns it and may sleep: of a queue
+    /// that NAPI owns, not before all polls are over. It need not be the caller's any more: this only reads,
+    /// and if somebody has used it since, what it says costs a poll at most.
     #[inline(always)]
     pub(super) unsafe fn more(self) -> bool {
         // SAFETY: By this function's contract.
