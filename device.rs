@@ -72,7 +72,7 @@ pub(crate) struct Settings {
     /// Queue pairs in use.
     pub(crate) pairs: u16,
     /// Link settings that `ethtool` shows.
-    pub(crate) link: net::ethtool::Link,
+    pub(crate) link: net::ethtool::LinkSettings,
     /// Receive filter as the device has it.
     pub(crate) filter: RxFilter,
     /// Ring sizes; none if never changed.
@@ -164,7 +164,7 @@ impl VirtnetInfo {
             settings <- kernel::new_mutex!(
                 Settings {
                     pairs,
-                    link: net::ethtool::Link::default(),
+                    link: net::ethtool::LinkSettings::default(),
                     filter: RxFilter::new(),
                     rings: None,
                     guest_offloads: None,

@@ -16,7 +16,7 @@ use crate::{
         ethtool::{
             Channels,
             Drvinfo,
-            Link,
+            LinkSettings,
             MaxCur,
             Ops,
             Rings,
@@ -248,11 +248,11 @@ impl Ops<VirtnetInfo> for Ethtool {
         }
     }
 
-    fn link(dev: &Net) -> Link {
+    fn link(dev: &Net) -> LinkSettings {
         dev.data().settings.lock().link
     }
 
-    fn set_link(dev: &Net, link: Link, _rtnl: &mut Rtnl) -> Result {
+    fn set_link(dev: &Net, link: LinkSettings, _rtnl: &mut Rtnl) -> Result {
         dev.data().settings.lock().link = link;
         Ok(())
     }

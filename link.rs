@@ -12,7 +12,7 @@ use crate::{
         VirtnetInfo, //
     },
     net::{
-        ethtool::Link,
+        ethtool::LinkSettings,
         net_warn,
         ratelimit, //
     },
@@ -50,7 +50,7 @@ pub(crate) fn update(dev: &Net) -> u16 {
         let [duplex] = info.vdev.cread_bytes(offset::DUPLEX);
         let got = link_settings(speed, duplex);
         let mut s = info.settings.lock();
-        s.link = Link {
+        s.link = LinkSettings {
             speed: got.speed.or(s.link.speed),
             duplex: got.duplex.or(s.link.duplex),
         };

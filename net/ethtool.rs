@@ -13,9 +13,12 @@ use super::{
 };
 use crate::{
     bindings,
-    pure::coalesce::{
-        Moderation,
-        Params, //
+    pure::{
+        coalesce::{
+            Moderation,
+            Params, //
+        },
+        config::link_settings, //
     }, //
 };
 use core::{
@@ -73,14 +76,7 @@ pub(crate) struct Drvinfo<'a> {
     pub(crate) bus_info: &'a [u8],
 }
 
-/// Link settings: speed in Mbit/s and duplex, none if unknown.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Link {
-    /// Speed in Mbit/s.
-    pub(crate) speed: Option<u32>,
-    /// True: full duplex.
-    pub(crate) duplex: Option<bool>,
-}
+pub(crate) use crate::pure::config::LinkSettings;
 
 /// Takes the names of statistics, one after the other.
 pub(crate) struct Strings<'a> {
@@ -209,12 +205,12 @@ pub(crate) trait Ops<T: Driver> {
     }
 
     /// `get_link_ksettings`.
-    fn link(_dev: &NetDevice<T>) -> Link {
+    fn link(_dev: &NetDevice<T>) -> LinkSettings {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// `set_link_ksettings`.
-    fn set_link(_dev: &NetDevice<T>, _link: Link, _rtnl: &mut Rtnl) -> Result {
+    fn set_link(_dev: &NetDevice<T>, _link: LinkSettings, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -579,15 +575,7 @@ impl<T: Driver, E: Ops<T>> Table<T, E> {
                 ))?;
                 (Self::dev(dev), Rtnl::assume_held())
             };
-            let link = Link {
-                speed: (speed <= 0x7fff_ffff).then_some(speed),
-                duplex: match duplex {
-                    0 => Some(false),
-                    1 => Some(true),
-                    _ => None,
-                },
-            };
-            E::set_link(net, link, &mut rtnl)?;
+            E::set_link(net, link_settings(speed, duplex), &mut rtnl)?;
             Ok(0)
         })
     }

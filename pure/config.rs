@@ -98,7 +98,7 @@ pub(crate) fn check_mtu(mtu: u16) -> Option<u16> {
 }
 
 /// Speed and duplex of the link.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct LinkSettings {
     /// Speed in units of 1 Mbit/s, `None` if unknown.
     pub(crate) speed: Option<u32>,
@@ -106,7 +106,8 @@ pub(crate) struct LinkSettings {
     pub(crate) duplex: Option<bool>,
 }
 
-/// Interprets the `speed` and `duplex` of the configuration (5.1.4).
+/// Interprets the `speed` and `duplex` of the configuration (5.1.4), and those of ethtool, which are encoded in the
+/// same way.
 ///
 /// A speed above 0x7fffffff and a duplex other than 0 (half) and 1 (full) are unknown (5.1.4.2).
 pub(crate) fn link_settings(speed: u32, duplex: u8) -> LinkSettings {
