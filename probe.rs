@@ -48,6 +48,10 @@ use crate::{
             pairs_with_vectors,
             MIN_MTU, //
         },
+        eth::{
+            frame_len,
+            ETH_DATA_LEN, //
+        },
         features::{
             self,
             bit,
@@ -214,10 +218,8 @@ fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
         return (Mode::Big { pages, split }, device_mtu);
     }
     match mtu {
-        // A frame and a VLAN tag on top of the MTU.
-        Some(mtu) if mtu > 1500 => {
-            let frame = u32::from(mtu).saturating_add(18);
-            let pages = refill::big_pages(frame, f.hdr_len);
+        Some(mtu) if u32::from(mtu) > ETH_DATA_LEN => {
+            let pages = refill::big_pages(frame_len(mtu.into()), f.hdr_len);
             (Mode::Big { pages, split }, device_mtu)
         }
         // Buffers of one frame: an MTU above Ethernet's would lose every large packet.

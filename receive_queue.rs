@@ -6,7 +6,13 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    pure::rx::Ewma,
+    pure::{
+        eth::{
+            frame_len,
+            ETH_DATA_LEN, //
+        },
+        rx::Ewma, //
+    },
     virtio::{
         rx_ring::{
             BigBuf,
@@ -20,7 +26,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// An Ethernet frame with a VLAN tag, without its checksum, in bytes.
-pub(crate) const GOOD_PACKET_LEN: u32 = 1518;
+pub(crate) const GOOD_PACKET_LEN: u32 = frame_len(ETH_DATA_LEN);
 
 /// How packets are received; fixed by the negotiated features.
 #[derive(Clone, Copy)]

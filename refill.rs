@@ -25,6 +25,10 @@ use crate::{
     },
     pure::{
         config::rx_vq,
+        eth::{
+            ETH_HLEN,
+            VLAN_HLEN, //
+        },
         rx::{
             mergeable_shape,
             min_buf_len,
@@ -53,10 +57,8 @@ use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// The largest packet: 64 KiB and an Ethernet header, in bytes.
-const MAX_PACKET: u32 = 65550;
-
-/// Bytes of a VLAN tag.
-const VLAN_HLEN: u32 = 4;
+// CAST: Widening; `From` is not usable in constants.
+const MAX_PACKET: u32 = 0x1_0000 + ETH_HLEN as u32;
 
 /// Pages of a big buffer for packets of up to `packet` bytes.
 pub(crate) fn big_pages(packet: u32, hdr_len: u32) -> u32 {
@@ -126,7 +128,9 @@ pub(crate) fn prepare(
         Mode::Mergeable => {
             let (hdr_len, min) = (info.f.hdr_len, rq.min_len);
             let least = mergeable_shape(0, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
-            let max = MAX_PACKET.saturating_add(VLAN_HLEN).saturating_add(hdr_len);
+            let max = MAX_PACKET
+                .saturating_add(u32::from(VLAN_HLEN))
+                .saturating_add(hdr_len);
             short_above(size, least.map_or(0, BufShape::posted), max)
         }
         Mode::Small | Mode::Big { .. } => short_above_single(size),

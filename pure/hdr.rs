@@ -4,7 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::features::{bit, Features};
+use super::{
+    eth::{ETH_HLEN, VLAN_HLEN},
+    features::{bit, Features},
+};
 
 /// Length in bytes of the header with the number of buffers.
 pub(crate) const LEN: usize = 12;
@@ -68,6 +71,14 @@ impl RawHdr {
         let [a, b, c, d, e, f, g, h] = self.lo.to_le_bytes();
         let [i, j, k, l, m, n, o, p] = self.hi.to_le_bytes();
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// Gives the longest form: the header, a hash that there isn't, and the tunnel fields.
+    pub(crate) const fn to_tunnel_bytes(self) -> [u8; TUNNEL_AT as usize + TUNNEL_LEN] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.to_bytes();
+        [
+            a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0, 0, 0, 0, 0, m, n, o, p,
+        ]
     }
 
     /// Whether the packet is tunnelled and to be segmented, so that [`Self::with_tunnel`] has to be
@@ -268,8 +279,6 @@ pub(crate) enum HdrError {
 }
 
 /// What the headers in a tunnelled packet take at least, in bytes.
-const ETH_HLEN: u16 = 14;
-const VLAN_HLEN: u16 = 4;
 const IPV4_HLEN: u16 = 20;
 const IPV6_HLEN: u16 = 40;
 const UDP_HLEN: u16 = 8;

@@ -12,6 +12,7 @@ pub(crate) mod affinity;
 pub(crate) mod coalesce;
 pub(crate) mod config;
 pub(crate) mod ctrl;
+pub(crate) mod eth;
 pub(crate) mod features;
 pub(crate) mod hdr;
 pub(crate) mod recovery;

@@ -7,8 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-/// Length of an Ethernet header.
-const ETH_HLEN: u32 = 14;
+use super::eth::ETH_HLEN;
 
 /// Why a used length cannot be true.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +26,7 @@ pub(crate) enum LenError {
 pub(crate) fn payload_len(used: u32, posted: u32, hdr_len: u32) -> Result<u32, LenError> {
     match used.checked_sub(hdr_len) {
         None => Err(LenError::Short),
-        Some(len) if len < ETH_HLEN => Err(LenError::Short),
+        Some(len) if len < u32::from(ETH_HLEN) => Err(LenError::Short),
         Some(_) if used > posted => Err(LenError::Long),
         Some(len) => Ok(len),
     }
