@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/* C's half of net/layout.rs, in the same order. */
+/* C's half of net/layout.rs: what that asks for, by the names that it has there. */
 
-#define LAYOUT_SIZE(t)		sizeof(t)
-#define LAYOUT_AT(t, field)	offsetof(t, field)
+#define LAYOUT_SIZE(t)		{ "sizeof(" #t ")", sizeof(t) }
+#define LAYOUT_AT(t, field)	{ "offsetof(" #t ", " #field ")", offsetof(t, field) }
 
-static const size_t layout[] = {
+static const struct {
+	const char *name;
+	size_t value;
+} layout[] = {
 	LAYOUT_SIZE(struct net_device),
 	LAYOUT_AT(struct net_device, netdev_ops),
 	LAYOUT_AT(struct net_device, mtu),
@@ -93,10 +96,17 @@ static const size_t layout[] = {
 	LAYOUT_AT(struct virtqueue, num_free),
 	LAYOUT_AT(struct virtqueue, num_max),
 	LAYOUT_SIZE(struct virtqueue_info),
-	SKB_DATA_ALIGN(sizeof(struct skb_shared_info)),
+	{ "SKB_DATA_ALIGN(sizeof(struct skb_shared_info))",
+	  SKB_DATA_ALIGN(sizeof(struct skb_shared_info)) },
 };
 
-size_t vnm_helper_layout(unsigned int i)
+/* What @name is, or SIZE_MAX if there is no such entry */
+size_t vnm_helper_layout(const char *name)
 {
-	return i < ARRAY_SIZE(layout) ? layout[i] : SIZE_MAX;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(layout); i++)
+		if (!strcmp(layout[i].name, name))
+			return layout[i].value;
+	return SIZE_MAX;
 }

@@ -4,36 +4,55 @@
 //!
 //! bindgen works them out with clang; the kernel was built by another compiler perhaps. Writing a
 //! field in the wrong place is memory corruption, so sizes, and the offsets that are used, are
-//! compared when the module is loaded. `helpers/layout.c` has the other half, in the same order.
+//! compared when the module is loaded. `helpers/layout.c` has the other half, by the same names.
 
 use super::page_pool::SHINFO;
-use crate::bindings;
+use crate::{
+    bindings,
+    pure::eth, //
+};
 use core::mem::{
     offset_of,
     size_of, //
 };
-use kernel::prelude::*;
+use kernel::{
+    c_str,
+    prelude::*, //
+};
 
 macro_rules! layout {
-    ($($t:ident { $($field:ident),* })* $(; $what:literal = $is:expr)*) => {
+    ($($t:ident { $($field:ident $(as $name:literal)?),* })* $(; $what:literal = $is:expr)*) => {
         &[
             $(
-                (concat!("sizeof(struct ", stringify!($t), ")"), size_of::<bindings::$t>()),
+                (c_str!(concat!("sizeof(struct ", stringify!($t), ")")), size_of::<bindings::$t>()),
                 $((
-                    concat!("offsetof(struct ", stringify!($t), ", ", stringify!($field), ")"),
+                    layout!(@name $t $field $($name)?),
                     offset_of!(bindings::$t, $field),
                 ),)*
             )*
-            $(($what, $is),)*
+            $((c_str!($what), $is),)*
         ]
+    };
+    (@name $t:ident $field:ident) => {
+        c_str!(concat!("offsetof(struct ", stringify!($t), ", ", stringify!($field), ")"))
+    };
+    // Rust calls the field otherwise.
+    (@name $t:ident $field:ident $name:literal) => {
+        c_str!(concat!("offsetof(struct ", stringify!($t), ", ", $name, ")"))
     };
 }
 
-const LAYOUT: &[(&str, usize)] = layout! {
+// The lengths that `pure/` has.
+// CAST: Widening; `From` is not usable in constants.
+const _: () = assert!(
+    bindings::ETH_HLEN == eth::ETH_HLEN as u32 && bindings::ETH_DATA_LEN == eth::ETH_DATA_LEN
+);
+
+const LAYOUT: &[(&CStr, usize)] = layout! {
     net_device {
         netdev_ops, mtu, needed_headroom, flags, features, real_num_rx_queues, dev_addr,
         stat_ops, ethtool_ops, hw_features, vlan_features, min_mtu, max_mtu,
-        sysfs_rx_queue_group, priv_
+        sysfs_rx_queue_group, priv_ as "priv"
     }
     attribute { mode }
     attribute_group { bin_attrs }
@@ -59,7 +78,7 @@ const LAYOUT: &[(&str, usize)] = layout! {
     scatterlist {}
     delayed_work { work }
     page_pool_params {}
-    virtio_device { dev, priv_ }
+    virtio_device { dev, priv_ as "priv" }
     virtio_driver { driver, id_table, probe, reset_done }
     virtqueue { vdev, index, num_free, num_max }
     virtqueue_info {}
@@ -74,10 +93,11 @@ const LAYOUT: &[(&str, usize)] = layout! {
 /// `ENOEXEC`, with a message for each difference.
 pub(crate) fn check() -> Result {
     let mut same = true;
-    for (i, (what, rust)) in (0..).zip(LAYOUT) {
-        // SAFETY: Looks a constant up; any index is fine.
-        let c = unsafe { bindings::layout(i) };
+    for (what, rust) in LAYOUT {
+        // SAFETY: Looks a constant up by a string.
+        let c = unsafe { bindings::layout(what.as_char_ptr()) };
         if c != *rust {
+            let what = what.to_str().unwrap_or("?");
             pr_err!("{what} is {c} in C but {rust} in Rust: module and kernel don't match\n");
             same = false;
         }
