@@ -12,8 +12,7 @@ use crate::{
     net::{
         page_pool::{
             Frag,
-            SkbChain,
-            COPYBREAK, //
+            SkbChain, //
         },
         queue::{
             InPoll,
@@ -22,7 +21,10 @@ use crate::{
             RxNapi,
             RxPoll, //
         },
-        skb::RxSkb,
+        skb::{
+            RxSkb,
+            COPYBREAK, //
+        },
         DropReason, //
     },
     notify,

@@ -26,6 +26,7 @@ use core::sync::atomic::{
 };
 use kernel::{
     prelude::*,
+    sync::static_lock_class,
     time::{
         delay::fsleep,
         Delta, //
@@ -71,10 +72,10 @@ impl Works {
     /// Works that aren't queued, and a node on no list.
     pub(crate) fn new(f: Functions) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            config <- Work::new(0, f.config),
-            reset <- Work::new(1, Net::run_reset_work),
-            notify <- Work::new(2, f.notify),
-            late <- Work::new(3, f.late),
+            config <- Work::new(static_lock_class!(), f.config),
+            reset <- Work::new(static_lock_class!(), Net::run_reset_work),
+            notify <- Work::new(static_lock_class!(), f.notify),
+            late <- Work::new(static_lock_class!(), f.late),
             hotplug <- HotplugNode::new(f.cpus),
             reset_function: f.reset,
             gate: Gate::new(),

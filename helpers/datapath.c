@@ -194,26 +194,35 @@ static __always_inline int vnm_put_hdr(const struct sk_buff *skb, void *at, unsi
 	return vnm_gso_hdr(skb, at, form);
 }
 
-/*
- * Up to this many bytes are copied into the headroom if a packet is in pieces: cheaper than the table
- * that more than one descriptor takes.
- */
-#define VNM_COPYBREAK	128
+/* May the header be right before the data of @skb? */
+static __always_inline bool vnm_can_push_hdr(const struct sk_buff *skb, unsigned int form)
+{
+	return form & VNM_HDR_ANY_LAYOUT && !skb_header_cloned(skb) &&
+	       skb_headroom(skb) >= (form & VNM_HDR_LEN) &&
+	       IS_ALIGNED((unsigned long)skb->data, __alignof__(struct virtio_net_hdr_mrg_rxbuf));
+}
+
+static __always_inline long vnm_xmit_segs(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb) ? (long)vnm_gso_segs(skb) << VNM_XMIT_SEGS_SHIFT : 0;
+}
 
 /*
- * Copies a packet in pieces into its own headroom, which may be written to, after @hdr_len bytes for a
- * header, and makes @sg of it.  Where that header is to be, or NULL without enough room.
+ * The same as vnm_helper_skb_map_xmit() for a packet in pieces, which is copied into its own headroom, header
+ * first, for one entry of @sg; 0 if that can't be done.
+ *
+ * One call, instead of one for the header, one for the room, one for each piece and one for the list.
  */
-static noinline void *vnm_skb_flatten(struct sk_buff *skb, struct scatterlist *sg,
-				      unsigned int hdr_len)
+long vnm_helper_skb_copy_xmit(struct sk_buff *skb, struct scatterlist *sg, unsigned int form)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
-	unsigned int len = hdr_len + skb->len, i, at = hdr_len;
+	unsigned int hdr_len = form & VNM_HDR_LEN, len = hdr_len + skb->len, i, at = hdr_len;
 	u8 *to;
 
 	/* The header stays aligned: skb->data is, or it couldn't be pushed */
-	if (skb_headroom(skb) < ALIGN(len, 4) || shinfo->frag_list || !skb_frags_readable(skb))
-		return NULL;
+	if (!vnm_can_push_hdr(skb, form) || skb_headroom(skb) < ALIGN(len, 4) ||
+	    shinfo->frag_list || !skb_frags_readable(skb))
+		return 0;
 	to = skb->data - ALIGN(len, 4);
 	memcpy(to + at, skb->data, skb_headlen(skb));
 	at += skb_headlen(skb);
@@ -224,7 +233,10 @@ static noinline void *vnm_skb_flatten(struct sk_buff *skb, struct scatterlist *s
 		at += skb_frag_size(frag);
 	}
 	vnm_sg_fill_buf(sg, to, len);
-	return to;
+	sg_mark_end(sg);
+	if (unlikely(vnm_put_hdr(skb, to, form)))
+		return -EINVAL;
+	return 1 | vnm_xmit_segs(skb);
 }
 
 /*
@@ -243,17 +255,7 @@ long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *
 	unsigned int hdr_len = form & VNM_HDR_LEN, flags = 0, n = 1, i;
 	void *hdr = skb->data - hdr_len;
 
-	if (likely(form & VNM_HDR_ANY_LAYOUT && !skb_header_cloned(skb) &&
-		   skb_headroom(skb) >= hdr_len &&
-		   IS_ALIGNED((unsigned long)skb->data, __alignof__(struct virtio_net_hdr_mrg_rxbuf)))) {
-		if (skb->data_len && skb->len <= VNM_COPYBREAK) {
-			void *flat = vnm_skb_flatten(skb, sg, hdr_len);
-
-			if (flat) {
-				hdr = flat;
-				goto mapped;
-			}
-		}
+	if (likely(vnm_can_push_hdr(skb, form))) {
 		vnm_sg_fill_buf(sg, hdr, skb_headlen(skb) + hdr_len);
 	} else {
 		hdr = skb->cb;
@@ -271,56 +273,53 @@ long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *
 		vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
 			    skb_frag_off(frag));
 	}
-mapped:
 	sg_mark_end(&sg[n - 1]);
 	if (unlikely(vnm_put_hdr(skb, hdr, form))) {
 		if (flags)
 			memcpy(hdr, saved, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
 		return -EINVAL;
 	}
-	if (skb_is_gso(skb))
-		return n | flags | (long)vnm_gso_segs(skb) << VNM_XMIT_SEGS_SHIFT;
-	return n | flags;
+	return n | flags | vnm_xmit_segs(skb);
 }
 
 /* --- sk_buff: receiving --- */
 
-/* A tunnelled packet; the features were looked at before */
-static noinline int vnm_rx_tunnelled(struct sk_buff *skb, const struct virtio_net_hdr *hdr,
-				     const __le16 *fields)
-{
-	struct virtio_net_hdr_v1_hash_tunnel full = {};
-
-	memcpy(&full, hdr, sizeof(*hdr));
-	full.outer_th_offset = fields[0];
-	full.inner_nh_offset = fields[1];
-	return virtio_net_hdr_tnl_to_skb(skb, &full, true, true, true);
-}
-
 /*
- * Header checks and protocol of a received frame; 0, or -EINVAL: then it can only be freed.  The
- * tunnel fields follow @hdr (one of 12 bytes).  What wasn't negotiated is not in it any more.
+ * The metadata of a received frame, which virtio_net_hdr_tnl_to_skb() and eth_type_trans() want in this
+ * order; 0, or an error: then it can only be freed.  @hdr has the longest form with @tunnel, else 10 bytes
+ * at least.  What wasn't negotiated is not in it any more.
  *
  * One call instead of six.
  */
-int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
-			      struct virtio_net_hdr *hdr, u16 rxq)
+static __always_inline int vnm_rx_prepare(struct sk_buff *skb, struct net_device *dev,
+					  struct virtio_net_hdr *hdr, u16 rxq, bool tunnel)
 {
-	if (virtio_net_handle_csum_offload(skb, hdr, true))
-		return -EINVAL;
+	int err = virtio_net_handle_csum_offload(skb, hdr, true);
+
+	if (unlikely(err))
+		return err;
 	skb->dev = dev;
 	skb_set_network_header(skb, ETH_HLEN);
-	if (unlikely(hdr->gso_type & VIRTIO_NET_HDR_GSO_UDP_TUNNEL)) {
-		const struct virtio_net_hdr_mrg_rxbuf *mrg = (const void *)hdr;
-
-		if (vnm_rx_tunnelled(skb, hdr, (const __le16 *)(mrg + 1)))
-			return -EINVAL;
-	} else if (virtio_net_hdr_to_skb(skb, hdr, true)) {
-		return -EINVAL;
-	}
+	err = tunnel ? virtio_net_hdr_tnl_to_skb(skb, (void *)hdr, true, true, true) :
+		       virtio_net_hdr_to_skb(skb, hdr, true);
+	if (unlikely(err))
+		return err;
 	skb_record_rx_queue(skb, rxq);
 	skb->protocol = eth_type_trans(skb, dev);
 	return 0;
+}
+
+int vnm_helper_skb_rx_prepare(struct sk_buff *skb, struct net_device *dev,
+			      struct virtio_net_hdr *hdr, u16 rxq)
+{
+	return vnm_rx_prepare(skb, dev, hdr, rxq, false);
+}
+
+/* The same for a frame in a tunnel */
+int vnm_helper_skb_rx_prepare_tunnel(struct sk_buff *skb, struct net_device *dev,
+				     struct virtio_net_hdr_v1_hash_tunnel *hdr, u16 rxq)
+{
+	return vnm_rx_prepare(skb, dev, (struct virtio_net_hdr *)hdr, rxq, true);
 }
 
 /*

@@ -160,17 +160,9 @@ void vnm_helper_skb_add_rx_frag_va(struct sk_buff *skb, void *va, unsigned int l
 			truesize);
 }
 
-/* Appends @tail to @head's frag_list; @last is the list's end or NULL */
-void vnm_helper_skb_append_frag_list(struct sk_buff *head, struct sk_buff *last,
-				     struct sk_buff *tail)
+struct skb_shared_info *vnm_helper_skb_shinfo(struct sk_buff *skb)
 {
-	if (last)
-		last->next = tail;
-	else
-		skb_shinfo(head)->frag_list = tail;
-	head->data_len += tail->len;
-	head->len += tail->len;
-	head->truesize += tail->truesize;
+	return skb_shinfo(skb);
 }
 
 /* --- page pool --- */
@@ -474,23 +466,12 @@ void vnm_helper_INIT_WORK(struct work_struct *work, work_func_t func)
 	INIT_WORK(work, func);
 }
 
-/* Each kind has a lock class of its own for lockdep, as one may wait for another. */
-void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func, unsigned int kind)
+/* With a lock class that the caller has, where C's macro has one at each place that it is used */
+void vnm_helper_INIT_DELAYED_WORK(struct delayed_work *work, work_func_t func,
+				  struct lock_class_key *key)
 {
-	switch (kind) {
-	case 0:
-		INIT_DELAYED_WORK(work, func);
-		break;
-	case 1:
-		INIT_DELAYED_WORK(work, func);
-		break;
-	case 2:
-		INIT_DELAYED_WORK(work, func);
-		break;
-	default:
-		INIT_DELAYED_WORK(work, func);
-		break;
-	}
+	__INIT_WORK_KEY(&work->work, func, 0, key);
+	__timer_init(&work->timer, delayed_work_timer_fn, TIMER_IRQSAFE);
 }
 
 bool vnm_helper_schedule_delayed_work(struct delayed_work *work, unsigned int ms)

@@ -171,21 +171,6 @@ bool vnm_helper_napi_gro_flush(struct napi_struct *napi)
 	return true;
 }
 
-/* --- net_device --- */
-
-/*
- * Has the receive filter sent again, as it is whenever an address comes or goes; this one is only counted.
- *
- * Missing: __dev_set_rx_mode() (net/core/dev.c).
- */
-void vnm_helper_netdev_refresh_rx_mode(struct net_device *dev)
-{
-	static const u8 all_hosts[ETH_ALEN] = { 0x01, 0x00, 0x5e, 0x00, 0x00, 0x01 };
-
-	if (!dev_mc_add(dev, all_hosts))
-		dev_mc_del(dev, all_hosts);
-}
-
 /* --- interrupt moderation --- */
 
 /*

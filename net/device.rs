@@ -456,8 +456,17 @@ impl<T: Driver> NetDevice<T> {
     /// Has the core send the receive filter again ([`Driver::set_rx_mode`], soon), if the
     /// interface is up. Process context.
     pub(crate) fn refresh_rx_mode(&self, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid.
-        unsafe { bindings::netdev_refresh_rx_mode(self.as_raw()) };
+        /// 224.0.0.1, which an interface has as a rule: it is only counted.
+        const ALL_HOSTS: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x01];
+        let (dev, address) = (self.as_raw(), ALL_HOSTS.as_ptr());
+        // The function that does this, `__dev_set_rx_mode`, isn't exported; but it is what happens whenever an
+        // address comes or goes.
+        // SAFETY: The device is valid, and the address as long as an Ethernet device's.
+        unsafe {
+            if bindings::dev_mc_add(dev, address) == 0 {
+                bindings::dev_mc_del(dev, address);
+            }
+        }
     }
 
     /// Stops what calls into the driver by itself ([`Driver::quiesce`]).

@@ -7,10 +7,13 @@ use super::{
     skb::{
         DropReason,
         RxSkb,
-        ETH_HLEN, //
+        COPYBREAK, //
     }, //
 };
-use crate::bindings;
+use crate::bindings::{
+    self,
+    ETH_HLEN, //
+};
 use core::{
     ffi::c_void,
     mem::ManuallyDrop,
@@ -40,9 +43,6 @@ pub(crate) const SHINFO: u32 = {
     // CAST: A few hundred bytes.
     (n.next_multiple_of(64)) as u32
 };
-
-/// Up to this many bytes are copied into a small skb, so that the buffer is free again at once.
-pub(crate) const COPYBREAK: u32 = 128;
 
 /// Room before the data of an skb, for headers that tunnels or the next interface prepend
 /// (`NET_SKB_PAD`); without it the whole packet would be copied for one.
@@ -514,10 +514,15 @@ impl SkbChain {
                 return Err(frag);
             };
             let next = next.as_ptr();
-            // SAFETY: Both are ours; the list takes the new one.
+            // SAFETY: Both are ours; the list takes the new one, which is empty. `last` is its end, or there is
+            // no list.
             unsafe {
                 bindings::skb_mark_for_recycle(next);
-                bindings::skb_append_frag_list(head, self.last, next);
+                match NonNull::new(self.last) {
+                    Some(last) => (*last.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.next = next,
+                    None => (*bindings::skb_shinfo(head)).frag_list = next,
+                }
+                (*head).truesize = (*head).truesize.wrapping_add((*next).truesize);
             }
             // INVARIANT: `next` ends the list now.
             self.last = next;

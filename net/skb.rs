@@ -55,8 +55,10 @@ impl DropReason {
     }
 }
 
-/// Bytes of an Ethernet header.
-pub(crate) const ETH_HLEN: u32 = 14;
+/// Up to this many bytes are rather copied than left where they are: of a received packet, so that its buffer is
+/// free again at once; of one to be sent that is in pieces, because a table of more than one descriptor costs
+/// more.
+pub(crate) const COPYBREAK: u32 = 128;
 
 /// In which context packets are freed that were sent (`napi_consume_skb`): inside of a poll, or where
 /// softirqs are off and interrupts on, for as long as `'a`; or anywhere.
@@ -186,6 +188,13 @@ impl TxSkb<'_> {
         unsafe { (*self.as_raw()).queue_mapping }
     }
 
+    /// Whether the packet is in pieces.
+    #[inline(always)]
+    pub(crate) fn is_nonlinear(&self) -> bool {
+        // SAFETY: The skb is valid by the type invariant; whoever else has a reference doesn't change it.
+        unsafe { (*self.as_raw()).data_len != 0 }
+    }
+
     /// Takes the software transmit timestamp, if the socket asked for one.
     #[inline(always)]
     pub(super) fn tx_timestamp(&mut self) {
@@ -223,7 +232,7 @@ impl ReceivedSkb {
     /// Length with the Ethernet header, which is taken off already.
     #[allow(dead_code)] // Not each driver asks then.
     pub(crate) fn frame_len(&self) -> u32 {
-        self.len().saturating_add(ETH_HLEN)
+        self.len().saturating_add(bindings::ETH_HLEN)
     }
 }
 

@@ -17,6 +17,7 @@ use core::{
 };
 use kernel::{
     prelude::*,
+    sync::LockClassKey,
     types::Opaque, //
 };
 
@@ -47,12 +48,12 @@ unsafe impl<T: Host> Send for Work<T> {}
 unsafe impl<T: Host> Sync for Work<T> {}
 
 impl<T: Host> Work<T> {
-    /// A work item that isn't scheduled. `kind` (0 to 3) tells lockdep those apart that wait for each other.
-    pub(crate) fn new(kind: u32, func: fn(&T)) -> impl PinInit<Self> {
+    /// A work item that isn't scheduled. By `class` lockdep tells those apart that wait for each other.
+    pub(crate) fn new(class: Pin<&'static LockClassKey>, func: fn(&T)) -> impl PinInit<Self> {
         pin_init!(Self {
             work <- Opaque::ffi_init(|p| {
-                // SAFETY: `p` is valid for writes and pinned from now on.
-                unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run), kind) }
+                // SAFETY: `p` is valid for writes and pinned from now on. The class is in static memory.
+                unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run), class.as_ptr().cast()) }
             }),
             host: AtomicPtr::new(core::ptr::null_mut()),
             func,

@@ -21,11 +21,7 @@ use crate::{
             hdr_len,
             Features, //
         },
-        hdr::{
-            RawHdr,
-            LEN,
-            TUNNEL_LEN, //
-        }, //
+        hdr::RawHdr, //
     }, //
 };
 
@@ -79,6 +75,24 @@ impl HdrLayout {
     }
 }
 
+/// Aligned as a `struct virtio_net_hdr` is.
+#[repr(align(8))]
+struct Aligned<const N: usize>([u8; N]);
+
+/// What [`rx_prepare`] does with a frame in a tunnel. Returns 0, or what C says against it.
+#[cold]
+fn prepare_tunnelled<T: Driver>(
+    skb: &RxSkb,
+    dev: &NetDevice<T>,
+    hdr: RawHdr,
+    queue: u16,
+) -> core::ffi::c_int {
+    let mut raw = Aligned(hdr.to_tunnel_bytes());
+    let (skb, dev, hdr) = (skb.as_raw(), dev.as_raw(), raw.0.as_mut_ptr());
+    // SAFETY: The skb is ours; the header is aligned and has the longest form.
+    unsafe { bindings::skb_rx_prepare_tunnel(skb, dev, hdr.cast(), queue) }
+}
+
 /// Gives a received frame its metadata: device, queue, checksum and GSO state from the header `hdr` (a copy
 /// that the device can't change), protocol. Softirq.
 ///
@@ -92,13 +106,13 @@ pub(crate) fn rx_prepare<T: Driver>(
     hdr: RawHdr,
     queue: u16,
 ) -> Result<ReceivedSkb, RxSkb> {
-    /// Aligned as a `struct virtio_net_hdr` is.
-    #[repr(align(8))]
-    struct Aligned([u8; LEN + TUNNEL_LEN]);
-    let mut raw = Aligned(hdr.to_bytes());
-    // SAFETY: The skb is ours; the header is aligned, and the tunnel fields are behind it.
-    let err = unsafe {
-        bindings::skb_rx_prepare(skb.as_raw(), dev.as_raw(), raw.0.as_mut_ptr().cast(), queue)
+    let err = if hdr.is_tunnelled() {
+        prepare_tunnelled(&skb, dev, hdr, queue)
+    } else {
+        let mut raw = Aligned(hdr.to_bytes());
+        let (skb, dev, hdr) = (skb.as_raw(), dev.as_raw(), raw.0.as_mut_ptr());
+        // SAFETY: The skb is ours; the header is aligned.
+        unsafe { bindings::skb_rx_prepare(skb, dev, hdr.cast(), queue) }
     };
     if err != 0 {
         return Err(skb);

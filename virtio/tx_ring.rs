@@ -16,7 +16,8 @@ use crate::{
         skb::{
             DropReason,
             SentSkb,
-            TxSkb, //
+            TxSkb,
+            COPYBREAK, //
         }, //
     }, //
 };
@@ -110,17 +111,18 @@ impl Virtqueue<InFlightSkb> {
         skb: TxSkb<'x>,
         layout: HdrLayout,
     ) -> Result<u32, (Error, TxSkb<'x>)> {
-        // SAFETY: The skb is ours, its control buffer and what may be written of its headroom included.
-        // The list has the entries and `saved` the bytes that the helper wants. The list then names
-        // memory of the skb only, which the token keeps until the device gives it back.
-        let map = unsafe {
-            bindings::skb_map_xmit(
-                skb.as_raw(),
-                sg.sg.as_mut_ptr(),
-                sg.saved.as_mut_ptr().cast(),
-                layout.as_raw(),
-            )
-        };
+        let (raw, list, form) = (skb.as_raw(), sg.sg.as_mut_ptr(), layout.as_raw());
+        let mut map = 0;
+        if skb.is_nonlinear() && skb.len() <= COPYBREAK {
+            // SAFETY: The skb is ours, what may be written of its headroom included. The list then names memory
+            // of the skb only, which the token keeps until the device gives it back.
+            map = unsafe { bindings::skb_copy_xmit(raw, list, form) };
+        }
+        if map == 0 {
+            // SAFETY: As above, and the control buffer is ours as well. The list has the entries and `saved` the
+            // bytes that the helper wants.
+            map = unsafe { bindings::skb_map_xmit(raw, list, sg.saved.as_mut_ptr().cast(), form) };
+        }
         let Ok(map) = u64::try_from(map) else {
             return Err((EINVAL, skb));
         };
