@@ -120,6 +120,16 @@ netdev_features_t vnm_helper_tunnel_features_check(struct sk_buff *skb, struct n
 	return by_device ? features : features & ~NETIF_F_CSUM_MASK;
 }
 
+void vnm_helper_skb_queue_head_init(struct sk_buff_head *head)
+{
+	skb_queue_head_init(head);
+}
+
+u32 vnm_helper_skb_queue_len_lockless(const struct sk_buff_head *head)
+{
+	return skb_queue_len_lockless(head);
+}
+
 /*
  * Makes @skb, which was sent, a packet that @dev received; NULL if it was dropped.  What others have of it
  * (references, clones) isn't shared any more, and its Ethernet header is in its head.

@@ -11,11 +11,13 @@
 //! - [`dim`]: interrupt moderation by the traffic.
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in; [`rx_napi`]: what the owner of a
 //!   receive queue does with both.
+//! - [`skb_queue`]: packets that wait.
 //! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
 //! - [`handle`]: a way to a device from outside of it.
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
+//! - [`prelude`]: what drivers name.
 
 pub(crate) mod addr;
 pub(crate) mod device;
@@ -29,6 +31,8 @@ pub(crate) mod layout;
 pub(crate) mod napi;
 pub(crate) mod ops;
 pub(crate) mod page_pool;
+#[allow(unused_imports, reason = "each driver names some of them")]
+pub(crate) mod prelude;
 pub(crate) mod printk;
 pub(crate) mod queue;
 pub(crate) mod rtnl;
@@ -36,6 +40,8 @@ pub(crate) mod rx_napi;
 pub(crate) mod rx_queue;
 pub(crate) mod rxfh;
 pub(crate) mod skb;
+#[allow(dead_code, reason = "for drivers without rings")]
+pub(crate) mod skb_queue;
 pub(crate) mod stats;
 pub(crate) mod sysfs;
 pub(crate) mod tx_queue;

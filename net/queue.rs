@@ -91,6 +91,20 @@ pub(crate) struct PairIrqs {
     pub(crate) tx: Option<i32>,
 }
 
+impl<T> Default for PairInit<T>
+where
+    T: Driver<Tx: Default, TxShared: Default, Rx: Default, RxShared: Default>,
+{
+    fn default() -> Self {
+        Self {
+            tx: Default::default(),
+            tx_shared: Default::default(),
+            rx: Default::default(),
+            rx_shared: Default::default(),
+        }
+    }
+}
+
 impl<T: Driver> QueuePair<T> {
     /// # Safety
     ///

@@ -6,27 +6,10 @@
 
 #![forbid(unsafe_code)]
 
-use crate::{
-    net::{
-        device::{
-            Registration,
-            Setup,
-            UnregisteredNetDevice, //
-        },
-        layout,
-        queue::{
-            ByCore,
-            PairInit,
-            TxGuard, //
-        },
-        stats::LinkStats,
-        Driver,
-        NetDevice,
-        Rtnl,
-        TxSkb,
-        Xmit, //
-    },
-    sync::counter::Counter, //
+use crate::net::{
+    layout,
+    prelude::*,
+    stats::Traffic, //
 };
 use kernel::{
     prelude::*,
@@ -36,17 +19,11 @@ use kernel::{
 /// The driver. It has no data of its own.
 struct Dummy;
 
-/// What a queue was given.
-struct Sent {
-    packets: Counter,
-    bytes: Counter,
-}
-
 #[vtable]
 impl Driver for Dummy {
     type Tx = ();
     type Rx = ();
-    type TxShared = Sent;
+    type TxShared = Traffic;
     type RxShared = ();
     type Deferred = ();
     type Ethtool = ();
@@ -62,20 +39,13 @@ impl Driver for Dummy {
         skb: TxSkb<'x>,
         tx: TxGuard<'_, Self, ByCore>,
     ) -> Xmit<'x> {
-        let sent = tx.queue().shared();
-        sent.packets.inc();
-        sent.bytes.add(skb.len().into());
+        tx.queue().shared().count(skb.len());
         skb.consume();
         Xmit::Ok
     }
 
     fn stats64(dev: &NetDevice<Self>, out: &mut LinkStats<'_>) {
-        let (mut packets, mut bytes) = (0u64, 0u64);
-        for sent in dev.pairs().map(|pair| pair.tx.shared()) {
-            packets = packets.wrapping_add(sent.packets.get());
-            bytes = bytes.wrapping_add(sent.bytes.get());
-        }
-        out.tx_packets(packets).tx_bytes(bytes);
+        dev.pairs().for_each(|pair| out.add_tx(pair.tx.shared()));
     }
 }
 
@@ -92,15 +62,7 @@ impl kernel::Module for RustDummy {
             ..Setup::default()
         };
         let dev = UnregisteredNetDevice::new(None, 1, &setup, Ok(()), Ok(Dummy), |_| {
-            Ok(PairInit {
-                tx: (),
-                tx_shared: Sent {
-                    packets: Counter::new(),
-                    bytes: Counter::new(),
-                },
-                rx: (),
-                rx_shared: (),
-            })
+            Ok(PairInit::default())
         })?;
         Ok(Self {
             _dev: dev.register_netdev()?,

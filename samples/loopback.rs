@@ -6,104 +6,26 @@
 
 #![forbid(unsafe_code)]
 
-use crate::{
-    net::{
-        device::{
-            Features,
-            Registration,
-            Setup,
-            UnregisteredNetDevice, //
-        },
-        handle::Handle,
-        layout,
-        queue::{
-            ByCore,
-            PairInit,
-            PairIrqs,
-            PollResult,
-            RxPoll,
-            TxGuard, //
-        },
-        skb::ReceivedSkb,
-        stats::LinkStats,
-        Driver,
-        DropReason,
-        NetDevice,
-        Rtnl,
-        TxSkb,
-        Xmit, //
-    },
-    sync::counter::Counter, //
+use crate::net::{
+    handle::Handle,
+    layout,
+    prelude::*,
+    skb_queue::SkbQueue,
+    stats::Traffic, //
 };
 use kernel::{
-    new_spinlock,
     prelude::*,
-    sync::{
-        SetOnce,
-        SpinLock, //
-    },
+    sync::SetOnce,
     ThisModule, //
 };
 
 /// Packets that may be on their way to one end.
-const SLOTS: usize = 256;
-
-/// Packets on their way, first in, first out.
-struct Wire {
-    slots: [Option<ReceivedSkb>; SLOTS],
-    first: usize,
-    len: usize,
-}
-
-impl Wire {
-    fn push(&mut self, skb: ReceivedSkb) -> Result<(), ReceivedSkb> {
-        let at = self.first.wrapping_add(self.len) % SLOTS;
-        match self.slots.get_mut(at) {
-            Some(slot) if self.len < SLOTS => *slot = Some(skb),
-            _ => return Err(skb),
-        }
-        self.len = self.len.wrapping_add(1);
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<ReceivedSkb> {
-        let skb = self.slots.get_mut(self.first)?.take()?;
-        self.first = self.first.wrapping_add(1) % SLOTS;
-        self.len = self.len.wrapping_sub(1);
-        Some(skb)
-    }
-}
-
-/// Packets one way.
-struct Count {
-    packets: Counter,
-    bytes: Counter,
-    dropped: Counter,
-}
-
-impl Count {
-    const fn new() -> Self {
-        Self {
-            packets: Counter::new(),
-            bytes: Counter::new(),
-            dropped: Counter::new(),
-        }
-    }
-
-    fn add(&self, len: u32, delivered: bool) {
-        if delivered {
-            self.packets.inc();
-            self.bytes.add(len.into());
-        } else {
-            self.dropped.inc();
-        }
-    }
-}
+const ON_THE_WAY: u32 = 256;
 
 /// The receiving side of an end.
 struct Receiver {
-    wire: Pin<KBox<SpinLock<Wire>>>,
-    count: Count,
+    wire: SkbQueue,
+    traffic: Traffic,
 }
 
 /// One end. It leads to the other one, which may be gone.
@@ -112,21 +34,16 @@ struct End {
 }
 
 impl End {
-    /// Gives a packet to the other end and makes that poll. False if it was dropped, because that end is gone,
-    /// is down, or has too many.
+    /// Gives a packet to the other end and makes that poll. Returns false if it was dropped, because that end is
+    /// gone, is down, or has too many.
     fn pass(&self, skb: TxSkb<'_>) -> bool {
         let mut skb = Some(skb);
         let passed = self.peer.as_ref().and_then(|peer| {
             peer.with(|peer| {
                 let pair = peer.pair(0).filter(|_| peer.is_running())?;
-                let skb = skb.take()?.forward(peer)?;
-                let full = pair.rx.shared().wire.lock().push(skb);
+                let full = pair.rx.shared().wire.push(skb.take()?.forward(peer)?);
                 pair.rx.schedule(|()| {});
-                if let Err(skb) = full {
-                    skb.drop_with(DropReason::FullRing);
-                    return None;
-                }
-                Some(())
+                full.map_err(|skb| skb.drop_with(DropReason::FullRing)).ok()
             })
         });
         if let Some(skb) = skb {
@@ -140,7 +57,7 @@ impl End {
 impl Driver for End {
     type Tx = ();
     type Rx = ();
-    type TxShared = Count;
+    type TxShared = Traffic;
     type RxShared = Receiver;
     type Deferred = ();
     type Ethtool = ();
@@ -159,9 +76,7 @@ impl Driver for End {
         dev.synchronize_napi(rtnl);
         // Nobody puts anything on the wire of an end that is down.
         for pair in dev.pairs() {
-            while let Some(skb) = pair.rx.shared().wire.lock().pop() {
-                skb.drop_with(DropReason::DevReady);
-            }
+            pair.rx.shared().wire.clear(DropReason::DevReady);
         }
     }
 
@@ -170,9 +85,12 @@ impl Driver for End {
         skb: TxSkb<'x>,
         tx: TxGuard<'_, Self, ByCore>,
     ) -> Xmit<'x> {
-        let len = skb.len();
-        let passed = dev.data().pass(skb);
-        tx.queue().shared().add(len, passed);
+        let (len, sent) = (skb.len(), tx.queue().shared());
+        if dev.data().pass(skb) {
+            sent.count(len);
+        } else {
+            sent.count_drop();
+        }
         Xmit::Ok
     }
 
@@ -181,11 +99,10 @@ impl Driver for End {
         let mut work = 0;
         if let Some(((), napi)) = poll.state() {
             while work < budget {
-                // The lock isn't held while the stack has the packet: it may send an answer.
-                let Some(skb) = receiver.wire.lock().pop() else {
+                let Some(skb) = receiver.wire.pop() else {
                     break;
                 };
-                receiver.count.add(skb.frame_len(), true);
+                receiver.traffic.count(skb.frame_len());
                 napi.gro_receive(skb);
                 work = work.wrapping_add(1);
             }
@@ -195,11 +112,8 @@ impl Driver for End {
 
     fn stats64(dev: &NetDevice<Self>, out: &mut LinkStats<'_>) {
         for pair in dev.pairs() {
-            let (rx, tx) = (&pair.rx.shared().count, pair.tx.shared());
-            out.rx_packets(rx.packets.get()).rx_bytes(rx.bytes.get());
-            out.tx_packets(tx.packets.get()).tx_bytes(tx.bytes.get());
-            out.rx_dropped(rx.dropped.get())
-                .tx_dropped(tx.dropped.get());
+            out.add_rx(&pair.rx.shared().traffic);
+            out.add_tx(pair.tx.shared());
         }
     }
 }
@@ -218,22 +132,15 @@ fn new_end() -> Result<UnregisteredNetDevice<End>> {
         hw_features: features,
         ..Setup::default()
     };
-    let data = End {
-        peer: SetOnce::new(),
-    };
-    UnregisteredNetDevice::new(None, 1, &setup, Ok(()), Ok(data), |_| {
-        let wire = Wire {
-            slots: [const { None }; SLOTS],
-            first: 0,
-            len: 0,
-        };
+    let peer = SetOnce::new();
+    UnregisteredNetDevice::new(None, 1, &setup, Ok(()), Ok(End { peer }), |_| {
         Ok(PairInit {
             tx: (),
-            tx_shared: Count::new(),
+            tx_shared: Traffic::default(),
             rx: (),
             rx_shared: Receiver {
-                wire: KBox::pin_init(new_spinlock!(wire), GFP_KERNEL)?,
-                count: Count::new(),
+                wire: SkbQueue::new(ON_THE_WAY)?,
+                traffic: Traffic::default(),
             },
         })
     })

@@ -16,6 +16,12 @@ pub(crate) struct Counter(UnsafeCell<u64>);
 // (`READ_ONCE`/`WRITE_ONCE`) allows to race.
 unsafe impl Sync for Counter {}
 
+impl Default for Counter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Counter {
     /// A counter at zero.
     pub(crate) const fn new() -> Self {
