@@ -154,6 +154,13 @@ const MAX_DEFERRED_KICKS: u32 = 32;
 /// interrupt.
 const REAP_EVERY: u32 = 32;
 
+/// Nanoseconds after which packets are reaped, at the latest, that a device has taken without a
+/// notification.
+const REAP_WITHIN_NS: i64 = 50_000;
+
+/// Slots filled since the last look below which packets are taken to come one at a time.
+const FEW: u32 = 8;
+
 /// How often a sender looks once more, because most packets were sent before it could ask for an
 /// interrupt, until it leaves the rest to a softirq.
 const REARM_TRIES: u32 = 2;
@@ -170,7 +177,8 @@ fn reap_below(num_free: u32) -> u32 {
 /// often sent the packet by then. A sender in process context reaps it at once: that saves the
 /// interrupt or the softirq that would do it else. So it does now and then where the device polls the
 /// ring and wants no notification: as long as packets come, the interrupt's threshold moves on before
-/// the device. In a softirq (packets forwarded, acknowledged) the poll that follows is cheaper,
+/// the device. Not so with packets that come one at a time, each of which such a device has sent before
+/// the next one comes: a timer sees to them, as long as the queue isn't stopped. In a softirq (packets forwarded, acknowledged) the poll that follows is cheaper,
 /// because it reaps many at a time; once it is scheduled, packets wait for it to tell the device of
 /// all of them.
 #[inline(always)]
@@ -190,6 +198,7 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     };
     let kicked = vq.kick();
     let reap = kicked || vq.num_free() < sq.reap_below;
+    let few = vq.num_free() > sq.reap_below.saturating_add(REAP_EVERY - FEW);
     if kicked {
         tx.queue().shared().kicks.inc();
     }
@@ -201,6 +210,14 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
         return;
     }
     if follows {
+        return;
+    }
+    if !kicked
+        && tx.in_process().is_some_and(|mut tx| match few {
+            true => tx.poll_in(REAP_WITHIN_NS),
+            false => tx.poll_is_timed(),
+        })
+    {
         return;
     }
     for _ in 0..REARM_TRIES {

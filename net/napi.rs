@@ -31,6 +31,12 @@ pub(super) enum NapiState {
 /// What of a `napi_struct`'s state says that `napi_complete_done` won't give it up.
 const KEPT: usize = 1 << bindings::NAPI_STATE_NPSVC | 1 << bindings::NAPI_STATE_IN_BUSY_POLL;
 
+/// What of a `napi_struct`'s state tells whether a poll may be scheduled, and none is.
+const IDLE_MASK: usize = 1 << bindings::NAPI_STATE_LISTED
+    | 1 << bindings::NAPI_STATE_SCHED
+    | 1 << bindings::NAPI_STATE_DISABLE
+    | 1 << bindings::NAPI_STATE_NPSVC;
+
 /// One `napi_struct` and what guards it.
 ///
 /// # Invariants
@@ -113,6 +119,57 @@ impl Napi {
             }
         }
         false
+    }
+
+    /// Has the instance polled in `ns` nanoseconds, or sooner if its timer runs already. False, and no
+    /// timer, if a poll is scheduled or the instance is disabled.
+    ///
+    /// The timer is the core's own for polls that are put off (`gro_flush_timeout`), which does nothing
+    /// if a poll is scheduled when it expires: that one ends later.
+    ///
+    /// # Safety
+    ///
+    /// Nobody is inside of this function when [`Self::cancel_timer`] is called for a disabled instance,
+    /// unless he came when it was disabled already.
+    #[inline(always)]
+    pub(super) unsafe fn poll_in(&self, ns: i64) -> bool {
+        let napi = self.napi.get();
+        // SAFETY: Initialised; C reads both so as well (READ_ONCE).
+        unsafe {
+            if (&raw const (*napi).state).read_volatile() & IDLE_MASK
+                != 1 << bindings::NAPI_STATE_LISTED
+            {
+                return false;
+            }
+            if !self.timer_runs() {
+                // Set up by adding; before that, and while it is added, the state isn't as above.
+                bindings::hrtimer_start_range_ns(
+                    &raw mut (*napi).timer,
+                    ns,
+                    0,
+                    bindings::hrtimer_mode_HRTIMER_MODE_REL_PINNED,
+                );
+            }
+        }
+        true
+    }
+
+    /// Whether the timer of [`Self::poll_in`] runs.
+    #[inline(always)]
+    pub(super) fn timer_runs(&self) -> bool {
+        // SAFETY: Initialised; C reads it so as well (READ_ONCE).
+        unsafe { (&raw const (*self.napi.get()).timer.is_queued).read_volatile() }
+    }
+
+    /// Ends the timer of an instance that was disabled, for who called [`Self::poll_in`] meanwhile.
+    /// Process context.
+    ///
+    /// # Safety
+    ///
+    /// The instance has been added; it is disabled, and RTNL held, so that it stays so.
+    pub(super) unsafe fn cancel_timer(&self) {
+        // SAFETY: Set up by adding.
+        unsafe { bindings::hrtimer_cancel(&raw mut (*self.napi.get()).timer) };
     }
 }
 

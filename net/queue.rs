@@ -263,6 +263,9 @@ impl<T: Driver> QueuePair<T> {
                 }
                 bindings::netdev_unlock(dev);
             }
+            if tx_too {
+                self.tx.end_timer(rtnl);
+            }
             // A poll that has completed but not returned doesn't use it any more.
             self.rx.dim.cancel();
         }

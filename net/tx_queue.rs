@@ -7,8 +7,10 @@ use super::{
     driver::Driver,
     napi::{
         Napi,
+        NapiState,
         PollResult, //
     },
+    rtnl::Rtnl,
     rx_queue::RxPoll,
     skb::{
         ConsumeContext,
@@ -37,6 +39,10 @@ const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
     | 1 << bindings::NAPI_STATE_DISABLE
     | 1 << bindings::NAPI_STATE_NPSVC
     | 1 << bindings::NAPI_STATE_THREADED;
+
+/// What of a queue's state tells that it is stopped.
+const STOPPED_MASK: usize = 1 << bindings::netdev_queue_state_t___QUEUE_STATE_DRV_XOFF
+    | 1 << bindings::netdev_queue_state_t___QUEUE_STATE_STACK_XOFF;
 
 /// Looks at a lock that another CPU has, which takes some 100 µs.
 const TRIES: u32 = 2000;
@@ -115,6 +121,16 @@ impl<T: Driver> TxQueue<T> {
     pub(crate) fn schedule_now(&self) {
         // SAFETY: Initialised. One that was never added refuses, as a disabled one does.
         unsafe { bindings::napi_kick(self.napi.napi.get()) };
+    }
+
+    /// Ends the timer of [`TxGuard::poll_in`], once NAPI is disabled. Process context.
+    pub(super) fn end_timer(&self, _rtnl: &mut Rtnl) {
+        if self.napi.state.get() == NapiState::Disabled {
+            // Who holds the lock after this sees that the instance is disabled.
+            drop(self.lock_bh());
+            // SAFETY: It has been added, by the type's invariants; RTNL is held.
+            unsafe { self.napi.cancel_timer() };
+        }
     }
 
     /// Takes the queue's TX lock. Process context.
@@ -549,6 +565,31 @@ impl<T: Driver> TxGuard<'_, T, ByCore> {
         unsafe { bindings::in_process_bh() }
             // SAFETY: The core holds the lock; this guard is borrowed for as long as that one exists.
             .then(|| unsafe { TxGuard::new(self.q, Process(())) })
+    }
+}
+
+impl<T: Driver> TxGuard<'_, T, Process> {
+    /// Has the queue's own poll run in `ns` nanoseconds at the latest. False, and nothing is done, if the
+    /// queue is stopped, by the driver or by BQL, or NAPI disabled, or a poll scheduled already.
+    #[inline(always)]
+    pub(crate) fn poll_in(&mut self, ns: i64) -> bool {
+        // SAFETY: `end_timer`, which is called for each instance that is disabled, takes this lock before
+        // it cancels the timer.
+        self.may_send() && unsafe { self.q.napi.poll_in(ns) }
+    }
+
+    /// Whether the stack may send, and [`Self::poll_in`] has begun a time that isn't over.
+    #[inline(always)]
+    pub(crate) fn poll_is_timed(&self) -> bool {
+        self.may_send() && self.q.napi.timer_runs()
+    }
+
+    /// Whether neither the driver nor BQL has stopped the queue.
+    #[inline(always)]
+    fn may_send(&self) -> bool {
+        // SAFETY: The queue is valid; C reads its state so as well.
+        let state = unsafe { (&raw const (*self.q.txq.as_ptr()).state).read_volatile() };
+        state & STOPPED_MASK == 0
     }
 }
 

@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 
@@ -40,6 +40,7 @@ const USAGE: &str = "Usage: testdev --socket PATH --control PATH [OPTION=VALUE�
   pairs=N       queue pairs (1 to 8; default 4)
   role=net      the data queues only: what QEMU's own virtio-net-pci wants of a netdev (vhost-user)
   features=…    what is offered: +A-B changes the default, A+B is all
+  polls=MS      the transmit queues are looked at each MS milliseconds, and notifications for them aren't wanted
   tap=NAME      forward packets to a tap; else the device answers ARP, neighbour discovery and echo requests itself
   ctrl=…        how commands are cut into descriptors: any (default), legacy (5.1.6.6, else refused), three (else never answered)
   ctrl-used=…   the used length of commands: honest (default), all (what was read, too), or a number
@@ -73,6 +74,7 @@ fn options(args: &[String]) -> Result<Options, String> {
         },
         tap: None,
         netdev: false,
+        polls: None,
         framing: Framing::default(),
         used_len: UsedLen::default(),
     };
@@ -84,6 +86,10 @@ fn options(args: &[String]) -> Result<Options, String> {
             "pairs" => o.pairs = value.parse().map_err(|_| format!("{value} pairs"))?,
             "features" => o.features = spec::parse_features(value, o.features)?,
             "tap" => o.tap = Some(value.into()),
+            "polls" => {
+                let ms = value.parse().map_err(|_| format!("{value} ms"))?;
+                o.polls = Some(Duration::from_millis(ms));
+            }
             "role" if value == "net" => o.netdev = true,
             "ctrl" => o.framing = Framing::parse(value)?,
             "ctrl-used" => o.used_len = UsedLen::parse(value)?,

@@ -31,6 +31,8 @@ pub struct Options {
     pub tap: Option<String>,
     /// Only the data queues are here; configuration and control queue are QEMU's.
     pub netdev: bool,
+    /// How often the transmit queues are looked at without being asked to.
+    pub polls: Option<Duration>,
     /// How commands have to be cut into descriptors, and what is said of their length.
     pub framing: Framing,
     pub used_len: UsedLen,
@@ -72,6 +74,8 @@ pub struct Net {
     pub serves: u16,
     /// No command is looked at for now.
     pub held: bool,
+    /// When the transmit queues are looked at next, if that isn't for the driver to ask for.
+    poll: Option<Instant>,
 }
 
 /// What the driver has set by commands; gone with a reset.
@@ -121,6 +125,7 @@ impl Net {
             refuse: None,
             serves: options.pairs,
             held: false,
+            poll: options.polls.map(|after| Instant::now() + after),
             options,
         })
     }
@@ -368,6 +373,9 @@ impl Net {
             }
             let vq = &mut self.vqs[index];
             vq.notify(&self.mem);
+            if self.poll.is_some() {
+                return;
+            }
             vq.ask_kick(&self.mem, true);
             if vq.pending(&self.mem) == 0 {
                 return;
@@ -729,7 +737,8 @@ impl Net {
     /// When something is due next.
     pub fn due(&self) -> Option<Instant> {
         let evil = self.evil.as_ref().map(|e| e.due());
-        self.vqs.iter().filter_map(|vq| vq.due).chain(evil).min()
+        let vqs = self.vqs.iter().filter_map(|vq| vq.due);
+        vqs.chain(evil).chain(self.poll).min()
     }
 
     /// Does what is due.
@@ -738,6 +747,14 @@ impl Net {
         for vq in &mut self.vqs {
             if vq.due.is_some_and(|d| d <= now) {
                 vq.notify_now(&self.mem);
+            }
+        }
+        if let (Some(at), Some(after)) = (self.poll, self.options.polls) {
+            if at <= now {
+                self.poll = Some(now + after);
+                for i in 0..usize::from(self.options.pairs) {
+                    self.handle(i * 2 + 1);
+                }
             }
         }
         self.evil_tick();
