@@ -25,7 +25,10 @@ use crate::{
     },
     net::{
         addr::AddrList,
-        device::Features as NetFeatures,
+        device::{
+            Features as NetFeatures,
+            RxFlags, //
+        },
         net_warn,
         Rtnl, //
     },
@@ -33,6 +36,7 @@ use crate::{
         config::offset,
         ctrl::{
             rx_steps,
+            RxMode,
             RxStep, //
         },
         features::{
@@ -71,35 +75,35 @@ fn send_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
         // Such a device receives everything (5.1.6.5.1).
         return Ok(());
     }
-    let (promisc, allmulti) = dev.rx_flags();
-    let tables = Tables(table(uc)?, table(mc)?);
+    let RxFlags { promisc, allmulti } = dev.rx_flags();
+    let want = RxMode { promisc, allmulti };
+    let tables = Tables {
+        uc: table(uc)?,
+        mc: table(mc)?,
+    };
 
-    let (was_promisc, was_allmulti, same) = {
+    let (was, same) = {
         let s = info.settings.lock();
         let f = &s.filter;
-        (
-            f.promisc,
-            f.allmulti,
-            f.tables.as_ref().is_some_and(|t| *t == tables),
-        )
+        (f.mode, f.tables.as_ref().is_some_and(|t| *t == tables))
     };
     // What isn't answered may be done later all the same, so it isn't known until it is.
     let mut tables = Some(tables);
-    for step in rx_steps((was_promisc, was_allmulti), (promisc, allmulti), !same) {
+    for step in rx_steps(was, want, !same) {
         match step {
             RxStep::Promisc(on) => {
-                info.settings.lock().filter.promisc = None;
+                info.settings.lock().filter.mode.promisc = None;
                 info.control().exec(&RxPromisc(on))?;
-                info.settings.lock().filter.promisc = Some(on);
+                info.settings.lock().filter.mode.promisc = Some(on);
             }
             RxStep::Allmulti(on) => {
-                info.settings.lock().filter.allmulti = None;
+                info.settings.lock().filter.mode.allmulti = None;
                 info.control().exec(&RxAllmulti(on))?;
-                info.settings.lock().filter.allmulti = Some(on);
+                info.settings.lock().filter.mode.allmulti = Some(on);
             }
             RxStep::Table => {
                 info.settings.lock().filter.tables = None;
-                if let Some(Tables(uc, mc)) = &tables {
+                if let Some(Tables { uc, mc }) = &tables {
                     info.control().exec(&MacTableSet(uc, mc))?;
                 }
                 info.settings.lock().filter.tables = tables.take();
@@ -227,11 +231,8 @@ pub(crate) fn replay(dev: &Net) {
     };
     let (mac_set, offloads, stay) = {
         let mut s = info.settings.lock();
-        let f = &mut s.filter;
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
-        f.promisc = None;
-        f.allmulti = None;
-        f.tables = None;
+        s.filter.forget();
         (s.mac_set, s.guest_offloads, s.offloads_stay)
     };
     if mac_set {

@@ -4,18 +4,23 @@
 
 #![forbid(unsafe_code)]
 
+use crate::pure::ctrl::RxMode;
 use kernel::prelude::*;
 
-/// The tables of addresses as the device takes them: unicast and multicast.
+/// The tables of addresses as the device takes them.
 #[derive(PartialEq)]
-pub(crate) struct Tables(pub(crate) KVec<u8>, pub(crate) KVec<u8>);
+pub(crate) struct Tables {
+    /// Unicast.
+    pub(crate) uc: KVec<u8>,
+    /// Multicast.
+    pub(crate) mc: KVec<u8>,
+}
 
 /// The receive filter as the device has it, for replay after a reset.
 pub(crate) struct RxFilter {
-    /// None: the device has not been told since its reset. What it does then is its own choice
+    /// None: nothing was sent since the device's reset. What it does then is its own choice
     /// (QEMU's starts promiscuous).
-    pub(crate) promisc: Option<bool>,
-    pub(crate) allmulti: Option<bool>,
+    pub(crate) mode: RxMode<Option<bool>>,
     /// What the last MAC_TABLE_SET held.
     pub(crate) tables: Option<Tables>,
     /// One bit for each VLAN.
@@ -26,11 +31,19 @@ impl RxFilter {
     /// What a device has after a reset.
     pub(crate) const fn new() -> Self {
         Self {
-            promisc: None,
-            allmulti: None,
+            mode: RxMode {
+                promisc: None,
+                allmulti: None,
+            },
             tables: None,
             vlans: [0; 64],
         }
+    }
+
+    /// Nothing is known of it any more but the VLANs, which are sent again.
+    pub(crate) fn forget(&mut self) {
+        self.mode = Self::new().mode;
+        self.tables = None;
     }
 
     fn has_vlan(&self, vid: u16) -> bool {

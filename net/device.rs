@@ -130,6 +130,15 @@ pub(crate) struct Mtu {
     pub(crate) initial: u32,
 }
 
+/// Flags of an interface that say what it receives beside what is addressed to it.
+#[derive(Clone, Copy)]
+pub(crate) struct RxFlags {
+    /// Every packet.
+    pub(crate) promisc: bool,
+    /// Every multicast packet.
+    pub(crate) allmulti: bool,
+}
+
 /// What is set up once, before registration. [`Setup::default`] is a plain Ethernet device with a random address.
 ///
 /// # Examples
@@ -396,13 +405,13 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// `IFF_PROMISC` and `IFF_ALLMULTI`.
-    pub(crate) fn rx_flags(&self) -> (bool, bool) {
+    pub(crate) fn rx_flags(&self) -> RxFlags {
         // SAFETY: The device is valid; a racing change is followed by another call.
         let flags = unsafe { (*self.as_raw()).flags };
-        (
-            flags & bindings::net_device_flags_IFF_PROMISC != 0,
-            flags & bindings::net_device_flags_IFF_ALLMULTI != 0,
-        )
+        RxFlags {
+            promisc: flags & bindings::net_device_flags_IFF_PROMISC != 0,
+            allmulti: flags & bindings::net_device_flags_IFF_ALLMULTI != 0,
+        }
     }
 
     /// Features in force.

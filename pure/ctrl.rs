@@ -117,24 +117,34 @@ pub(crate) enum RxStep {
     Table,
 }
 
+/// What is received beside the addresses in the tables; with a `T` that can say so, perhaps unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct RxMode<T> {
+    /// Every packet.
+    pub(crate) promisc: T,
+    /// Every multicast packet.
+    pub(crate) allmulti: T,
+}
+
 /// The commands that lead from one receive mode to another, in an order in which no packet is missed
 /// that is wanted before and after: what lets more through comes first, what lets less through last.
 ///
-/// `was` and `want` are promiscuous and all-multicast mode; what it was may be unknown, as after a
-/// reset, when devices let everything through. `table` tells whether the tables are others now.
+/// What the mode `was` may be unknown, as after a reset, when devices let everything through. `table` tells
+/// whether the tables are others now.
 pub(crate) fn rx_steps(
-    was: (Option<bool>, Option<bool>),
-    want: (bool, bool),
+    was: RxMode<Option<bool>>,
+    want: RxMode<bool>,
     table: bool,
 ) -> impl Iterator<Item = RxStep> {
-    let promisc = (was.0 != Some(want.0)).then_some(RxStep::Promisc(want.0));
-    let allmulti = (was.1 != Some(want.1)).then_some(RxStep::Allmulti(want.1));
+    let RxMode { promisc, allmulti } = want;
+    let set_promisc = (was.promisc != Some(promisc)).then_some(RxStep::Promisc(promisc));
+    let set_allmulti = (was.allmulti != Some(allmulti)).then_some(RxStep::Allmulti(allmulti));
     [
-        promisc.filter(|_| want.0),
-        allmulti.filter(|_| want.1),
+        set_promisc.filter(|_| promisc),
+        set_allmulti.filter(|_| allmulti),
         table.then_some(RxStep::Table),
-        allmulti.filter(|_| !want.1),
-        promisc.filter(|_| !want.0),
+        set_allmulti.filter(|_| !allmulti),
+        set_promisc.filter(|_| !promisc),
     ]
     .into_iter()
     .flatten()

@@ -1934,7 +1934,9 @@ mod hdr {
 }
 
 mod ctrl {
-    use super::pure::ctrl::{self, ack, class, parts, result_len, rx_steps, Ack, Backoff, RxStep};
+    use super::pure::ctrl::{
+        self, ack, class, parts, result_len, rx_steps, Ack, Backoff, RxMode, RxStep,
+    };
     use super::Random;
 
     #[test]
@@ -1969,6 +1971,10 @@ mod ctrl {
         ]
     }
 
+    fn mode<T>((promisc, allmulti): (T, T)) -> RxMode<T> {
+        RxMode { promisc, allmulti }
+    }
+
     #[test]
     fn receive_modes() {
         let three = [None, Some(false), Some(true)];
@@ -1983,6 +1989,7 @@ mod ctrl {
                     let before = accepted(promisc, allmulti, new_table);
                     let after = accepted(want.0, want.1, table);
                     let mut told = (was.0, was.1, !table);
+                    let (was, want) = (mode(was), mode(want));
                     for step in rx_steps(was, want, table) {
                         match step {
                             RxStep::Promisc(on) => {
@@ -2003,7 +2010,7 @@ mod ctrl {
                             assert!(now || !b || !a, "{was:?} {want:?} {table}: after {step:?}");
                         }
                     }
-                    assert_eq!(told, (Some(want.0), Some(want.1), true));
+                    assert_eq!(told, (Some(want.promisc), Some(want.allmulti), true));
                 }
             }
         }
