@@ -34,6 +34,7 @@ use crate::{
     }, //
 };
 use kernel::{
+    device::Bound,
     prelude::*,
     sync::Mutex,
     time::{
@@ -323,13 +324,13 @@ impl CtrlVq {
     ///
     /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EIO` if it gives the
     /// command back without an answer, if the queue is broken or the device owes an answer, `ETIMEDOUT`.
-    pub(crate) fn exec<C: Command>(&self, dev: &Device, cmd: &C) -> Result {
+    pub(crate) fn exec<C: Command>(&self, dev: &Device<Bound>, cmd: &C) -> Result {
         self.query(dev, cmd, 0).map(drop)
     }
 
     /// The same for a command that has a result: gives a copy of what the device wrote behind its
     /// answer, `room` bytes at most. Unchecked but for the length.
-    pub(crate) fn query<C: Command>(&self, dev: &Device, cmd: &C, room: usize) -> Result<KVec<u8>> {
+    pub(crate) fn query<C: Command>(&self, dev: &Device<Bound>, cmd: &C, room: usize) -> Result<KVec<u8>> {
         fail::point()?;
         let reply_len = room.checked_add(1).ok_or(EINVAL)?;
         let mut request = Request::new(C::CLASS, C::CMD)?;

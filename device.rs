@@ -32,14 +32,13 @@ use crate::{
     },
     receive_queue::Mode,
     virtio::{
-        Device,
+        bound::BoundRef,
         VirtqueueSet, //
     }, //
 };
 use kernel::{
     prelude::*,
     sync::{
-        aref::ARef,
         Arc,
         Mutex, //
     }, //
@@ -108,7 +107,7 @@ pub(crate) struct Settings {
 #[pin_data]
 pub(crate) struct VirtnetInfo {
     /// The virtio device.
-    pub(crate) vdev: ARef<Device>,
+    pub(crate) vdev: BoundRef,
     /// What was negotiated.
     pub(crate) f: Negotiated,
     /// How packets are received.
@@ -147,7 +146,7 @@ pub(crate) struct VirtnetInfo {
 impl VirtnetInfo {
     /// New private data: no queues, `pairs` to be used, of those that there are.
     pub(crate) fn new(
-        vdev: ARef<Device>,
+        vdev: BoundRef,
         f: Negotiated,
         mode: Mode,
         rss: impl PinInit<Rss>,

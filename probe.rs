@@ -95,7 +95,10 @@ use crate::{
     }, //
 };
 use kernel::{
-    device::Core,
+    device::{
+        Bound,
+        Core, //
+    },
     prelude::*, //
 };
 
@@ -287,7 +290,7 @@ fn net_features(f: &Negotiated) -> FeatureSets {
 }
 
 /// The address that the device gives, if it is one.
-fn device_mac(dev: &Device, f: &Negotiated) -> Option<[u8; 6]> {
+fn device_mac(dev: &Device<Bound>, f: &Negotiated) -> Option<[u8; 6]> {
     if !f.has(bit::MAC) {
         return None;
     }
@@ -331,7 +334,7 @@ fn pair_limits(dev: &Device<Core<'_>>, f: &Negotiated) -> PairLimits {
 /// # Errors
 ///
 /// `EINVAL` if it isn't legal: it was in `validate`, and a device that has changed it since is not believed.
-fn device_mtu(dev: &Device, f: &Negotiated) -> Result<Option<u16>> {
+fn device_mtu(dev: &Device<Bound>, f: &Negotiated) -> Result<Option<u16>> {
     if !f.has(bit::MTU) {
         return Ok(None);
     }
@@ -344,7 +347,7 @@ fn device_mtu(dev: &Device, f: &Negotiated) -> Result<Option<u16>> {
 ///
 /// Those of [`device_mtu`].
 fn net_setup(
-    dev: &Device,
+    dev: &Device<Bound>,
     f: &Negotiated,
     rss: Option<Caps>,
 ) -> Result<(Setup<VirtnetInfo>, Mode)> {

@@ -44,10 +44,13 @@ use crate::{
     virtio::Device, //
 };
 use core::sync::atomic::Ordering;
-use kernel::prelude::*;
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
 
 /// Reads what the device can do, as far as it has the features `f`.
-fn limits(dev: &Device, f: Features) -> Limits {
+fn limits(dev: &Device<Bound>, f: Features) -> Limits {
     let [key] = dev.cread_bytes(offset::RSS_KEY_SIZE);
     Limits {
         key,
@@ -61,7 +64,7 @@ fn limits(dev: &Device, f: Features) -> Limits {
 }
 
 /// Takes out of `f` what the device's configuration makes useless.
-pub(crate) fn validate(dev: &Device, f: Features) -> Features {
+pub(crate) fn validate(dev: &Device<Bound>, f: Features) -> Features {
     if !f.has(bit::RSS) && !f.has(bit::HASH_REPORT) {
         return f;
     }
@@ -80,7 +83,7 @@ pub(crate) fn validate(dev: &Device, f: Features) -> Features {
 /// # Errors
 ///
 /// `EINVAL` if the configuration isn't what `validate` saw.
-pub(crate) fn caps(dev: &Device, f: Features) -> Result<Option<Caps>> {
+pub(crate) fn caps(dev: &Device<Bound>, f: Features) -> Result<Option<Caps>> {
     if !f.has(bit::RSS) && !f.has(bit::HASH_REPORT) {
         return Ok(None);
     }

@@ -12,13 +12,16 @@ use crate::{
     },
     virtio::Device, //
 };
-use kernel::prelude::*;
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
 
 /// A device with its features and its control queue: what a command takes.
 #[derive(Clone, Copy)]
 pub(crate) struct Control<'a> {
     /// The device.
-    pub(crate) vdev: &'a Device,
+    pub(crate) vdev: &'a Device<Bound>,
     /// What was negotiated with it.
     pub(crate) f: &'a Negotiated,
     vq: &'a CtrlVq,
@@ -26,7 +29,7 @@ pub(crate) struct Control<'a> {
 
 impl<'a> Control<'a> {
     /// The handle of the interface that these belong to.
-    pub(crate) fn new(vdev: &'a Device, f: &'a Negotiated, vq: &'a CtrlVq) -> Self {
+    pub(crate) fn new(vdev: &'a Device<Bound>, f: &'a Negotiated, vq: &'a CtrlVq) -> Self {
         Self { vdev, f, vq }
     }
 

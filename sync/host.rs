@@ -39,7 +39,7 @@ impl Entrance {
     }
 
     /// Calls `function`, unless closed.
-    pub(super) fn run(&self, function: impl FnOnce()) {
+    pub(crate) fn run(&self, function: impl FnOnce()) {
         let enter = |n: u32| {
             if n & CLOSED != 0 {
                 None

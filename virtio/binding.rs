@@ -3,16 +3,15 @@
 //! Virtio devices that are network interfaces: a virtio device bound to a net device.
 
 use super::{
+    bound::BoundRef,
     driver,
     irq::{
         self,
-        IrqTarget,
         VqCallback, //
     },
     Device, //
 };
 use crate::{
-    bindings,
     net::{
         self,
         device::{
@@ -26,11 +25,13 @@ use crate::{
     },
     sync::fail, //
 };
-use core::ptr::NonNull;
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
 use kernel::{
     device::Core,
     prelude::*,
-    sync::aref::ARef,
     ThisModule, //
 };
 
@@ -50,39 +51,26 @@ enum State<T: net::Driver> {
     Gone,
 }
 
-/// Where interrupts find the net device.
-#[repr(C)]
-struct NetTarget {
-    target: IrqTarget,
-    net: *mut bindings::net_device,
-}
-
 /// A virtio device bound to a net device.
 ///
 /// # Invariants
 ///
-/// The interrupts of `vdev` go to `target` while the binding exists.
+/// The interrupts of `vdev` go to the net device while the binding exists.
 ///
 /// Drop order: stop works and hotplug; unregister; reset the device, so that no memory is its any
 /// more; detach interrupts and wait for running ones; take the net device down (which drops the
-/// virtqueues); the target last.
+/// virtqueues).
 pub(crate) struct Binding<D: NetDriver> {
-    vdev: ARef<Device>,
+    vdev: BoundRef,
     state: State<D::Net>,
-    target: KBox<NetTarget>,
 }
-
-// SAFETY: The target's pointer is to the net device, which is `Send` and which the binding owns.
-unsafe impl<D: NetDriver> Send for Binding<D> {}
-// SAFETY: Only methods with `&mut self` or that are thread-safe.
-unsafe impl<D: NetDriver> Sync for Binding<D> {}
 
 impl<D: NetDriver> Binding<D> {
     /// Allocates a net device for `dev` with `pairs` queue pairs.
     ///
     /// # Errors
     ///
-    /// No memory, or what `data` and `pair_init` return.
+    /// `ENOMEM`, what `data` and `pair_init` return, `EBUSY` if the device has a binding.
     pub(crate) fn new(
         dev: &Device<Core<'_>>,
         pairs: u16,
@@ -94,33 +82,28 @@ impl<D: NetDriver> Binding<D> {
         let net =
             UnregisteredNetDevice::new(Some(dev.dev()), pairs, setup, deferred, data, pair_init)?;
         fail::point()?;
-        let target = KBox::new(
-            NetTarget {
-                target: IrqTarget { call: Self::irq },
-                net: net.as_raw(),
-            },
-            GFP_KERNEL,
-        )?;
-        // SAFETY: The box lives until the drop, which clears this.
-        unsafe { irq::set(dev, NonNull::from(&*target).cast()) };
+        // SAFETY: The net device stays until the drop, which clears this first. `probe` has the device for itself.
+        unsafe {
+            irq::set(
+                dev,
+                Self::irq,
+                NonNull::new(net.as_raw()).ok_or(EINVAL)?.cast(),
+            )?;
+        }
         // INVARIANT: Set above.
         Ok(Self {
             vdev: dev.into(),
             state: State::Unregistered(net),
-            target,
         })
     }
 
     /// # Safety
     ///
-    /// Called from an interrupt of the device, before the net device is taken down, with a
-    /// [`NetTarget`] of this driver.
-    unsafe fn irq(target: NonNull<IrqTarget>, vq: VqCallback<'_>) {
+    /// Called from an interrupt of the device with a net device of this driver, before that is taken down.
+    unsafe fn irq(net: NonNull<c_void>, vq: VqCallback<'_>) {
         // SAFETY: By this function's contract.
-        <D as NetDriver>::vq_callback(
-            unsafe { NetDevice::from_raw(target.cast::<NetTarget>().as_ref().net) },
-            vq,
-        );
+        let net = unsafe { NetDevice::from_raw(net.as_ptr().cast()) };
+        <D as NetDriver>::vq_callback(net, vq);
     }
 
     /// The net device.
@@ -175,7 +158,6 @@ impl<D: NetDriver> Drop for Binding<D> {
         self.vdev.reset();
         irq::clear(&self.vdev);
         drop(net);
-        let _ = &self.target;
     }
 }
 

@@ -21,7 +21,8 @@ use kernel::{
 };
 
 /// A virtio device. `Ctx` is what is known of it, as for [`kernel::pci::Device`]: in a callback of the bus
-/// ([`device::Core`]) it may be set up, anywhere else (the default) it is one that exists.
+/// ([`device::Core`]) it may be set up, while it is bound ([`device::Bound`], [`super::bound::BoundRef`]) it may be
+/// used, anywhere else (the default) it is one that exists.
 ///
 /// # Invariants
 ///
@@ -149,6 +150,14 @@ impl Device {
         Features::from_words(words[0], words[1])
     }
 
+    /// Whether [`super::driver::Driver::probe`] is over, so that the bus's other callbacks find their data.
+    pub(crate) fn is_bound(&self) -> bool {
+        // SAFETY: The device is valid; reads a pointer.
+        !unsafe { bindings::dev_get_drvdata(self.dev_raw()) }.is_null()
+    }
+}
+
+impl Device<device::Bound> {
     /// Reads `N` bytes of config space at `offset` as fields of one byte, again until the
     /// config generation holds still. May sleep.
     pub(crate) fn cread_bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
@@ -206,12 +215,6 @@ impl Device {
         self.status() == 0xff
     }
 
-    /// Whether [`super::driver::Driver::probe`] is over, so that the bus's other callbacks find their data.
-    pub(crate) fn is_bound(&self) -> bool {
-        // SAFETY: The device is valid; reads a pointer.
-        !unsafe { bindings::dev_get_drvdata(self.dev_raw()) }.is_null()
-    }
-
     /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified any more.
     /// Any context that may take a lock.
     pub(crate) fn break_queues(&self) {
@@ -224,16 +227,6 @@ impl Device {
         // SAFETY: The transport returns a string that lives as long as its device.
         unsafe { kernel::str::CStr::from_char_ptr(bindings::virtio_bus_name(self.as_raw())) }
             .to_bytes()
-    }
-
-    /// Resets the device and sets it up again through the driver's `freeze` and `restore`.
-    /// Process context; the caller keeps the device bound (holds its `device_lock` or is waited
-    /// for by `remove`).
-    pub(crate) fn reset_and_restore(&self) -> Result {
-        // SAFETY: The device is valid and bound.
-        kernel::error::to_result(unsafe { bindings::virtio_device_reset_prepare(self.as_raw()) })?;
-        // SAFETY: As above; `reset_prepare` succeeded.
-        kernel::error::to_result(unsafe { bindings::virtio_device_reset_done(self.as_raw()) })
     }
 
     /// Resets the device: it gives up every buffer and never touches memory until it is set up

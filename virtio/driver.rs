@@ -9,10 +9,10 @@
 //! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
 
 use super::{
+    bound::State,
     id_table::IdTable,
     irq::{
         self,
-        IrqTarget,
         VqCallback, //
     },
     Device, //
@@ -22,7 +22,10 @@ use crate::{
     pure::features::Features, //
 };
 use core::{
-    ffi::c_int,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -92,7 +95,7 @@ pub(crate) trait Driver: Sized + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The transport resets the device, or the driver does ([`Device::reset_and_restore`]): as for
+    /// The transport resets the device, or the driver does ([`super::bound::BoundRef::reset_and_restore`]): as for
     /// [`Driver::freeze`].
     fn reset_prepare(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -112,35 +115,6 @@ pub(crate) trait Driver: Sized + 'static {
     fn vq_callback(_data: Pin<&Self::Data>, _vq: VqCallback<'_>) {}
 }
 
-/// The data of a bound device, and its interrupts' way to it.
-///
-/// # Invariants
-///
-/// Pinned from the end of `probe` on.
-#[repr(C)]
-#[pin_data]
-pub(crate) struct DriverData<D: Driver> {
-    target: IrqTarget,
-    #[pin]
-    data: D::Data,
-}
-
-impl<D: Driver> DriverData<D> {
-    fn data(self: Pin<&Self>) -> Pin<&D::Data> {
-        // SAFETY: The field is pinned with its structure.
-        unsafe { self.map_unchecked(|this| &this.data) }
-    }
-
-    /// # Safety
-    ///
-    /// `target` is that of a `DriverData<D>`, which stays where it is.
-    unsafe fn irq(target: NonNull<IrqTarget>, vq: VqCallback<'_>) {
-        // SAFETY: By this function's contract; the target is the first field.
-        let this = unsafe { Pin::new_unchecked(target.cast::<Self>().as_ref()) };
-        D::vq_callback(this.data(), vq);
-    }
-}
-
 /// The adapter between the bus and a [`Driver`].
 pub(crate) struct Adapter<D: Driver>(PhantomData<D>);
 
@@ -151,7 +125,7 @@ pub(crate) type Registration<D> = driver::Registration<Adapter<D>>;
 // of that type.
 unsafe impl<D: Driver> driver::DriverLayout for Adapter<D> {
     type DriverType = bindings::virtio_driver;
-    type DriverData<'bound> = DriverData<D>;
+    type DriverData<'bound> = D::Data;
     const DEVICE_DRIVER_OFFSET: usize = core::mem::offset_of!(bindings::virtio_driver, driver);
 }
 
@@ -216,9 +190,9 @@ impl<D: Driver> Adapter<D> {
         // none.
         unsafe {
             bindings::dev_get_drvdata(&raw mut (*vdev).dev)
-                .cast::<DriverData<D>>()
+                .cast::<D::Data>()
                 .as_ref()
-                .map(|bound| Pin::new_unchecked(bound).data())
+                .map(|data| Pin::new_unchecked(data))
         }
     }
 
@@ -244,12 +218,17 @@ impl<D: Driver> Adapter<D> {
     /// Called by the virtio core as the callback `validate`, with a device of this driver.
     unsafe extern "C" fn validate(vdev: *mut bindings::virtio_device) -> c_int {
         from_result(|| {
-            // SAFETY: Called by the bus with a valid device, which nobody drives yet.
-            let dev: &Device<Core<'_>> = unsafe { Device::from_raw(vdev) };
-            // SAFETY: As above.
-            unsafe { irq::forget(dev) };
-            if D::HAS_VALIDATE {
-                let accepted = D::validate(dev, dev.features())?;
+            if !D::HAS_VALIDATE {
+                return Ok(0);
+            }
+            // SAFETY: Called by the bus with a valid device, which nobody drives yet. The driver keeps nothing of it, or
+            // has a reference.
+            unsafe {
+                State::begin(vdev)?;
+                let dev: &Device<Core<'_>> = Device::from_raw(vdev);
+                let accepted = D::validate(dev, dev.features());
+                State::end(vdev);
+                let accepted = accepted?;
                 if accepted != dev.features() {
                     dev.set_features(accepted);
                 }
@@ -263,23 +242,41 @@ impl<D: Driver> Adapter<D> {
     /// Called by the virtio core as the callback `probe`, with a device of this driver.
     unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
         from_result(|| {
-            // SAFETY: Called by the bus with a valid device.
-            let dev: &Device<Core<'_>> = unsafe { Device::from_raw(vdev) };
-            let bound = KBox::pin_init(
-                try_pin_init!(DriverData::<D> {
-                    target: IrqTarget { call: DriverData::<D>::irq },
-                    data <- D::probe(dev),
-                }),
-                GFP_KERNEL,
-            )?;
-            if irq::target(dev).is_none() {
-                // SAFETY: The target is pinned with the box, which `remove` drops after `irq::clear`.
-                unsafe { irq::set(dev, NonNull::from(&bound.as_ref().get_ref().target)) };
-            }
-            // SAFETY: The data is the driver's, taken back in `remove`.
-            unsafe { bindings::dev_set_drvdata(dev.dev_raw(), bound.into_foreign().cast()) };
+            // SAFETY: Called by the bus with a valid device that nobody drives yet.
+            unsafe { State::begin(vdev) }?;
+            // SAFETY: As above.
+            unsafe { Self::set_up(vdev) }.inspect_err(|_| {
+                // SAFETY: It has a state, and what `D::probe` made is gone, or has references.
+                unsafe { State::end(vdev) }
+            })?;
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// The device is valid and being probed.
+    unsafe fn set_up(vdev: *mut bindings::virtio_device) -> Result {
+        // SAFETY: By this function's contract.
+        let dev: &Device<Core<'_>> = unsafe { Device::from_raw(vdev) };
+        let data = KBox::pin_init(D::probe(dev), GFP_KERNEL)?.into_foreign();
+        // SAFETY: The data stays until `remove`, which clears this before. A pointer of a box isn't null. The device is
+        // this function's.
+        let set = unsafe { irq::set(dev, Self::irq, NonNull::new_unchecked(data)) };
+        // The driver's data is a binding, whose interrupts go to the net device, if they go elsewhere.
+        let _ = set;
+        // SAFETY: The slot is the driver's; the data is taken back in `remove`.
+        unsafe { bindings::dev_set_drvdata(dev.dev_raw(), data) };
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// Called from an interrupt of the device with the pointer to a pinned `D::Data`, which stays meanwhile.
+    unsafe fn irq(data: NonNull<c_void>, vq: VqCallback<'_>) {
+        // SAFETY: By this function's contract.
+        let data = unsafe { Pin::new_unchecked(data.cast::<D::Data>().as_ref()) };
+        D::vq_callback(data, vq);
     }
 
     /// # Safety
@@ -297,27 +294,26 @@ impl<D: Driver> Adapter<D> {
     ///
     /// Called by the virtio core as the callback `remove`, with a device of this driver.
     unsafe extern "C" fn remove(vdev: *mut bindings::virtio_device) {
-        // SAFETY: Called by the bus with a bound device: `probe` stored a box of this type. What gets
-        // at the data through the slot is stopped by `unbind` before it is emptied; it is emptied, so that
-        // `post_unbind_rust` finds nothing. The device is reset and its interrupts lead nowhere when
-        // the box goes.
+        // SAFETY: Called by the bus with a bound device: `probe` stored a box of this type. Who resets the device gets
+        // at the data through the slot, and is waited for before it is emptied; it is emptied, so that
+        // `post_unbind_rust` finds nothing. The device is reset and its interrupts lead nowhere when the box goes. It
+        // stays bound until nobody has a reference any more.
         unsafe {
             let dev: &Device<Core<'_>> = Device::from_raw(vdev);
             if let (true, Some(data)) = (D::HAS_UNBIND, Self::data(vdev)) {
                 D::unbind(dev, data);
             }
+            State::of(dev).end_resets();
             let data = bindings::dev_get_drvdata(dev.dev_raw());
             bindings::dev_set_drvdata(dev.dev_raw(), core::ptr::null_mut());
-            let Some(data) = NonNull::new(data) else {
-                return;
-            };
-            if irq::target(dev) == Some(data.cast()) {
-                dev.reset();
-                irq::clear(dev);
+            if let Some(data) = NonNull::new(data) {
+                if irq::target(dev) == Some(data) {
+                    dev.reset();
+                    irq::clear(dev);
+                }
+                drop(Pin::<KBox<D::Data>>::from_foreign(data.as_ptr()));
             }
-            drop(Pin::<KBox<DriverData<D>>>::from_foreign(
-                data.as_ptr().cast(),
-            ));
+            State::end(vdev);
         }
     }
 

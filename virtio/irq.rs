@@ -2,79 +2,88 @@
 
 //! From a virtqueue's interrupt to the driver.
 //!
-//! `find_vqs` is given one C function for all interrupts, whatever the driver. What a device's
-//! interrupts are for it finds through `vdev->priv`, which [`set`] and [`clear`] write.
+//! `find_vqs` is given one C function for all interrupts, whatever the driver. Whom a device's
+//! interrupts are for it finds in the device's [`State`].
 
-use super::Device;
+use super::{
+    bound::State,
+    Device, //
+};
 use crate::bindings;
 use core::{
+    ffi::c_void,
     marker::PhantomData,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::Ordering, //
 };
-use kernel::device::DeviceContext;
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
 
-/// What is called for the interrupt of a virtqueue. It is the first field of a `repr(C)` structure
-/// that the function knows, and gets at by casting the pointer.
+/// What is called for the interrupt of a virtqueue, with the pointer that [`set`] was given.
 ///
 /// Context of the call: hard interrupt.
-#[repr(C)]
-pub(super) struct IrqTarget {
-    /// The function; its argument is the target.
-    pub(super) call: unsafe fn(NonNull<IrqTarget>, VqCallback<'_>),
-}
+pub(super) type IrqFn = unsafe fn(NonNull<c_void>, VqCallback<'_>);
 
 /// The callback of every virtqueue that interrupts.
 ///
 /// # Safety
 ///
-/// Called by the virtio core for a queue of a device whose `priv` is null or an [`IrqTarget`].
+/// Called by the virtio core for a queue of a [`super::VirtqueueSet`].
 pub(super) unsafe extern "C" fn vq_callback(vq: *mut bindings::virtqueue) {
-    // SAFETY: `priv` is null or valid: it is cleared, and running callbacks are waited for, before the
-    // target goes (`clear`).
-    unsafe {
-        let vdev = (*vq).vdev;
-        let target = (&raw const (*vdev).priv_)
-            .read_volatile()
-            .cast::<IrqTarget>();
-        if let (Some(target), Some(vq)) = (NonNull::new(target), NonNull::new(vq)) {
-            (target.as_ref().call)(target, VqCallback::new(vq));
+    // SAFETY: The set keeps the device bound, so it has a state.
+    let state = unsafe { &*(*(*vq).vdev).priv_.cast::<State>() };
+    let call = state.call.load(Ordering::Acquire);
+    let data = NonNull::new(state.data.load(Ordering::Relaxed));
+    if let (false, Some(data), Some(vq)) = (call.is_null(), data, NonNull::new(vq)) {
+        // SAFETY: `set` stored such a function, and what it is given before that; `clear` waits for this
+        // call before the latter goes.
+        unsafe {
+            let call = core::mem::transmute::<*mut c_void, IrqFn>(call);
+            call(data, VqCallback::new(vq));
         }
     }
 }
 
-/// Interrupts of `dev` have no target: another driver may have left its own there.
+/// From now on the interrupts of `dev` call `call` with `data`.
 ///
 /// # Safety
 ///
-/// Nobody drives the device, or [`clear`] is called.
-pub(super) unsafe fn forget<C: DeviceContext>(dev: &Device<C>) {
-    // SAFETY: The field is the driver's, by this function's contract ours.
-    unsafe { (&raw mut (*dev.as_raw()).priv_).write_volatile(core::ptr::null_mut()) };
-}
-
-/// From now on the interrupts of `dev` go to `target`.
+/// It may be called so until [`clear`] has returned. Two callers don't come at the same time.
 ///
-/// # Safety
+/// # Errors
 ///
-/// It stays valid until [`clear`] has returned.
-pub(super) unsafe fn set<C: DeviceContext>(dev: &Device<C>, target: NonNull<IrqTarget>) {
-    // SAFETY: The field is the driver's; interrupts read it once.
-    unsafe { (&raw mut (*dev.as_raw()).priv_).write_volatile(target.as_ptr().cast()) };
-}
-
-/// The target of the interrupts of `dev`.
-pub(super) fn target<C: DeviceContext>(dev: &Device<C>) -> Option<NonNull<IrqTarget>> {
-    // SAFETY: The device is valid; reads a pointer.
-    NonNull::new(unsafe { (&raw const (*dev.as_raw()).priv_).read_volatile() }.cast())
-}
-
-/// No interrupt of `dev` goes anywhere, and none is under way when this returns. Process context.
-pub(super) fn clear<C: DeviceContext>(dev: &Device<C>) {
-    // SAFETY: The field is the driver's. Callbacks that have read it are waited for.
-    unsafe {
-        forget(dev);
-        bindings::virtio_synchronize_cbs(dev.as_raw());
+/// `EBUSY` if they go elsewhere.
+pub(super) unsafe fn set(dev: &Device<Bound>, call: IrqFn, data: NonNull<c_void>) -> Result {
+    let state = State::of(dev);
+    if target(dev).is_some() {
+        return Err(EBUSY);
     }
+    state.data.store(data.as_ptr(), Ordering::Relaxed);
+    // CAST: Made a function again in `vq_callback`.
+    state.call.store(call as *mut c_void, Ordering::Release);
+    Ok(())
+}
+
+/// What the function for the interrupts of `dev` is given, if there is one.
+pub(super) fn target(dev: &Device<Bound>) -> Option<NonNull<c_void>> {
+    let state = State::of(dev);
+    if state.call.load(Ordering::Relaxed).is_null() {
+        return None;
+    }
+    NonNull::new(state.data.load(Ordering::Relaxed))
+}
+
+/// No interrupt of `dev` goes anywhere, and none is under way when this returns.
+///
+/// Context: process.
+pub(super) fn clear(dev: &Device<Bound>) {
+    State::of(dev)
+        .call
+        .store(core::ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: The device is bound. Callbacks that have read the function are waited for.
+    unsafe { bindings::virtio_synchronize_cbs(dev.as_raw()) };
 }
 
 /// A queue's interrupt: all that may be done there.

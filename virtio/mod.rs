@@ -3,6 +3,7 @@
 //! The virtio bus, as this driver sees it.
 //!
 //! - [`Device`]: a `struct virtio_device`, its features and config space.
+//! - [`bound`]: what keeps a device bound.
 //! - [`driver`]: the bus adapter, for drivers of any kind.
 //! - [`binding`]: the binding of a device to a network interface.
 //! - [`virtqueue`]: queues whose buffers are owned by the tokens that come back.
@@ -11,6 +12,7 @@
 //!   front there.
 
 pub(crate) mod binding;
+pub(crate) mod bound;
 pub(crate) mod buffer;
 pub(crate) mod ctrl_ring;
 pub(crate) mod device;

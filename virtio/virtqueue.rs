@@ -10,6 +10,7 @@
 //! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
 
 use super::{
+    bound::BoundRef,
     irq,
     Device, //
 };
@@ -28,7 +29,10 @@ use core::{
 };
 use kernel::{
     bindings as _,
-    device::Core,
+    device::{
+        Bound,
+        Core, //
+    },
     prelude::*,
     str::CString,
     sync::{
@@ -90,10 +94,9 @@ impl QueueInfo {
 /// `vqs` are the queues that `find_vqs` made, valid until `del_vqs` in `Drop`. `reset` is true
 /// only if the device was reset after `find_vqs` and not made ready since.
 ///
-/// Lifetime: reference-counted, by the owner and by each handle of a queue; holds a reference to the
-/// device.
+/// Lifetime: reference-counted, by the owner and by each handle of a queue; keeps the device bound.
 pub(crate) struct VirtqueueSet {
-    vdev: NonNull<bindings::virtio_device>,
+    dev: BoundRef,
     vqs: KVVec<*mut bindings::virtqueue>,
     _names: KVVec<QueueInfo>,
     reset: AtomicBool,
@@ -179,13 +182,10 @@ impl VirtqueueSet {
                 c_infos.as_mut_ptr(),
             )
         })?;
-        // SAFETY: The device is valid; the reference goes with the set.
-        unsafe { bindings::get_device(dev.dev_raw()) };
         // INVARIANT: `find_vqs` succeeded, the device is not reset.
         let set: Arc<Self> = room
             .write(Self {
-                // SAFETY: A reference's pointer isn't null.
-                vdev: unsafe { NonNull::new_unchecked(dev.as_raw()) },
+                dev: dev.into(),
                 vqs,
                 _names: infos,
                 reset: AtomicBool::new(false),
@@ -215,9 +215,8 @@ impl VirtqueueSet {
     }
 
     /// The device.
-    pub(crate) fn device(&self) -> &Device {
-        // SAFETY: The set holds a reference to it.
-        unsafe { Device::from_raw(self.vdev.as_ptr()) }
+    pub(crate) fn device(&self) -> &Device<Bound> {
+        &self.dev
     }
 
     /// Hints that the interrupt of queue `index` belongs on the CPUs of `mask`. Process context.
@@ -315,12 +314,8 @@ impl Drop for VirtqueueSet {
         }
         // SAFETY: Process context. Polls that gave their queue up may still look at its ring (`Armed::more`).
         unsafe { bindings::synchronize_rcu() };
-        // SAFETY: No handle is left, the device is reset; the queues are deleted once. The
-        // reference is the one taken in `find`.
-        unsafe {
-            bindings::virtio_del_vqs(self.vdev.as_ptr());
-            bindings::put_device(&raw mut (*self.vdev.as_ptr()).dev);
-        }
+        // SAFETY: No handle is left, the device is reset and bound; the queues are deleted once.
+        unsafe { bindings::virtio_del_vqs(self.dev.as_raw()) };
     }
 }
 
