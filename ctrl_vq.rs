@@ -205,7 +205,7 @@ impl State {
                     Owed::Answer
                 };
             };
-            self.spare = Some(used.token);
+            self.spare = Some(used.buf);
             self.late = self.late.saturating_sub(1);
         }
         Owed::Nothing
@@ -330,7 +330,12 @@ impl CtrlVq {
 
     /// The same for a command that has a result: gives a copy of what the device wrote behind its
     /// answer, `room` bytes at most. Unchecked but for the length.
-    pub(crate) fn query<C: Command>(&self, dev: &Device<Bound>, cmd: &C, room: usize) -> Result<KVec<u8>> {
+    pub(crate) fn query<C: Command>(
+        &self,
+        dev: &Device<Bound>,
+        cmd: &C,
+        room: usize,
+    ) -> Result<KVec<u8>> {
         fail::point()?;
         let reply_len = room.checked_add(1).ok_or(EINVAL)?;
         let mut request = Request::new(C::CLASS, C::CMD)?;
@@ -351,7 +356,7 @@ impl CtrlVq {
                 );
             }
         })?;
-        let cmd = state.spare.insert(used.token);
+        let cmd = state.spare.insert(used.buf);
         match ctrl::ack(cmd.ack().unwrap_or(ctrl::NO_ANSWER)) {
             // Its own memory: the device could go on writing into the other.
             Ack::Ok => cmd.result(ctrl::result_len(used.len, room)),

@@ -338,7 +338,7 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     let (mut packets, mut bytes) = (0u32, 0u32);
     // Bounded by the ring: nothing is added while the lock is held. A broken ring gives none.
     while let Some(used) = vq.get_buf() {
-        let skb = used.token.into_skb();
+        let skb = used.buf.into_skb();
         packets = packets.wrapping_add(1);
         bytes = bytes.wrapping_add(skb.len());
         skb.napi_consume(&context);

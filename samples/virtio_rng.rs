@@ -92,8 +92,8 @@ impl HwRng for Rng {
         while !self.gone.load(Ordering::Relaxed) {
             queue.request()?;
             if let Some(used) = queue.vq.get_buf() {
-                let n = used.token.copy_to(buf, used.len);
-                queue.spare = Some(used.token);
+                let n = used.buf.copy_to(buf, used.len);
+                queue.spare = Some(used.buf);
                 return Ok(n);
             }
             if !wait {

@@ -75,10 +75,7 @@ impl State {
         while Self::of(dev).refs.load(Ordering::Acquire) != 0 {
             ms = ms.saturating_add(1);
             if ms == 1000 {
-                dev_err!(
-                    dev.dev(),
-                    "still in use after {ms} ms: waiting\n"
-                );
+                dev_err!(dev.dev(), "still in use after {ms} ms: waiting\n");
             }
             fsleep(Delta::from_millis(1));
         }

@@ -6,8 +6,8 @@
 
 use super::{
     virtqueue::{
-        Token,
-        Virtqueue, //
+        Virtqueue,
+        VqBuffer, //
     },
     Device, //
 };
@@ -85,7 +85,7 @@ impl Descs {
 /// # Examples
 ///
 /// `samples/virtio_rng.rs` has a queue of [`WriteBuf`]s.
-pub(crate) unsafe trait SgBuffer: Token {
+pub(crate) unsafe trait SgBuffer: VqBuffer {
     /// Describes the buffer.
     fn describe(&mut self, descs: &mut Descs);
 }
@@ -121,8 +121,8 @@ impl<T: SgBuffer> Virtqueue<T> {
         for (list, sg) in sgs.iter_mut().zip(&mut descs.sg) {
             *list = core::ptr::from_mut(sg);
         }
-        let token = buf.into_raw();
-        // SAFETY: That many lists, the readable ones first, of memory that the token owns; the token is given
+        let raw = buf.into_raw();
+        // SAFETY: That many lists, the readable ones first, of memory that the buffer owns; the buffer is given
         // away.
         let err = unsafe {
             bindings::virtqueue_add_sgs(
@@ -130,13 +130,13 @@ impl<T: SgBuffer> Virtqueue<T> {
                 sgs.as_mut_ptr(),
                 readable,
                 used.wrapping_sub(readable),
-                token.as_ptr(),
+                raw.as_ptr(),
                 bindings::GFP_KERNEL,
             )
         };
         if err != 0 {
-            // SAFETY: Refused: the token is still ours.
-            return Err((Error::from_errno(err), unsafe { T::from_raw(token) }));
+            // SAFETY: Refused: the buffer is still ours.
+            return Err((Error::from_errno(err), unsafe { T::from_raw(raw) }));
         }
         Ok(())
     }
@@ -178,7 +178,7 @@ impl<const N: usize> WriteBuf<N> {
 }
 
 // SAFETY: A box's pointer goes and comes back.
-unsafe impl<const N: usize> Token for WriteBuf<N> {
+unsafe impl<const N: usize> VqBuffer for WriteBuf<N> {
     fn into_raw(self) -> NonNull<c_void> {
         // SAFETY: A box isn't null.
         unsafe { NonNull::new_unchecked(KBox::into_raw(self.0).cast()) }

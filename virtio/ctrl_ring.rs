@@ -8,8 +8,8 @@ use super::{
         SgBuffer, //
     },
     virtqueue::{
-        Token,
-        Virtqueue, //
+        Virtqueue,
+        VqBuffer, //
     }, //
 };
 use crate::{
@@ -159,7 +159,7 @@ impl Command {
 }
 
 // SAFETY: A box's pointer goes and comes back; it owns both vectors.
-unsafe impl Token for KBox<Command> {
+unsafe impl VqBuffer for KBox<Command> {
     fn into_raw(self) -> NonNull<c_void> {
         // SAFETY: A box isn't null.
         unsafe { NonNull::new_unchecked(KBox::into_raw(self).cast()) }

@@ -6,7 +6,7 @@
 //! - [`bound`]: what keeps a device bound.
 //! - [`driver`]: the bus adapter, for drivers of any kind.
 //! - [`binding`]: the binding of a device to a network interface.
-//! - [`virtqueue`]: queues whose buffers are owned by the tokens that come back.
+//! - [`virtqueue`]: queues whose buffers are owned until they come back.
 //! - [`buffer`]: what may be put into a queue of any device.
 //! - [`rx_ring`], [`tx_ring`], [`ctrl_ring`]: what may be put into them; [`hdr`]: what a packet has in
 //!   front there.

@@ -8,8 +8,8 @@
 //! interrupt, has gone, and relies on it.
 
 use super::virtqueue::{
-    Token,
-    Virtqueue, //
+    Virtqueue,
+    VqBuffer, //
 };
 use crate::net::{
     queue::{
@@ -30,7 +30,7 @@ pub(crate) fn rx_complete<T, K>(
 ) -> PollResult
 where
     T: Driver,
-    K: Token,
+    K: VqBuffer,
 {
     if work >= poll.budget() {
         // NAPI then is the core's to go on with, and must not be completed.
@@ -69,7 +69,7 @@ pub(crate) fn tx_complete<T, K>(
 ) -> PollResult
 where
     T: Driver,
-    K: Token,
+    K: VqBuffer,
 {
     let q = poll.locked().queue();
     let armed = vq(poll.locked().state())

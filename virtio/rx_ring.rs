@@ -3,8 +3,8 @@
 //! What goes into a receive virtqueue: a page-pool fragment, or a list of pages.
 
 use super::virtqueue::{
-    Token,
-    Virtqueue, //
+    Virtqueue,
+    VqBuffer, //
 };
 use crate::{
     bindings,
@@ -147,11 +147,11 @@ pub(crate) enum RxBuf {
     Big(KBox<BigBuf>),
 }
 
-/// Lowest bit of a raw token: set for a list of pages. Both kinds of pointers are aligned.
+/// Lowest bit of a raw buffer: set for a list of pages. Both kinds of pointers are aligned.
 const BIG: usize = 1;
 
 // SAFETY: Pointers go and come back; the low bit tells the kinds apart. Both own their memory.
-unsafe impl Token for RxBuf {
+unsafe impl VqBuffer for RxBuf {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
         match self {
@@ -240,7 +240,7 @@ impl Virtqueue<RxBuf> {
             from.len = shape.posted();
             from.ctx = ctx;
             // SAFETY: Queue and pool are valid and ours. What the device may write to is inside of each
-            // fragment, as the shape fits, and the fragment is the token's. The helper refuses a pool
+            // fragment, as the shape fits, and the fragment is the buffer's. The helper refuses a pool
             // that doesn't map for the queue's device.
             unsafe { bindings::virtqueue_post_frags(vq, from, n) }
         });
@@ -267,21 +267,15 @@ impl Virtqueue<RxBuf> {
             return Err((EINVAL, big));
         }
         let (sg, n) = (big.sg.as_mut_ptr(), big.entries());
-        let token = RxBuf::Big(big).into_raw();
-        // SAFETY: All `n` entries describe pages that the token owns; the list is in the token's
+        let raw = RxBuf::Big(big).into_raw();
+        // SAFETY: All `n` entries describe pages that the buffer owns; the list is in the buffer's
         // box, and read in this call only.
         let err = unsafe {
-            bindings::virtqueue_add_inbuf(
-                self.as_raw(),
-                sg,
-                n,
-                token.as_ptr(),
-                bindings::GFP_ATOMIC,
-            )
+            bindings::virtqueue_add_inbuf(self.as_raw(), sg, n, raw.as_ptr(), bindings::GFP_ATOMIC)
         };
         if err != 0 {
-            // SAFETY: Refused: the token is still ours.
-            if let RxBuf::Big(big) = unsafe { RxBuf::from_raw(token) } {
+            // SAFETY: Refused: the buffer is still ours.
+            if let RxBuf::Big(big) = unsafe { RxBuf::from_raw(raw) } {
                 return Err((Error::from_errno(err), big));
             }
         }
@@ -297,7 +291,7 @@ const TOGETHER: usize = 8;
 ///
 /// # Invariants
 ///
-/// `bufs[at..end]` are such buffers: each is a token, with the context word that it was added with. Those that
+/// `bufs[at..end]` are such buffers: each is a raw buffer, with the context word that it was added with. Those that
 /// are fragments are of the pool with the number `pool`.
 ///
 /// Locking: owned by whoever owns the receive queue.
@@ -308,7 +302,7 @@ pub(crate) struct RxTaken {
     pool: PoolId,
 }
 
-// SAFETY: The tokens are `Send`.
+// SAFETY: The buffers are `Send`.
 unsafe impl Send for RxTaken {}
 
 impl RxTaken {
@@ -353,25 +347,25 @@ impl RxTaken {
         if self.at == self.end {
             return None;
         }
-        let buf = self.bufs.get(self.at)?;
+        let used = self.bufs.get(self.at)?;
         // INVARIANT: It isn't one of those that are left.
         self.at = self.at.wrapping_add(1);
         // SAFETY: By the invariants; each is used once.
-        let (buf, token) = unsafe {
-            let buf = buf.assume_init_ref();
-            (buf, RxBuf::from_raw(NonNull::new(buf.data)?))
+        let (used, buf) = unsafe {
+            let used = used.assume_init_ref();
+            (used, RxBuf::from_raw(NonNull::new(used.data)?))
         };
-        Some(match token {
+        Some(match buf {
             RxBuf::Frag(frag) => {
-                let shape = BufShape::from_usize(buf.ctx.addr());
+                let shape = BufShape::from_usize(used.ctx.addr());
                 let frag = ManuallyDrop::new(frag);
                 // SAFETY: The context word is the one that this fragment was posted with: the
                 // virtio core keeps it in memory that the device can't write to. The pool is the one of all
                 // that were in the ring.
                 let frag = unsafe { Frag::from_raw(frag.va(), shape.truesize(), self.pool) };
-                RxUsed::Frag(frag, shape, buf.len)
+                RxUsed::Frag(frag, shape, used.len)
             }
-            RxBuf::Big(big) => RxUsed::Big(big, buf.len),
+            RxBuf::Big(big) => RxUsed::Big(big, used.len),
         })
     }
 }

@@ -5,8 +5,8 @@
 use super::{
     hdr::HdrLayout,
     virtqueue::{
-        Token,
-        Virtqueue, //
+        Virtqueue,
+        VqBuffer, //
     }, //
 };
 use crate::{
@@ -58,7 +58,7 @@ impl TxSg {
 pub(crate) struct InFlightSkb(ManuallyDrop<SentSkb>);
 
 // SAFETY: The pointer goes and comes back; an skb owns the memory that its scatterlist names.
-unsafe impl Token for InFlightSkb {
+unsafe impl VqBuffer for InFlightSkb {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
         self.into_skb().into_raw().cast()
@@ -115,7 +115,7 @@ impl Virtqueue<InFlightSkb> {
         let mut map = 0;
         if skb.is_nonlinear() && skb.len() <= COPYBREAK {
             // SAFETY: The skb is ours, what may be written of its headroom included. The list then names memory
-            // of the skb only, which the token keeps until the device gives it back.
+            // of the skb only, which `InFlightSkb` keeps until the device gives it back.
             map = unsafe { bindings::skb_copy_xmit(raw, list, form) };
         }
         if map == 0 {
@@ -129,21 +129,21 @@ impl Virtqueue<InFlightSkb> {
         // CAST: Masked to a byte; then 32 bits of which none are lost.
         let n = map as u32 & bindings::vnm_xmit_map_VNM_XMIT_ENTRIES;
         let segs = (map >> bindings::vnm_xmit_map_VNM_XMIT_SEGS_SHIFT) as u32;
-        let token = skb.into_raw();
-        // SAFETY: `n` entries were filled; the token is what `InFlightSkb` has, and is given away.
+        let raw = skb.into_raw();
+        // SAFETY: `n` entries were filled; the pointer is what `InFlightSkb` has, and is given away.
         let err = unsafe {
             bindings::virtqueue_add_outbuf(
                 self.as_raw(),
                 sg.sg.as_mut_ptr(),
                 n,
-                token.as_ptr().cast(),
+                raw.as_ptr().cast(),
                 bindings::GFP_ATOMIC,
             )
         };
         if err != 0 {
             // INVARIANT: The same that came.
             // SAFETY: Refused: the reference is still ours.
-            let skb = unsafe { TxSkb::<'x>::from_raw(token) };
+            let skb = unsafe { TxSkb::<'x>::from_raw(raw) };
             // CAST: As above.
             if map as u32 & bindings::vnm_xmit_map_VNM_XMIT_HDR_IN_CB != 0 {
                 sg.put_back(&skb);

@@ -4,7 +4,7 @@
 //!
 //! [`VirtqueueSet::find`] sets up all queues of a device and returns an [`UnusedVirtqueue`] for each
 //! of them, which [`UnusedVirtqueue::with_buffers`] turns into a [`Virtqueue<T>`]: the exclusive right
-//! to add and get buffers. A buffer goes in with a token `T` that owns its memory; the token comes back
+//! to add and get buffers. A buffer goes in as a `T` that owns its memory, and comes back
 //! with the used length.
 //!
 //! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
@@ -47,9 +47,9 @@ use kernel::{
 /// # Safety
 ///
 /// `from_raw` is the inverse of `into_raw`. The memory that was described to the device with the
-/// token stays valid for as long as neither `from_raw` nor the token's `Drop` has run.
-pub(crate) unsafe trait Token: Sized + Send {
-    /// Turns the token into what the virtqueue keeps.
+/// buffer stays valid for as long as neither `from_raw` nor the buffer's `Drop` has run.
+pub(crate) unsafe trait VqBuffer: Sized + Send {
+    /// Turns the buffer into what the virtqueue keeps.
     fn into_raw(self) -> NonNull<c_void>;
 
     /// # Safety
@@ -122,7 +122,7 @@ unsafe impl Send for UnusedVirtqueue {}
 
 impl UnusedVirtqueue {
     /// Uses the queue for buffers of type `T`.
-    pub(crate) fn with_buffers<T: Token>(self) -> Virtqueue<T> {
+    pub(crate) fn with_buffers<T: VqBuffer>(self) -> Virtqueue<T> {
         let vq = self.vq;
         // INVARIANT: The only handle to this queue, as this one is used up; the set keeps it valid.
         Virtqueue {
@@ -319,10 +319,10 @@ impl Drop for VirtqueueSet {
     }
 }
 
-/// A used buffer: its token, and the length that the device says it wrote (unchecked).
+/// A used buffer, and the length that the device says it wrote (unchecked).
 pub(crate) struct Used<T> {
     /// Owner of the buffer.
-    pub(crate) token: T,
+    pub(crate) buf: T,
     /// As the device reports it.
     pub(crate) len: u32,
 }
@@ -331,14 +331,14 @@ pub(crate) struct Used<T> {
 ///
 /// # Invariants
 ///
-/// `vq` is a queue of `set` and this is the only handle to it. Each token in it came from
+/// `vq` is a queue of `set` and this is the only handle to it. Each buffer in it came from
 /// `T::into_raw`. `size` is the ring's number of descriptors. `dma` is the queue's
 /// `virtqueue_dma_dev`, alive as long as `set`.
 ///
 /// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). A transmit queue's
 /// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows; it has scheduled a poll
 /// before, which asks for the interrupt again.
-pub(crate) struct Virtqueue<T: Token> {
+pub(crate) struct Virtqueue<T: VqBuffer> {
     vq: NonNull<bindings::virtqueue>,
     size: u32,
     set: Arc<VirtqueueSet>,
@@ -353,10 +353,10 @@ pub(crate) struct Virtqueue<T: Token> {
     _t: PhantomData<T>,
 }
 
-// SAFETY: The tokens are `Send`, the C functions don't care for the thread.
-unsafe impl<T: Token> Send for Virtqueue<T> {}
+// SAFETY: The buffers are `Send`, the C functions don't care for the thread.
+unsafe impl<T: VqBuffer> Send for Virtqueue<T> {}
 
-impl<T: Token> Virtqueue<T> {
+impl<T: VqBuffer> Virtqueue<T> {
     /// The device for which memory may be mapped by whoever adds it; none where nothing is mapped,
     /// or not by the DMA API.
     pub(crate) fn dma_dev(&self) -> Option<&kernel::device::Device<kernel::device::Bound>> {
@@ -429,7 +429,7 @@ impl<T: Token> Virtqueue<T> {
         Some(Used {
             // SAFETY: The virtio core gives each pointer back once, and only for a head that is
             // in use, whatever the device writes into the ring.
-            token: unsafe { T::from_raw(p) },
+            buf: unsafe { T::from_raw(p) },
             len,
         })
     }
@@ -495,7 +495,7 @@ impl<T: Token> Virtqueue<T> {
         unsafe { (*vq).num_free = n };
     }
 
-    /// Drops the tokens of a ring that the device doesn't use any more, and which isn't used again.
+    /// Drops the buffers of a ring that the device doesn't use any more, and which isn't used again.
     fn detach_all(&mut self) {
         let (vq, size) = (self.as_raw(), self.size);
         let mut free = self.num_free();
@@ -526,7 +526,7 @@ impl<T: Token> Virtqueue<T> {
         );
     }
 
-    /// Resets this queue alone (`VIRTIO_F_RING_RESET`), which drops all its tokens, and makes it
+    /// Resets this queue alone (`VIRTIO_F_RING_RESET`), which drops all its buffers, and makes it
     /// usable again, empty. Process context; the caller keeps every other user away.
     ///
     /// # Errors
@@ -541,7 +541,7 @@ impl<T: Token> Virtqueue<T> {
         kernel::error::to_result(err)
     }
 
-    /// Gives the queue a ring of `size` descriptors, empty; its tokens are dropped. Process
+    /// Gives the queue a ring of `size` descriptors, empty; its buffers are dropped. Process
     /// context; the caller keeps every other user away.
     ///
     /// # Errors
@@ -590,7 +590,7 @@ impl<T: Token> Virtqueue<T> {
 /// # Safety
 ///
 /// Called by the virtio core with a queue that is reset and a buffer of it.
-unsafe extern "C" fn recycle<T: Token>(vq: *mut bindings::virtqueue, buf: *mut c_void) {
+unsafe extern "C" fn recycle<T: VqBuffer>(vq: *mut bindings::virtqueue, buf: *mut c_void) {
     if let Some(p) = NonNull::new(buf) {
         // SAFETY: The queue is reset; each pointer comes once.
         unsafe { T::from_raw(p) }.give_up();
@@ -600,7 +600,7 @@ unsafe extern "C" fn recycle<T: Token>(vq: *mut bindings::virtqueue, buf: *mut c
     unsafe { Virtqueue::<T>::set_num_free(vq, bindings::virtqueue_get_vring_size(vq)) };
 }
 
-impl<T: Token> Drop for Virtqueue<T> {
+impl<T: VqBuffer> Drop for Virtqueue<T> {
     fn drop(&mut self) {
         if self.set.is_reset() {
             self.detach_all();

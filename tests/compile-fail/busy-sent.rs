@@ -19,7 +19,7 @@ fn start_xmit<'x>(vq: &mut Virtqueue<InFlightSkb>, skb: TxSkb<'x>) -> Xmit<'x> {
     match vq.get_buf() {
         Some(used) => {
             skb.consume();
-            Xmit::Busy(used.token.into_skb()) //~ mismatched types
+            Xmit::Busy(used.buf.into_skb()) //~ mismatched types
         }
         None => Xmit::Busy(skb),
     }

@@ -60,7 +60,7 @@ fn start_xmit<'x, T: Driver>(
 fn reap<T: Driver>(vq: &mut Virtqueue<InFlightSkb>, mut tx: TxGuard<'_, T, Softirq>) {
     let (_, context) = tx.state_to_reap();
     while let Some(used) = vq.get_buf() {
-        used.token.into_skb().napi_consume(&context);
+        used.buf.into_skb().napi_consume(&context);
     }
 }
 

@@ -18,13 +18,13 @@ use crate::{
 
 fn append(vq: &mut Virtqueue<InFlightSkb>) {
     if let Some(used) = vq.get_buf() {
-        SkbChain::new(used.token.into_skb()).into_skb().consume(); //~ mismatched types
+        SkbChain::new(used.buf.into_skb()).into_skb().consume(); //~ mismatched types
     }
 }
 
 fn merge(vq: &mut Virtqueue<InFlightSkb>, napi: &NapiRef<'_>) {
     if let Some(used) = vq.get_buf() {
-        napi.gro_receive(used.token.into_skb()); //~ mismatched types
+        napi.gro_receive(used.buf.into_skb()); //~ mismatched types
     }
 }
 
