@@ -92,7 +92,7 @@ impl QueueInfo {
 /// # Invariants
 ///
 /// `vqs` are the queues that `find_vqs` made, valid until `del_vqs` in `Drop`. `reset` is true
-/// only if the device was reset after `find_vqs` and not made ready since.
+/// only if the device was reset after `find_vqs`: it knows none of the queues any more, as a reset disables them.
 ///
 /// Lifetime: reference-counted, by the owner and by each handle of a queue; keeps the device bound.
 pub(crate) struct VirtqueueSet {
@@ -531,8 +531,12 @@ impl<T: VqBuffer> Virtqueue<T> {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the feature wasn't negotiated, else the transport's.
+    /// `ENOENT` if the feature wasn't negotiated, `EIO` if the device was reset, else the transport's.
     pub(crate) fn reset(&mut self) -> Result {
+        if self.set.is_reset() {
+            // The core would enable the queue again.
+            return Err(EIO);
+        }
         self.cb_disabled = false;
         let free = self.expect_all_free();
         // SAFETY: The queue is valid and ours.
@@ -547,8 +551,11 @@ impl<T: VqBuffer> Virtqueue<T> {
     /// # Errors
     ///
     /// `ENOMEM`: the ring is empty but as large as before. `EBUSY`: the queue may be dead.
-    /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`: nothing was done.
+    /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`, `EIO` as for [`Virtqueue::reset`]: nothing was done.
     pub(crate) fn resize(&mut self, size: u32) -> Result {
+        if self.set.is_reset() {
+            return Err(EIO);
+        }
         self.cb_disabled = false;
         if size == self.size {
             // The core would do nothing at all.
