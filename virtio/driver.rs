@@ -47,6 +47,10 @@ use kernel::{
 
 /// A virtio driver: the devices that it is for, and the callbacks of the bus, all of them in process
 /// context but for the two that say otherwise. [`Driver::probe`] is required.
+///
+/// # Examples
+///
+/// `samples/virtio_rng.rs` is a driver of a device with one queue.
 #[vtable]
 pub(crate) trait Driver: Sized + 'static {
     /// What the driver keeps for each device that it is bound to.
