@@ -159,7 +159,7 @@ const REAP_EVERY: u32 = 32;
 const REAP_WITHIN_NS: i64 = 50_000;
 
 /// Slots filled since the last look below which packets are taken to come one at a time.
-const FEW: u32 = 8;
+const FEW_SLOTS: u32 = 8;
 
 /// How often a sender looks once more, because most packets were sent before it could ask for an
 /// interrupt, until it leaves the rest to a softirq.
@@ -178,9 +178,9 @@ fn reap_below(num_free: u32) -> u32 {
 /// interrupt or the softirq that would do it else. So it does now and then where the device polls the
 /// ring and wants no notification: as long as packets come, the interrupt's threshold moves on before
 /// the device. Not so with packets that come one at a time, each of which such a device has sent before
-/// the next one comes: a timer sees to them, as long as the queue isn't stopped. In a softirq (packets forwarded, acknowledged) the poll that follows is cheaper,
-/// because it reaps many at a time; once it is scheduled, packets wait for it to tell the device of
-/// all of them.
+/// the next one comes: a timer sees to them, as long as the queue isn't stopped. In a softirq (packets
+/// forwarded, acknowledged) the poll that follows is cheaper, because it reaps many at a time; once it
+/// is scheduled, packets wait for it to tell the device of all of them.
 #[inline(always)]
 fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let follows = tx.poll_follows();
@@ -198,7 +198,7 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     };
     let kicked = vq.kick();
     let reap = kicked || vq.num_free() < sq.reap_below;
-    let few = vq.num_free() > sq.reap_below.saturating_add(REAP_EVERY - FEW);
+    let few = vq.num_free() > sq.reap_below.saturating_add(REAP_EVERY - FEW_SLOTS);
     if kicked {
         tx.queue().shared().kicks.inc();
     }
