@@ -58,6 +58,8 @@ pub(crate) struct SendQueue {
     stop_threshold: u32,
     /// Batches that were added to the ring without a notification: the scheduled poll sends one for all.
     deferred_kicks: u32,
+    /// Batches since the device last wanted a notification.
+    unnotified: u32,
     /// Free slots below which a sender in process context reaps, whether it kicked or not.
     reap_below: u32,
     /// Whoever reaps must not wake the queue: its ring is being replaced.
@@ -78,6 +80,7 @@ impl SendQueue {
             sg: TxSg::new(),
             stop_threshold: MAX_DESCS_PER_SKB,
             deferred_kicks: 0,
+            unnotified: 0,
             reap_below: 0,
             paused: false,
             broken_logged: false,
@@ -90,6 +93,7 @@ impl SendQueue {
     pub(crate) fn attach(&mut self, vq: Virtqueue<InFlightSkb>) {
         self.stop_threshold = MAX_DESCS_PER_SKB.min(vq.size());
         self.deferred_kicks = 0;
+        self.unnotified = 0;
         self.reap_below = reap_below(vq.num_free());
         self.broken_logged = false;
         self.vq = Some(vq);
@@ -158,6 +162,11 @@ const REAP_EVERY: u32 = 32;
 /// notification.
 const REAP_WITHIN_NS: i64 = 50_000;
 
+/// Batches after which a device that wanted no notification of any of them is taken for one that polls.
+/// One that is only now and then still at work as the next packet comes interrupts for few of them, and
+/// the timer would come on top.
+const POLLS_AFTER: u32 = 64;
+
 /// Slots filled since the last look below which packets are taken to come one at a time.
 const FEW_SLOTS: u32 = 8;
 
@@ -198,6 +207,12 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     };
     let kicked = vq.kick();
     let reap = kicked || vq.num_free() < sq.reap_below;
+    sq.unnotified = if kicked {
+        0
+    } else {
+        sq.unnotified.saturating_add(1)
+    };
+    let polls = sq.unnotified >= POLLS_AFTER;
     let few = vq.num_free() > sq.reap_below.saturating_add(REAP_EVERY - FEW_SLOTS);
     if kicked {
         tx.queue().shared().kicks.inc();
@@ -212,7 +227,7 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     if follows {
         return;
     }
-    if !kicked
+    if polls
         && tx.in_process().is_some_and(|mut tx| match few {
             true => tx.poll_in(REAP_WITHIN_NS),
             false => tx.poll_is_timed(),
