@@ -134,6 +134,9 @@ all_pings() { lossless ping -q "$@"; }
 from_cpu() { local c=$1; shift; lossless taskset -c "$c" ping -q "$@"; }
 reach() { wait_for 10 ping -q -c 1 -W 1 "${1:-$PEER}" >/dev/null 2>&1; }
 reach6() { [ -z "$PEER6" ] || reach "$PEER6"; }
+# Bytes that were sent and not given back yet, of all transmit queues.
+inflight() { cat /sys/class/net/"$NETIF"/queues/tx-*/byte_queue_limits/inflight 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
+nothing_inflight() { [ "$(inflight)" = 0 ]; }
 # echoed BYTES ADDRESS: so many bytes come back from who echoes datagrams there (an address as socat takes it), which get 64 of
 # them each. It ends with the last, and gives up after 20 seconds.
 echoed() {

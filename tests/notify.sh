@@ -11,9 +11,6 @@ have_hostctl || skip_all "no hostctl: nobody to send bursts from"
 reach
 plan 4
 
-inflight() { cat /sys/class/net/"$NETIF"/queues/tx-*/byte_queue_limits/inflight 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
-nothing_inflight() { [ "$(inflight)" = 0 ]; }
-
 begin
 kicks=$(stat_sum 'tx[0-9]+_kicks') packets=$(stat_sum 'tx[0-9]+_packets')
 asked=0

@@ -10,8 +10,6 @@ reach
 plan 4
 mark_log
 
-inflight() { cat /sys/class/net/"$NETIF"/queues/tx-*/byte_queue_limits/inflight | awk '{ n += $1 } END { print n + 0 }'; }
-nothing_inflight() { [ "$(inflight)" = 0 ]; }
 # datagrams N: that many, one at a time, to a port that nobody has.
 datagrams() { for ((i = 0; i < $1; i++)); do echo "$i" >&7; done 2>/dev/null; }
 exec 7>/dev/udp/"$PEER"/9
