@@ -34,7 +34,8 @@ use crate::{
             min_buf_len,
             short_above,
             short_above_single,
-            BufShape, //
+            BufShape,
+            Sizes, //
         }, //
     },
     receive_queue::{
@@ -74,6 +75,16 @@ pub(crate) fn big_pages_max(hdr_len: u32) -> u32 {
     big_pages(MAX_PACKET, hdr_len)
 }
 
+/// What shapes are made of.
+fn sizes(info: &VirtnetInfo) -> Sizes {
+    Sizes {
+        page: PAGE_SIZE,
+        hdr_len: info.f.hdr_len,
+        headroom: HEADROOM,
+        shinfo: SHINFO,
+    }
+}
+
 /// The least that a mergeable buffer holds besides the header, on a ring of `size` descriptors.
 fn min_len(info: &VirtnetInfo, size: u32) -> u32 {
     min_buf_len(size, MAX_PACKET, info.f.hdr_len).max(GOOD_PACKET_LEN)
@@ -108,9 +119,7 @@ fn buffer_size(dev: &Net, index: u16) -> u32 {
         .lock()
         .as_ref()
         .map_or(0, |vqs| vqs.size(rx_vq(index)));
-    let (min, hdr_len) = (min_len(info, size), info.f.hdr_len);
-    mergeable_shape(GOOD_PACKET_LEN, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE)
-        .map_or(0, BufShape::posted)
+    mergeable_shape(GOOD_PACKET_LEN, min_len(info, size), sizes(info)).map_or(0, BufShape::posted)
 }
 
 /// Prepares a queue at rest: pool, spare lists, least buffer size. Process context.
@@ -126,11 +135,10 @@ pub(crate) fn prepare(
     rq.min_len = min_len(info, size);
     rq.short_above = match info.mode {
         Mode::Mergeable => {
-            let (hdr_len, min) = (info.f.hdr_len, rq.min_len);
-            let least = mergeable_shape(0, min, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
+            let least = mergeable_shape(0, rq.min_len, sizes(info));
             let max = MAX_PACKET
                 .saturating_add(u32::from(VLAN_HLEN))
-                .saturating_add(hdr_len);
+                .saturating_add(info.f.hdr_len);
             short_above(size, least.map_or(0, BufShape::posted), max)
         }
         Mode::Small | Mode::Big { .. } => short_above_single(size),
@@ -172,16 +180,15 @@ pub(crate) fn refill<C: Context>(
     }
     let (posted, starved) = match info.mode {
         Mode::Mergeable => {
-            let hdr_len = info.f.hdr_len;
-            let avg = rq.avg.read();
-            let shape = mergeable_shape(avg, rq.min_len, hdr_len, HEADROOM, SHINFO, PAGE_SIZE);
+            let shape = mergeable_shape(rq.avg.read(), rq.min_len, sizes(info));
             let offered = shape.map_or(0, BufShape::posted);
             stats.buffer_size.store(offered, Ordering::Relaxed);
             post_frags(rq, napi, free, shape)
         }
         Mode::Small => {
+            let offset = HEADROOM.saturating_sub(info.f.hdr_len);
             let posted = info.f.hdr_len.saturating_add(GOOD_PACKET_LEN);
-            let shape = BufShape::new(HEADROOM, posted, FragSize::Half.bytes());
+            let shape = BufShape::new(offset, posted, FragSize::Half.bytes());
             post_frags(rq, napi, free, shape)
         }
         Mode::Big { pages, split } => post_big(rq, napi, free, pages, split),

@@ -44,9 +44,9 @@ pub(crate) const SHINFO: u32 = {
     (n.next_multiple_of(64)) as u32
 };
 
-/// Room before the data of an skb, for headers that tunnels or the next interface prepend
-/// (`NET_SKB_PAD`); without it the whole packet would be copied for one.
-pub(crate) const HEADROOM: u32 = 64;
+/// Room before the data of a packet in half a page: for headers that tunnels or the next interface prepend, without which
+/// the whole packet would be copied for one, and for XDP.
+pub(crate) const HEADROOM: u32 = 192;
 
 /// Sizes of fragments: others would leave pieces of pages over.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -177,28 +177,56 @@ impl BufShape {
     }
 }
 
+/// Sizes that the shape of a buffer is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// A page.
+    pub(crate) page: u32,
+    /// The header before the packet.
+    pub(crate) hdr_len: u32,
+    /// What comes before the packet in half a page, header included.
+    pub(crate) headroom: u32,
+    /// What comes behind the packet.
+    pub(crate) shinfo: u32,
+}
+
+/// Returns the shape of a buffer for XDP, which has room before and behind a packet: half a page if a packet of `len`
+/// bytes fits then, else a page with `headroom` bytes before the packet. `None` if that leaves no room for any.
+pub(crate) const fn xdp_shape(len: u32, headroom: u32, sizes: Sizes) -> Option<BufShape> {
+    let half = sizes.page / 2;
+    let in_half = half
+        .saturating_sub(sizes.headroom)
+        .saturating_sub(sizes.shinfo);
+    let (headroom, truesize) = if len <= in_half {
+        (sizes.headroom, half)
+    } else {
+        (headroom, sizes.page)
+    };
+    let room = truesize
+        .saturating_sub(headroom)
+        .saturating_sub(sizes.shinfo);
+    if room == 0 || headroom < sizes.hdr_len {
+        return None;
+    }
+    BufShape::new(
+        headroom.saturating_sub(sizes.hdr_len),
+        room.saturating_add(sizes.hdr_len),
+        truesize,
+    )
+}
+
 /// Returns the shape of the next mergeable buffer (5.1.6.3); `None` if `page` is 0 or above
 /// [`BufShape::MAX`].
 ///
 /// `avg` is the average length of late packets, `min` (see [`min_buf_len`]) the least that a buffer
-/// is to hold besides a header of `hdr_len` bytes. While that fits, a buffer is half a page with
-/// `headroom` bytes before the part that is posted, and `shinfo` behind it to build an skb around it
-/// all. Else it is a whole page without any of that, whose contents become fragments.
-pub(crate) const fn mergeable_shape(
-    avg: u32,
-    min: u32,
-    hdr_len: u32,
-    headroom: u32,
-    shinfo: u32,
-    page: u32,
-) -> Option<BufShape> {
+/// is to hold besides the header. While that fits, a buffer is half a page with room before the packet,
+/// and behind it to build an skb around it all. Else it is a whole page without any of that, whose contents
+/// become fragments.
+pub(crate) const fn mergeable_shape(avg: u32, min: u32, sizes: Sizes) -> Option<BufShape> {
     let payload = if avg > min { avg } else { min };
-    let half = page / 2;
-    let room = half.saturating_sub(headroom).saturating_sub(shinfo);
-    if hdr_len.saturating_add(payload) <= room {
-        BufShape::new(headroom, room, half)
-    } else {
-        BufShape::new(0, page, page)
+    match xdp_shape(payload, 0, sizes) {
+        Some(shape) if shape.truesize < sizes.page => Some(shape),
+        _ => BufShape::new(0, sizes.page, sizes.page),
     }
 }
 

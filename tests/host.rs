@@ -826,7 +826,7 @@ mod config {
 mod rx {
     use super::pure::rx::{
         cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, short_above,
-        short_above_single, BufShape, Ewma, LenError, MAX_MERGED,
+        short_above_single, xdp_shape, BufShape, Ewma, LenError, Sizes, MAX_MERGED,
     };
     use super::{Random, EDGES};
 
@@ -980,17 +980,23 @@ mod rx {
 
     #[test]
     fn shapes_by_example() {
-        let half = BufShape::new(64, 1664, 2048);
+        let half = BufShape::new(180, 1548, 2048);
         let whole = BufShape::new(0, 4096, 4096);
-        // Average, minimum, expected; header 12, headroom 64, shared info 320, page 4096.
+        let sizes = |page| Sizes {
+            page,
+            hdr_len: 12,
+            headroom: 192,
+            shinfo: 320,
+        };
+        // Average, minimum, expected; header 12, headroom 192, shared info 320, page 4096.
         let table = [
             (0, 128, half),
             (1500, 128, half),
             (64, 1500, half),
-            (1652, 128, half),
-            (128, 1652, half),
-            (1653, 128, whole),
-            (128, 1653, whole),
+            (1536, 128, half),
+            (128, 1536, half),
+            (1537, 128, whole),
+            (128, 1537, whole),
             (4084, 128, whole),
             (9000, 128, whole),
             (u32::MAX, 128, whole),
@@ -998,14 +1004,22 @@ mod rx {
         ];
         for (avg, min, expected) in table {
             assert!(expected.is_some());
-            let got = mergeable_shape(avg, min, 12, 64, 320, 4096);
+            let got = mergeable_shape(avg, min, sizes(4096));
             assert_eq!(got, expected, "{avg} {min}");
         }
         // A page of 64 KiB.
-        let got = mergeable_shape(9000, 1518, 12, 64, 320, 65536);
-        assert_eq!(got, BufShape::new(64, 32768 - 384, 32768));
-        assert_eq!(mergeable_shape(0, 0, 12, 64, 320, 0), None);
-        assert_eq!(mergeable_shape(0, 0, 12, 64, 320, u32::MAX), None);
+        let got = mergeable_shape(9000, 1518, sizes(65536));
+        assert_eq!(got, BufShape::new(180, 32768 - 500, 32768));
+        assert_eq!(mergeable_shape(0, 0, sizes(0)), None);
+        assert_eq!(mergeable_shape(0, 0, sizes(u32::MAX)), None);
+        // With room for XDP: half a page or a page.
+        assert_eq!(xdp_shape(1518, 256, sizes(4096)), half);
+        assert_eq!(xdp_shape(1536, 256, sizes(4096)), half);
+        let page = BufShape::new(244, 3532, 4096);
+        assert_eq!(xdp_shape(1537, 256, sizes(4096)), page);
+        assert_eq!(xdp_shape(9018, 256, sizes(4096)), page);
+        assert_eq!(xdp_shape(9018, 11, sizes(4096)), None);
+        assert_eq!(xdp_shape(9018, 256, sizes(576)), None);
     }
 
     #[test]
@@ -1013,12 +1027,18 @@ mod rx {
         for page in [4096, 16384, 65536] {
             for hdr_len in [10, 12, 20] {
                 for avg in (0..70_000).step_by(7) {
-                    let got = mergeable_shape(avg, 1025, hdr_len, 64, 320, page).unwrap();
+                    let sizes = Sizes {
+                        page,
+                        hdr_len,
+                        headroom: 192,
+                        shinfo: 320,
+                    };
+                    let got = mergeable_shape(avg, 1025, sizes).unwrap();
                     assert!(got.posted() >= (hdr_len + 1025.max(avg)).min(page));
                     if got.posted() == page {
                         assert_eq!((got.offset(), got.truesize()), (0, page));
                     } else {
-                        assert_eq!((got.offset(), got.truesize()), (64, page / 2));
+                        assert_eq!((got.offset(), got.truesize()), (192 - hdr_len, page / 2));
                         assert_eq!(got.offset() + got.posted() + 320, got.truesize());
                     }
                 }
@@ -1029,7 +1049,19 @@ mod rx {
     #[test]
     fn shapes_of_anything() {
         let check = |v: [u32; 6]| {
-            if let Some(got) = mergeable_shape(v[0], v[1], v[2], v[3], v[4], v[5]) {
+            let sizes = Sizes {
+                hdr_len: v[2],
+                headroom: v[3],
+                shinfo: v[4],
+                page: v[5],
+            };
+            for got in [
+                mergeable_shape(v[0], v[1], sizes),
+                xdp_shape(v[0], v[1], sizes),
+            ]
+            .into_iter()
+            .flatten()
+            {
                 assert!(got.posted() != 0 && got.truesize() <= v[5], "{v:?}");
                 assert!(got.offset() + got.posted() <= got.truesize(), "{v:?}");
             }

@@ -283,6 +283,9 @@ impl Virtqueue<RxBuf> {
     }
 }
 
+/// Where a cache line begins that has the header of a packet in half a page; the packet is behind it.
+const HEADER_AT: u32 = HEADROOM - 64;
+
 /// Used buffers that are taken off the ring together: their entries in a split ring share a cache line,
 /// and what the device wrote to the later ones is fetched while the first are dealt with.
 const TOGETHER: usize = 8;
@@ -325,7 +328,7 @@ impl RxTaken {
             let want = want.min(const { TOGETHER as u32 });
             let bufs = self.bufs.as_mut_ptr().cast();
             // SAFETY: The queue is valid and ours; there is room for that many.
-            let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADROOM) };
+            let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADER_AT) };
             self.at = 0;
             // CAST: 32 bits fit.
             // INVARIANT: So many were written. The virtio core gives each pointer back once, and only for a

@@ -91,23 +91,30 @@ pub fn context(word: u64) {
 
 /// The next mergeable buffer holds what it has to, and is a half page only if everything else fits, too.
 pub fn mergeable(avg: u32, min: u32, hdr_len: u32, headroom: u32, shinfo: u32, page: u32) {
-    let need = u64::from(hdr_len) + u64::from(avg.max(min));
+    let need = u64::from(avg.max(min));
     let around = u64::from(headroom) + u64::from(shinfo);
+    let sizes = rx::Sizes {
+        page,
+        hdr_len,
+        headroom,
+        shinfo,
+    };
     let half = u64::from(page / 2);
-    let Some(s) = rx::mergeable_shape(avg, min, hdr_len, headroom, shinfo, page) else {
-        // Nothing to hold, or nothing to hold it.
-        assert!(page == 0 || page > BufShape::MAX || headroom > BufShape::MAX_OFFSET || need == 0);
+    let Some(s) = rx::mergeable_shape(avg, min, sizes) else {
+        // Nothing to hold it.
+        assert!(page == 0 || page > BufShape::MAX);
         return;
     };
     shape(s.offset(), s.posted(), s.truesize());
     if s.truesize() == page {
         assert_eq!((s.offset(), s.posted()), (0, page));
-        assert!(need.min(u32::MAX.into()) > half.saturating_sub(around));
+        let fits = around < half && need <= half - around && headroom >= hdr_len;
+        assert!(!fits || headroom - hdr_len > BufShape::MAX_OFFSET);
     } else {
         assert_eq!(u64::from(s.truesize()), half);
-        assert_eq!(s.offset(), headroom);
-        assert!(u64::from(s.posted()) >= need);
-        assert!(around + u64::from(s.posted()) <= half);
+        assert_eq!(s.offset(), headroom - hdr_len);
+        assert!(u64::from(s.posted()) >= need + u64::from(hdr_len));
+        assert!(around + u64::from(s.posted()) - u64::from(hdr_len) <= half);
     }
 }
 
