@@ -7,6 +7,7 @@
 /* First: bindgen mistakes a forward-declared enum if this comes later. */
 #include <linux/hrtimer_types.h>
 
+#include <linux/bpf.h>
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/dim.h>
@@ -26,6 +27,7 @@
 #include <net/netdev_rx_queue.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
+#include <net/xdp.h>
 
 #include "helpers/helpers.h"
 #include "params.h"

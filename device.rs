@@ -36,6 +36,7 @@ use crate::{
         VirtqueueSet, //
     }, //
 };
+use core::sync::atomic::AtomicU32;
 use kernel::{
     prelude::*,
     sync::{
@@ -76,8 +77,10 @@ pub(crate) struct Settings {
     pub(crate) filter: RxFilter,
     /// Ring sizes; none if never changed.
     pub(crate) rings: Option<RingSizes>,
-    /// Receive offloads switched on, by feature bit; none if never changed.
+    /// Receive offloads that the user wants, by feature bit; none if never changed.
     pub(crate) guest_offloads: Option<u64>,
+    /// With an XDP program: receive offloads are off, and this is the largest MTU without it.
+    pub(crate) xdp_max_mtu: Option<u32>,
     /// The device didn't switch them off, and the log says so.
     pub(crate) offloads_stay: bool,
     /// Resets that the device asked for.
@@ -141,6 +144,8 @@ pub(crate) struct VirtnetInfo {
     pub(crate) coalesce: Mutex<coalesce::State>,
     /// Statistics that the device keeps.
     pub(crate) hw_stats: HwStats,
+    /// With an XDP program: the length of the largest packet that buffers should hold; else 0.
+    pub(crate) xdp_len: AtomicU32,
 }
 
 impl VirtnetInfo {
@@ -167,6 +172,7 @@ impl VirtnetInfo {
                     filter: RxFilter::new(),
                     rings: None,
                     guest_offloads: None,
+                    xdp_max_mtu: None,
                     offloads_stay: false,
                     resets: ResetLimit::new(),
                     mac_set: false,
@@ -185,6 +191,7 @@ impl VirtnetInfo {
             affinity <- kernel::new_mutex!(affinity::State::new(), "virtio_net_mq::affinity"),
             coalesce <- kernel::new_mutex!(coalesce::State::new(), "virtio_net_mq::coalesce"),
             hw_stats: HwStats::new(),
+            xdp_len: AtomicU32::new(0),
         })
     }
 

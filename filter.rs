@@ -181,6 +181,70 @@ fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
         .fold(0, |all, b| all | offload_bit(b))
 }
 
+/// The one that is about checksums.
+fn csum_bits(info: &VirtnetInfo) -> u64 {
+    if info.f.has(bit::GUEST_CSUM) {
+        offload_bit(bit::GUEST_CSUM)
+    } else {
+        0
+    }
+}
+
+/// Tells the device which receive offloads there are (5.1.6.5.8). Nothing for one that can't be told, and none while it is
+/// reset: [`replay`] tells it. Process context.
+///
+/// # Errors
+///
+/// Those of the control queue.
+fn send_offloads(dev: &Net, bits: u64) -> Result {
+    let info = dev.data();
+    if !info.f.has(bit::CTRL_GUEST_OFFLOADS) || info.vqs().is_none() {
+        return Ok(());
+    }
+    info.control()
+        .exec(&GuestOffloadsSet(bits))
+        .inspect_err(|_| watch_late(dev))
+}
+
+/// Switches all receive offloads off for an XDP program. Process context.
+///
+/// # Errors
+///
+/// Those of the control queue.
+pub(crate) fn suspend_offloads(dev: &Net, _rtnl: &mut Rtnl) -> Result {
+    send_offloads(dev, 0)
+}
+
+/// There is no program any more: what the user wants is switched on. Process context.
+pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    if !info.f.has(bit::CTRL_GUEST_OFFLOADS) {
+        return;
+    }
+    // With GRO_HW it is `set_features` that tells the device.
+    if !dev.wanted_features(rtnl).has(NetFeatures::GRO_HW) {
+        let bits = csum_bits(info);
+        info.settings.lock().guest_offloads = Some(bits);
+        if let Err(e) = send_offloads(dev, bits) {
+            net_warn!(
+                dev,
+                "the device goes on without checksums of received packets: {e:?}\n"
+            );
+            resync(dev, e);
+        }
+    }
+    dev.update_features(rtnl);
+}
+
+/// `ndo_fix_features`: the device merges no packets for an XDP program. What the user wants comes back afterwards.
+pub(crate) fn fix_features(dev: &Net, wanted: NetFeatures) -> NetFeatures {
+    if dev.data().settings.lock().xdp_max_mtu.is_some() {
+        wanted.without(NetFeatures::GRO_HW)
+    } else {
+        wanted
+    }
+}
+
 /// `ndo_set_features`: only `rx-gro-hw` needs the device (5.1.6.5.8).
 ///
 /// # Errors
@@ -196,12 +260,11 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
     if !info.f.has(bit::CTRL_GUEST_OFFLOADS) {
         return Err(EINVAL);
     }
-    let csum = if info.f.has(bit::GUEST_CSUM) {
-        offload_bit(bit::GUEST_CSUM)
-    } else {
-        0
-    };
-    let bits = csum | if on { gro_hw_bits(info) } else { 0 };
+    if info.settings.lock().xdp_max_mtu.is_some() {
+        // They were switched off for the program.
+        return Ok(());
+    }
+    let bits = csum_bits(info) | if on { gro_hw_bits(info) } else { 0 };
     let done = info.control().exec(&GuestOffloadsSet(bits));
     if done.is_err() {
         watch_late(dev);
@@ -233,7 +296,11 @@ pub(crate) fn replay(dev: &Net) {
         let mut s = info.settings.lock();
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
         s.filter.forget();
-        (s.mac_set, s.guest_offloads, s.offloads_stay)
+        let offloads = match s.xdp_max_mtu {
+            Some(_) if info.f.has(bit::CTRL_GUEST_OFFLOADS) => Some(0),
+            _ => s.guest_offloads,
+        };
+        (s.mac_set, offloads, s.offloads_stay)
     };
     if mac_set {
         report("address", send_mac(info.control(), dev.mac()));

@@ -30,6 +30,11 @@ use crate::{
             RxQueueStats,
             TxQueueStats, //
         },
+        xdp::{
+            Extack,
+            NewProg,
+            XmitBatch, //
+        },
         Rtnl,
         TxSkb,
         Xmit, //
@@ -42,7 +47,7 @@ use crate::{
     receive_queue::ReceiveQueue,
     reset,
     rss,
-    rx,
+    rx_poll,
     stats::{
         self,
         RxStats,
@@ -51,7 +56,8 @@ use crate::{
     sync::params,
     tx,
     vqs,
-    works::Works, //
+    works::Works,
+    xdp, //
 };
 use kernel::prelude::*;
 
@@ -87,7 +93,7 @@ impl net::Driver for VirtnetInfo {
 
     #[inline(always)]
     fn poll_rx(dev: &Net, poll: RxPoll<'_, Self>) -> PollResult {
-        rx::poll(dev, poll)
+        rx_poll::poll(dev, poll)
     }
 
     #[inline(always)]
@@ -116,12 +122,32 @@ impl net::Driver for VirtnetInfo {
         filter::vlan_filter(dev, vid, add, rtnl)
     }
 
+    fn fix_features(dev: &Net, wanted: NetFeatures) -> NetFeatures {
+        filter::fix_features(dev, wanted)
+    }
+
     fn set_features(dev: &Net, wanted: NetFeatures, rtnl: &mut Rtnl) -> Result {
         rss::set_features(dev, wanted)?;
         filter::set_features(dev, wanted, rtnl).inspect_err(|_| {
             // Then none of the features changes.
             let _ = rss::set_features(dev, dev.features());
         })
+    }
+
+    fn change_mtu(dev: &Net, mtu: u32, rtnl: &mut Rtnl) -> Result {
+        xdp::change_mtu(dev, mtu, rtnl)
+    }
+
+    fn xdp_attach(dev: &Net, prog: &NewProg<'_>, extack: &Extack<'_>, rtnl: &mut Rtnl) -> Result {
+        xdp::attach(dev, prog, extack, rtnl)
+    }
+
+    fn xdp_detached(dev: &Net, rtnl: &mut Rtnl) {
+        xdp::detached(dev, rtnl);
+    }
+
+    fn xdp_xmit(dev: &Net, frames: &mut XmitBatch<'_>, flush: bool) -> Result {
+        xdp::xmit(dev, frames, flush)
     }
 
     fn stats64(dev: &Net, out: &mut LinkStats<'_>) {

@@ -92,7 +92,8 @@ use crate::{
     works::{
         Functions,
         Works, //
-    }, //
+    },
+    xdp, //
 };
 use kernel::{
     device::{
@@ -379,6 +380,7 @@ fn net_setup(
         rx_queue_group: matches!(mode, Mode::Mergeable)
             .then(RxQueueGroup::of::<refill::BufferSizeFile>),
         rxfh: rss::sizes(rss),
+        xdp: xdp::features(mode),
         ..Setup::default()
     };
     Ok((setup, mode))

@@ -21,7 +21,8 @@ use crate::{
             Context,
             RxNapi, //
         },
-        sysfs::RxQueueFile, //
+        sysfs::RxQueueFile,
+        xdp::XDP_HEADROOM, //
     },
     pure::{
         config::rx_vq,
@@ -34,6 +35,7 @@ use crate::{
             min_buf_len,
             short_above,
             short_above_single,
+            xdp_shape,
             BufShape,
             Sizes, //
         }, //
@@ -180,7 +182,10 @@ pub(crate) fn refill<C: Context>(
     }
     let (posted, starved) = match info.mode {
         Mode::Mergeable => {
-            let shape = mergeable_shape(rq.avg.read(), rq.min_len, sizes(info));
+            let shape = match info.xdp_len.load(Ordering::Relaxed) {
+                0 => mergeable_shape(rq.avg.read(), rq.min_len, sizes(info)),
+                len => xdp_shape(len.max(rq.min_len), XDP_HEADROOM, sizes(info)),
+            };
             let offered = shape.map_or(0, BufShape::posted);
             stats.buffer_size.store(offered, Ordering::Relaxed);
             post_frags(rq, napi, free, shape)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reception (specification 5.1.6.4): NAPI poll, and what becomes of a used buffer.
+//! Reception (specification 5.1.6.4): what becomes of a used buffer.
 
 #![forbid(unsafe_code)]
 
@@ -17,9 +17,7 @@ use crate::{
         queue::{
             InPoll,
             NapiRef,
-            PollResult,
-            RxNapi,
-            RxPoll, //
+            RxNapi, //
         },
         skb::{
             RxSkb,
@@ -27,9 +25,7 @@ use crate::{
         },
         DropReason, //
     },
-    notify,
     pure::{
-        features::bit,
         hdr::{
             parse_rx,
             RawHdr,
@@ -50,12 +46,9 @@ use crate::{
         Mode,
         ReceiveQueue, //
     },
-    refill,
     stats::RxStats,
-    tx,
     virtio::{
         hdr::rx_prepare,
-        napi,
         rx_ring::{
             BigBuf,
             RxUsed, //
@@ -66,14 +59,14 @@ use kernel::prelude::*;
 
 /// Why a packet was dropped.
 #[derive(Clone, Copy)]
-enum RxDrop {
+pub(crate) enum RxDrop {
     Length,
     NumBuffers,
     Header,
     NoMem,
 }
 
-fn count_drop(stats: &RxStats, why: RxDrop) {
+pub(crate) fn count_drop(stats: &RxStats, why: RxDrop) {
     stats.drops.inc();
     match why {
         RxDrop::Length => &stats.drop_length,
@@ -84,128 +77,23 @@ fn count_drop(stats: &RxStats, why: RxDrop) {
     .inc();
 }
 
-/// NAPI poll of an RX queue.
-pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> PollResult {
-    let q = poll.queue();
-    let budget = poll.budget();
-    let Some(pair) = dev.pair(q.index()) else {
-        return complete(poll, 0);
-    };
-    // The paired TX queue is on the same CPU as a rule: reap it here and save its interrupt.
-    if let Some(mut tx) = pair.tx.trylock(&poll) {
-        tx::reap_from_rx(&mut tx);
-    }
-    if budget <= 0 {
-        return poll.again();
-    }
-
-    let info = dev.data();
-    let stats = q.shared();
-    // What the stack sends in answer to packets is notified together.
-    let deferral = pair.tx.defer_kicks(&poll);
-    let Some((rq, mut napi)) = poll.state() else {
-        return poll.again();
-    };
-    if let Some(vq) = rq.vq.as_mut() {
-        // Polls that began without an interrupt find it on, and it would come for each buffer.
-        vq.disable_cb();
-    }
-    let mut work = 0i32;
-    let mut bytes = 0u64;
-    // Bounded: at most `budget` packets, dropped ones included, and a turn without any is the last.
-    loop {
-        while work < budget {
-            // A packet takes one buffer at least, so those of the rest of the budget are all asked for.
-            let left = budget.wrapping_sub(work).cast_unsigned();
-            let Some(used) = rq.next_used(left) else {
-                break;
-            };
-            work += 1;
-            if let Some((len, skb)) = receive_buf(info, rq, &mut napi, stats, used) {
-                if deliver(dev, &napi, q.index(), stats, skb) {
-                    bytes = bytes.wrapping_add(u64::from(len));
-                }
-            }
-        }
-        // GRO goes first: completing NAPI would flush it with the interrupt on already, and a device
-        // that answers quickly to what the stack sends then would interrupt for it.
-        if work >= budget || !napi.gro_flush() {
-            break;
-        }
-        if let Some(mut tx) = deferral.take_pending() {
-            tx::reap_from_rx(&mut tx);
-        }
-    }
-    if let Some(mut tx) = deferral.end() {
-        tx::reap_from_rx(&mut tx);
-    }
-    if work > 0 {
-        stats.bytes.add(bytes);
-    }
-    let starved = if info.f.has(bit::RSS) {
-        refill_steered(dev, rq, &mut napi, stats, work >= budget)
-    } else {
-        refill::refill(info, rq, &mut napi, stats)
-    };
-    if work >= budget || starved {
-        // A device that waits for buffers doesn't interrupt: poll again.
-        return poll.again();
-    }
-    if work > 0 && q.is_adaptive() {
-        poll.sample(
-            stats.callbacks.get(),
-            stats.packets.get(),
-            stats.bytes.get(),
-        );
-    }
-    complete(poll, work)
-}
-
-/// The same for a device that steers by hash, which has to be told more if it ran short of buffers:
-/// see [`notify::maybe_dry`].
-#[inline(never)]
-fn refill_steered(
-    dev: &Net,
-    rq: &mut ReceiveQueue,
-    napi: &mut RxNapi<'_, InPoll>,
-    stats: &RxStats,
-    more: bool,
-) -> bool {
-    let index = rq.vq.as_ref().and_then(|vq| vq.avail_index());
-    let emptied = rq.vq.as_ref().is_some_and(|vq| vq.num_free() >= vq.size());
-    let starved = refill::refill(dev.data(), rq, napi, stats);
-    let short = match (rq.vq.as_ref(), index) {
-        // Only new buffers end a shortage, so whoever looks right after that has missed none.
-        (Some(vq), Some(index)) => {
-            let least = vq.size().saturating_sub(rq.short_above);
-            vq.avail_index() != Some(index)
-                && i32::from(vq.unused_before(index)) < least.cast_signed()
-        }
-        // All that it had was used; or there is more, and what was given back lately may hide that.
-        (Some(_), None) => emptied || more,
-        (None, _) => false,
-    };
-    if short {
-        notify::maybe_dry(dev);
-    }
-    starved
-}
-
-/// Ends a poll that received `work` packets, less than its budget.
-#[inline(always)]
-fn complete(poll: RxPoll<'_, VirtnetInfo>, work: i32) -> PollResult {
-    napi::rx_complete(poll, work, |rq: &mut ReceiveQueue| rq.vq.as_mut())
+/// What was received.
+pub(crate) struct Received {
+    /// Packets, dropped ones included.
+    pub(crate) packets: i32,
+    /// Bytes of those that weren't.
+    pub(crate) bytes: u64,
 }
 
 /// A packet with its header, checked for length but not for contents.
-struct RxPacket {
-    skb: RxSkb,
-    hdr: RawHdr,
+pub(crate) struct RxPacket {
+    pub(crate) skb: RxSkb,
+    pub(crate) hdr: RawHdr,
 }
 
 /// Turns a used buffer, and those that belong to it, into a packet.
 #[inline(always)]
-fn receive_buf(
+pub(crate) fn receive_buf(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
@@ -360,15 +248,15 @@ fn build_skb(
 }
 
 /// The first buffer of a packet: its header, and the length and place of the data.
-struct HeadBuf {
-    hdr: RawHdr,
-    at: u32,
-    len: u32,
+pub(crate) struct HeadBuf {
+    pub(crate) hdr: RawHdr,
+    pub(crate) at: u32,
+    pub(crate) len: u32,
 }
 
 /// Looks at the first buffer of a packet.
 #[inline(always)]
-fn parse_head(
+pub(crate) fn parse_head(
     info: &VirtnetInfo,
     frag: &Frag,
     shape: BufShape,
@@ -534,7 +422,13 @@ fn take_pages(
 
 /// Checks the header against the packet and hands it to the stack. False if it was dropped.
 #[inline(always)]
-fn deliver(dev: &Net, napi: &NapiRef<'_>, queue: u16, stats: &RxStats, got: RxPacket) -> bool {
+pub(crate) fn deliver(
+    dev: &Net,
+    napi: &NapiRef<'_>,
+    queue: u16,
+    stats: &RxStats,
+    got: RxPacket,
+) -> bool {
     let RxPacket { skb, hdr } = got;
     let len = skb.len();
     let Ok(meta) = parse_rx(hdr, &dev.data().f.rx, len) else {

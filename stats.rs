@@ -53,7 +53,7 @@ macro_rules! stats {
 stats! {
     /// Counters of a receive queue. Written by its NAPI (`callbacks`: by its interrupt).
     RxStats {
-        /// Packets given to the stack.
+        /// Packets given to the stack, or consumed by an XDP program.
         packets,
         /// Their bytes.
         bytes,
@@ -79,6 +79,20 @@ stats! {
         gso_packets,
         /// Their bytes.
         gso_bytes,
+        /// Packets that an XDP program has judged.
+        xdp_packets,
+        /// ... and sent back.
+        xdp_tx,
+        /// ... and sent elsewhere.
+        xdp_redirects,
+        /// ... and dropped, and those that couldn't be judged, or go where it said.
+        xdp_drops,
+        /// ... merged by the device, which was told not to, or before it was.
+        xdp_drop_merged,
+        /// ... larger than what the program takes.
+        xdp_drop_size,
+        /// ... no room in the transmit ring.
+        xdp_drop_ring,
     }
     beside {
         /// Bytes, header included, of the mergeable buffers posted last; 0 if there were none yet.
@@ -116,6 +130,10 @@ stats! {
         gso_bytes,
         /// The packets that it makes of them.
         gso_wire_packets,
+        /// XDP frames that were to be sent.
+        xdp_tx,
+        /// ... and couldn't.
+        xdp_tx_drops,
     }
 }
 

@@ -21,6 +21,10 @@ use crate::{
             TxPoll, //
         },
         ratelimit,
+        xdp::{
+            SentFrames,
+            XdpFrame, //
+        },
         DropReason,
         TxSkb,
         Xmit, //
@@ -35,7 +39,8 @@ use crate::{
     virtio::{
         napi,
         tx_ring::{
-            InFlightSkb,
+            InFlight,
+            SentPacket,
             TxSg,
             MAX_SG, //
         },
@@ -51,7 +56,7 @@ pub(crate) const MAX_DESCS_PER_SKB: u32 = MAX_SG as u32;
 /// Exclusive state of a TX queue; guarded by its TX lock.
 pub(crate) struct SendQueue {
     /// The ring, none while the device is reset.
-    pub(crate) vq: Option<Virtqueue<InFlightSkb>>,
+    pub(crate) vq: Option<Virtqueue<InFlight>>,
     sg: TxSg,
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
@@ -67,9 +72,11 @@ pub(crate) struct SendQueue {
     /// That the ring is broken has been logged; it stays broken.
     broken_logged: bool,
     /// The ring of a device that is going to be reset.
-    parked: Option<Virtqueue<InFlightSkb>>,
+    parked: Option<Virtqueue<InFlight>>,
     /// What is known of times at which the queue was stuck.
     pub(crate) stuck: Stuck,
+    /// Frames that netpoll has reaped.
+    sent_frames: SentFrames,
 }
 
 impl SendQueue {
@@ -86,11 +93,12 @@ impl SendQueue {
             broken_logged: false,
             parked: None,
             stuck: Stuck::new(),
+            sent_frames: SentFrames::new(),
         }
     }
 
     /// Starts to use a ring.
-    pub(crate) fn attach(&mut self, vq: Virtqueue<InFlightSkb>) {
+    pub(crate) fn attach(&mut self, vq: Virtqueue<InFlight>) {
         self.stop_threshold = MAX_DESCS_PER_SKB.min(vq.size());
         self.deferred_kicks = 0;
         self.unnotified = 0;
@@ -105,7 +113,7 @@ impl SendQueue {
     }
 
     /// The ring that was parked.
-    pub(crate) fn take_parked(&mut self) -> Option<Virtqueue<InFlightSkb>> {
+    pub(crate) fn take_parked(&mut self) -> Option<Virtqueue<InFlight>> {
         self.parked.take()
     }
 }
@@ -353,10 +361,19 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     let (mut packets, mut bytes) = (0u32, 0u32);
     // Bounded by the ring: nothing is added while the lock is held. A broken ring gives none.
     while let Some(used) = vq.get_buf() {
-        let skb = used.buf.into_skb();
-        packets = packets.wrapping_add(1);
-        bytes = bytes.wrapping_add(skb.len());
-        skb.napi_consume(&context);
+        match used.buf.into_packet() {
+            SentPacket::Skb(skb) => {
+                packets = packets.wrapping_add(1);
+                bytes = bytes.wrapping_add(skb.len());
+                skb.napi_consume(&context);
+            }
+            // The stack's limit of bytes in the ring (BQL) knows nothing of these.
+            SentPacket::Frame(frame) => {
+                stats.packets.inc();
+                stats.bytes.add(u64::from(frame.len()));
+                sq.sent_frames.give_back(frame, &context);
+            }
+        }
     }
     sq.reap_below = reap_below(vq.num_free());
     let room = !paused && should_wake(vq.num_free(), stop_threshold);
@@ -371,6 +388,57 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     if room && stopped {
         stats.wake.inc();
         tx.wake();
+    }
+}
+
+/// Adds frames that `next` gives, until it gives none or one can't be added, which `refuse` gets back. Some of the ring
+/// stays for the stack. Returns how many were added. The device isn't told: [`notify_frames`] does that.
+#[inline]
+pub(crate) fn add_frames(
+    dev: &Net,
+    tx: &mut TxGuard<'_, VirtnetInfo, Softirq>,
+    most: u32,
+    mut next: impl FnMut() -> Option<XdpFrame>,
+    refuse: impl FnOnce(XdpFrame),
+) -> u32 {
+    let layout = dev.data().f.layout;
+    let reserve = |sq: &SendQueue| {
+        let half = sq.vq.as_ref().map_or(0, |vq| vq.size() / 2);
+        sq.stop_threshold.min(half)
+    };
+    let sq = tx.state();
+    let reserved = reserve(sq);
+    let (Some(vq), false) = (sq.vq.as_ref(), sq.paused) else {
+        return 0;
+    };
+    if vq.num_free() < reserved.saturating_add(most) {
+        reap(tx);
+    }
+    let sq = tx.state();
+    let Some(vq) = sq.vq.as_mut() else {
+        return 0;
+    };
+    let mut added = 0u32;
+    while let Some(frame) = next() {
+        if let Err((_, frame)) = vq.add_frame(&mut sq.sg, frame, layout, reserved) {
+            refuse(frame);
+            break;
+        }
+        added = added.wrapping_add(1);
+    }
+    if added > 0 {
+        sq.deferred_kicks = sq.deferred_kicks.saturating_add(1);
+        tx.touch();
+    }
+    added
+}
+
+/// Tells the device of frames that were added, and asks for an interrupt once most of them are sent.
+#[inline]
+pub(crate) fn notify_frames(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
+    flush_kicks(tx);
+    if !enable_cb_delayed(tx) {
+        tx.schedule_poll();
     }
 }
 

@@ -51,10 +51,13 @@ mod reset;
 mod rings;
 mod rss;
 mod rx;
+mod rx_poll;
 mod stats;
 mod tx;
 mod vqs;
 mod works;
+mod xdp;
+mod xdp_rx;
 
 use sync::cpus::HotplugRegistration;
 

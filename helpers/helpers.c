@@ -17,6 +17,7 @@
 #include <linux/irqdesc.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
+#include <linux/netlink.h>
 #include <linux/pci.h>
 #include <linux/prefetch.h>
 #include <linux/rtnetlink.h>
@@ -25,11 +26,14 @@
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <linux/workqueue.h>
+#include <net/checksum.h>
 #include <net/gro.h>
 #include <net/netdev_queues.h>
 #include <net/netdev_rx_queue.h>
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
+#include <net/xdp.h>
+#include <trace/events/xdp.h>
 
 #include "helpers.h"
 
@@ -40,6 +44,7 @@ static_assert(PAGE_SIZE == 4096);
 
 #include "inline.c"
 #include "datapath.c"
+#include "xdp.c"
 #include "private.c"
 #include "layout.c"
 #ifdef VNM_FAILPOINTS

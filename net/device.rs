@@ -13,12 +13,18 @@ use super::{
     },
     rtnl::Rtnl,
     rtnl::RtnlGuard,
+    rx_queue::RxPoll,
     rxfh,
     skb::{
         ReceivedSkb,
         TxSkb, //
     },
     sysfs,
+    xdp::{
+        Prog,
+        ProgSlot,
+        XdpFeatures, //
+    },
     DropReason, //
 };
 use crate::{
@@ -105,6 +111,11 @@ impl Features {
         Self(self.0 & o.0)
     }
 
+    /// All but `o`.
+    pub(crate) const fn without(self, o: Self) -> Self {
+        Self(self.0 & !o.0)
+    }
+
     /// `o` added if `cond`.
     pub(crate) const fn or_if(self, cond: bool, o: Self) -> Self {
         if cond {
@@ -169,6 +180,8 @@ pub(crate) struct Setup<T: Driver> {
     pub(crate) rx_queue_group: Option<sysfs::RxQueueGroup<NetDevice<T>>>,
     /// Sizes of what can be set of receive flow hashing.
     pub(crate) rxfh: rxfh::Sizes,
+    /// What of XDP there is.
+    pub(crate) xdp: XdpFeatures,
 }
 
 impl<T: Driver> Default for Setup<T> {
@@ -190,6 +203,7 @@ impl<T: Driver> Default for Setup<T> {
             moderation: false,
             rx_queue_group: None,
             rxfh: rxfh::Sizes::default(),
+            xdp: XdpFeatures::NONE,
         }
     }
 }
@@ -210,6 +224,7 @@ pub(super) struct Private<T: Driver> {
     pub(super) stats_count: AtomicU32,
     #[pin]
     data: T,
+    prog: ProgSlot,
     pairs: KVVec<Pin<KBox<QueuePair<T>>>>,
 }
 
@@ -294,6 +309,43 @@ impl<T: Driver> NetDevice<T> {
     pub(crate) fn pair(&self, index: u16) -> Option<&QueuePair<T>> {
         let pair = self.private().pairs.get(usize::from(index))?;
         Some(pair)
+    }
+
+    /// The XDP program, for a poll.
+    #[inline(always)]
+    pub(crate) fn xdp_prog<'a>(&self, _poll: &RxPoll<'a, T>) -> Option<Prog<'a>> {
+        // SAFETY: The token is there inside of a poll only, for `'a`.
+        unsafe { self.private().prog.get() }
+    }
+
+    /// Where it is.
+    pub(super) fn xdp_slot(&self) -> &ProgSlot {
+        &self.private().prog
+    }
+
+    /// Transmit queues that the stack uses. Any context.
+    #[inline]
+    pub(crate) fn real_num_tx_queues(&self) -> u32 {
+        // SAFETY: The device is valid; others read it so as well.
+        unsafe { (&raw const (*self.as_raw()).real_num_tx_queues).read_volatile() }
+    }
+
+    /// The MTU.
+    pub(crate) fn mtu(&self) -> u32 {
+        // SAFETY: The device is valid; lockless readers use READ_ONCE.
+        unsafe { (&raw const (*self.as_raw()).mtu).read_volatile() }
+    }
+
+    /// The largest MTU that may be set.
+    pub(crate) fn max_mtu(&self, _rtnl: &Rtnl) -> u32 {
+        // SAFETY: The device is valid; written under RTNL.
+        unsafe { (*self.as_raw()).max_mtu }
+    }
+
+    /// Sets it.
+    pub(crate) fn set_max_mtu(&self, max: u32, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid; RTNL is held, and who reads it without sees the one or the other.
+        unsafe { (&raw mut (*self.as_raw()).max_mtu).write_volatile(max) };
     }
 
     /// All queue pairs, active or not.
@@ -418,6 +470,18 @@ impl<T: Driver> NetDevice<T> {
     pub(crate) fn features(&self) -> Features {
         // SAFETY: The device is valid.
         Features(unsafe { (*self.as_raw()).features })
+    }
+
+    /// Features that the user wants, as far as there could be any.
+    pub(crate) fn wanted_features(&self, _rtnl: &Rtnl) -> Features {
+        // SAFETY: The device is valid; the field is written under RTNL.
+        Features(unsafe { (*self.as_raw()).wanted_features })
+    }
+
+    /// What [`NetDriver::fix_features`] says has changed: it is asked again, and features are switched. Process context.
+    pub(crate) fn update_features(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: The device is valid; RTNL is held.
+        unsafe { bindings::netdev_update_features(self.as_raw().cast()) };
     }
 
     /// The device turned out not to do `what`: it is off, and the user can't switch it on. Process context.
@@ -555,6 +619,7 @@ impl RawNetDevice {
             (*dev).max_mtu = setup.mtu.max;
             (*dev).mtu = setup.mtu.initial;
             (*dev).needed_headroom = setup.needed_headroom;
+            (*dev).xdp_features = setup.xdp.0;
             if let Some(parent) = parent {
                 // CAST: `Device` has the layout of what it wraps.
                 let parent = core::ptr::from_ref::<kernel::device::Device>(parent).cast_mut();
@@ -609,6 +674,7 @@ impl<T: Driver> UnregisteredNetDevice<T> {
             rxfh: rxfh::Settable::new(setup.rxfh),
             stats_count: AtomicU32::new(0),
             data <- data,
+            prog: ProgSlot::new(),
             pairs: KVVec::with_capacity(usize::from(pairs), GFP_KERNEL)?,
         }? Error);
         // SAFETY: The slot is valid, and pinned until `free_netdev`.

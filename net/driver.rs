@@ -28,6 +28,11 @@ use super::{
         RxQueueStats,
         TxQueueStats, //
     },
+    xdp::{
+        Extack,
+        NewProg,
+        XmitBatch, //
+    },
 };
 use crate::pure::coalesce::Moderation;
 use kernel::{
@@ -131,6 +136,11 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// `ndo_fix_features`: those of `wanted` that there can be for now. Process context.
+    fn fix_features(_dev: &NetDevice<Self>, _wanted: Features) -> Features {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// `ndo_set_features`: switches what differs from the present features. Process context.
     fn set_features(_dev: &NetDevice<Self>, _wanted: Features, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -148,6 +158,25 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
 
     /// `netdev_stat_ops`: counters of TX queue `index`. RTNL held. It goes with [`Self::rx_queue_stats`].
     fn tx_queue_stats(_dev: &NetDevice<Self>, _index: u16, _out: &mut TxQueueStats<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `ndo_bpf`: `prog` is going to be the device's from the next poll on, unless this fails. Process context.
+    fn xdp_attach(
+        _dev: &NetDevice<Self>,
+        _prog: &NewProg<'_>,
+        _extack: &Extack<'_>,
+        _rtnl: &mut Rtnl,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The device has no program any more, and no poll runs one. Process context.
+    fn xdp_detached(_dev: &NetDevice<Self>, _rtnl: &mut Rtnl) {}
+
+    /// `ndo_xdp_xmit`: sends what it takes out of `frames`, now if `flush`. Frames that are left there are the
+    /// caller's. The interface is up. Softirqs off.
+    fn xdp_xmit(_dev: &NetDevice<Self>, _frames: &mut XmitBatch<'_>, _flush: bool) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 

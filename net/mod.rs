@@ -12,6 +12,7 @@
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in; [`rx_napi`]: what the owner of a
 //!   receive queue does with both.
 //! - [`skb_queue`]: packets that wait.
+//! - [`xdp`]: programs that judge packets before there is an skb, and frames.
 //! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
 //! - [`handle`]: a way to a device from outside of it.
@@ -45,6 +46,7 @@ pub(crate) mod skb_queue;
 pub(crate) mod stats;
 pub(crate) mod sysfs;
 pub(crate) mod tx_queue;
+pub(crate) mod xdp;
 
 /// Whether the log may take another message that a device or a peer can provoke. Any context.
 pub(crate) fn ratelimit() -> bool {

@@ -23,10 +23,18 @@ use super::{
         RxQueueStats,
         TxQueueStats, //
     },
+    xdp::{
+        Extack,
+        NewProg,
+        XmitBatch, //
+    },
 };
 use crate::{
     bindings,
-    sync::errno::eopnotsupp, //
+    sync::errno::{
+        enetdown,
+        eopnotsupp, //
+    }, //
 };
 use core::{
     ffi::{
@@ -40,6 +48,10 @@ use kernel::{
     error::{
         from_result,
         to_result, //
+    },
+    prelude::{
+        Result,
+        EINVAL, //
     }, //
 };
 
@@ -89,8 +101,11 @@ impl<T: Driver> Ops<T> {
         ndo_get_phys_port_name: op!(T::HAS_PHYS_PORT_NAME, Self::phys_port_name),
         ndo_vlan_rx_add_vid: op!(T::HAS_VLAN_FILTER, Self::vlan_add),
         ndo_vlan_rx_kill_vid: op!(T::HAS_VLAN_FILTER, Self::vlan_kill),
+        ndo_fix_features: op!(T::HAS_FIX_FEATURES, Self::fix_features),
         ndo_set_features: op!(T::HAS_SET_FEATURES, Self::set_features),
         ndo_get_stats64: op!(T::HAS_STATS64, Self::stats64),
+        ndo_bpf: op!(T::HAS_XDP_ATTACH, Self::bpf),
+        ndo_xdp_xmit: op!(T::HAS_XDP_XMIT, Self::xdp_xmit),
         ..pin_init::zeroed()
     };
 
@@ -340,6 +355,14 @@ impl<T: Driver> Ops<T> {
 
     /// # Safety
     ///
+    /// Called by the networking core as the callback `fix_features` of a device of this driver.
+    unsafe extern "C" fn fix_features(dev: *mut bindings::net_device, wanted: u64) -> u64 {
+        // SAFETY: Called by the core for our device.
+        T::fix_features(unsafe { Self::dev(dev) }, Features(wanted)).0
+    }
+
+    /// # Safety
+    ///
     /// Called by the networking core as the callback `set_features` of a device of this driver.
     unsafe extern "C" fn set_features(dev: *mut bindings::net_device, wanted: u64) -> c_int {
         from_result(|| {
@@ -347,6 +370,91 @@ impl<T: Driver> Ops<T> {
             let (net, mut rtnl) = unsafe { (Self::dev(dev), Rtnl::assume_held()) };
             T::set_features(net, Features(wanted), &mut rtnl)?;
             Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `bpf` of a device of this driver.
+    unsafe extern "C" fn bpf(
+        dev: *mut bindings::net_device,
+        bpf: *mut bindings::netdev_bpf,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device, under RTNL, with a request that is valid for the call.
+            unsafe {
+                if (*bpf).command != bindings::bpf_netdev_command_XDP_SETUP_PROG {
+                    return Err(EINVAL);
+                }
+                Self::xdp_setup(Self::dev(dev), bpf, &mut Rtnl::assume_held())?;
+            }
+            Ok(0)
+        })
+    }
+
+    /// A program comes, or the present one goes.
+    ///
+    /// # Safety
+    ///
+    /// `bpf` is what the core gave to `ndo_bpf`, with the command `XDP_SETUP_PROG`.
+    unsafe fn xdp_setup(
+        dev: &NetDevice<T>,
+        bpf: *mut bindings::netdev_bpf,
+        rtnl: &mut Rtnl,
+    ) -> Result {
+        // SAFETY: By this function's contract.
+        let (prog, extack) = unsafe {
+            let request = &(*bpf).__bindgen_anon_1.__bindgen_anon_1;
+            (request.prog, request.extack)
+        };
+        let slot = dev.xdp_slot();
+        let was_set = slot.is_set(rtnl);
+        if let Some(new) = NonNull::new(prog) {
+            // SAFETY: Both are valid for the call.
+            let (new, extack) = unsafe {
+                (
+                    NewProg::new(new.cast(), !was_set),
+                    Extack::from_raw(extack.cast()),
+                )
+            };
+            T::xdp_attach(dev, &new, &extack, rtnl)?;
+        }
+        // SAFETY: With success the core's reference is ours.
+        unsafe { slot.replace(prog.cast(), rtnl) };
+        if prog.is_null() && was_set {
+            // SAFETY: Process context. Polls that run the old one are over after it.
+            unsafe { bindings::synchronize_net() };
+            T::xdp_detached(dev, rtnl);
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `xdp_xmit` of a device of this driver.
+    unsafe extern "C" fn xdp_xmit(
+        dev: *mut bindings::net_device,
+        n: c_int,
+        frames: *mut *mut bindings::xdp_frame,
+        flags: u32,
+    ) -> c_int {
+        from_result(|| {
+            if flags & !bindings::XDP_XMIT_FLUSH != 0 {
+                return Err(EINVAL);
+            }
+            // SAFETY: Called by the core for our device.
+            let dev = unsafe { Self::dev(dev) };
+            if !dev.is_running() {
+                return Err(enetdown());
+            }
+            // SAFETY: The core's list, with softirqs off.
+            let mut batch = unsafe { XmitBatch::new(frames, n) };
+            let done = T::xdp_xmit(dev, &mut batch, flags & bindings::XDP_XMIT_FLUSH != 0);
+            match (done, batch.taken()) {
+                // All frames are the caller's then.
+                (Err(e), 0) => Err(e),
+                (_, taken) => Ok(taken),
+            }
         })
     }
 

@@ -28,7 +28,10 @@ use kernel::{
         Bound,
         Device, //
     },
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     prelude::*, //
 };
 
@@ -98,7 +101,8 @@ impl PoolId {
 /// # Invariants
 ///
 /// The pointer is to a pool made by `page_pool_create`, and fragments with the number `id` are of that pool. The
-/// first `spares` of `spare` are halves of pages of that pool, whose references are owned here.
+/// first `spares` of `spare` are halves of pages of that pool, whose references are owned here. `rxq` is
+/// registered with that pool.
 ///
 /// Locking: `&mut self` is the owner of the receive queue (NAPI, or RTNL with NAPI disabled), which
 /// is what the pool's lockless cache needs. Lifetime: fragments keep the C pool alive.
@@ -107,6 +111,9 @@ pub(super) struct PagePool {
     id: PoolId,
     spares: u32,
     spare: [*mut c_void; SPARE],
+    /// A packet was redirected in this poll.
+    pub(super) redirected: bool,
+    rxq: bindings::xdp_rxq_info,
 }
 
 // SAFETY: The pool may be used from any CPU by one owner at a time.
@@ -121,6 +128,7 @@ impl PagePool {
     /// The pool is used only by who owns `napi`'s queue, and dropped a grace period before the instance goes.
     pub(super) unsafe fn new(
         napi: &NapiRef<'_>,
+        queue: u16,
         size: u32,
         dma: Option<&Device<Bound>>,
     ) -> Result<Self> {
@@ -147,13 +155,50 @@ impl PagePool {
         }
         // SAFETY: `params` is valid; the function copies it.
         let p = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
-        // INVARIANT: Just created.
+        let mut rxq = bindings::xdp_rxq_info::default();
+        // SAFETY: Pool and device are valid. The structure may be moved: nobody keeps its address but packets
+        // during a poll.
+        let registered = to_result(unsafe {
+            bindings::__xdp_rxq_info_reg(
+                (&raw mut rxq).cast(),
+                napi.netdev().cast(),
+                u32::from(queue),
+                0,
+                0,
+            )
+        })
+        .and_then(|()| {
+            // SAFETY: As above; registered.
+            to_result(unsafe {
+                bindings::xdp_rxq_info_reg_mem_model(
+                    (&raw mut rxq).cast(),
+                    bindings::xdp_mem_type_MEM_TYPE_PAGE_POOL,
+                    p.cast(),
+                )
+            })
+            // SAFETY: Registered above.
+            .inspect_err(|_| unsafe { bindings::xdp_rxq_info_unreg((&raw mut rxq).cast()) })
+        });
+        if let Err(e) = registered {
+            // SAFETY: Just created, and nobody else's.
+            unsafe { bindings::page_pool_destroy(p) };
+            return Err(e);
+        }
+        // INVARIANT: Just created, and registered.
         Ok(Self {
             raw: NonNull::new(p).ok_or(ENOMEM)?,
             id,
             spares: 0,
             spare: [core::ptr::null_mut(); SPARE],
+            redirected: false,
+            rxq,
         })
+    }
+
+    /// What packets of this queue say of where they come from, for C.
+    #[inline(always)]
+    pub(super) fn xdp_rxq(&mut self) -> *mut bindings::xdp_rxq_info {
+        &raw mut self.rxq
     }
 
     /// A page, or none if the pool has none and gets none.
@@ -222,9 +267,12 @@ impl Drop for PagePool {
             // SAFETY: By the invariants.
             unsafe { bindings::page_pool_put_va_own(*va) };
         }
-        // SAFETY: Created by `new`, dropped once. Pages still out keep the C object until they
-        // return.
-        unsafe { bindings::page_pool_destroy(self.raw.as_ptr()) };
+        // SAFETY: Registered and created by `new`, dropped once. Pages still out keep the C object until
+        // they return.
+        unsafe {
+            bindings::xdp_rxq_info_unreg((&raw mut self.rxq).cast());
+            bindings::page_pool_destroy(self.raw.as_ptr());
+        }
     }
 }
 
@@ -274,6 +322,22 @@ impl Frag {
         self.truesize
     }
 
+    /// The number of its pool.
+    #[inline(always)]
+    pub(super) fn pool(&self) -> PoolId {
+        self.pool
+    }
+
+    /// Copies `from..from + len` of another fragment to `at`. False if that isn't all inside of both.
+    pub(crate) fn copy_from(&mut self, at: u32, other: &Self, from: u32, len: u32) -> bool {
+        let (Some(to), Some(from)) = (self.range(at, len), other.range(from, len)) else {
+            return false;
+        };
+        // SAFETY: Inside of two fragments, which are two pieces of memory. CAST: Less than a page.
+        unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), len as usize) };
+        true
+    }
+
     /// Makes what the device wrote to `at..at + len` readable, for a fragment of a pool that maps.
     #[inline(always)]
     pub(crate) fn sync_for_cpu(&self, at: u32, len: u32) {
@@ -318,7 +382,7 @@ impl Frag {
     /// Where the bytes `at..at + len` are, or none if that is not all inside. A pointer, for a
     /// reference would promise that nobody writes there, and a device may.
     #[inline(always)]
-    fn range(&self, at: u32, len: u32) -> Option<NonNull<u8>> {
+    pub(super) fn range(&self, at: u32, len: u32) -> Option<NonNull<u8>> {
         let end = at.checked_add(len)?;
         if end > self.truesize {
             return None;

@@ -44,6 +44,7 @@ pub(crate) use super::{
     tx_queue::{
         Backend,
         ByCore,
+        KickDeferral,
         Process,
         Softirq,
         TxGuard,

@@ -71,6 +71,7 @@ impl Context for AtRest {
 pub(crate) struct RxNapi<'a, C: Context> {
     napi: NapiRef<'a>,
     pool: &'a mut Option<PagePool>,
+    queue: u16,
     _c: PhantomData<C>,
 }
 
@@ -88,11 +89,16 @@ impl<'a, C: Context> RxNapi<'a, C> {
     ///
     /// The type's invariants hold. With a context other than [`InPoll`] those of [`NapiRef`] need not.
     #[inline(always)]
-    pub(super) unsafe fn new(napi: NapiRef<'a>, pool: &'a mut Option<PagePool>) -> Self {
+    pub(super) unsafe fn new(
+        napi: NapiRef<'a>,
+        pool: &'a mut Option<PagePool>,
+        queue: u16,
+    ) -> Self {
         // INVARIANT: By this function's contract.
         Self {
             napi,
             pool,
+            queue,
             _c: PhantomData,
         }
     }
@@ -136,6 +142,22 @@ impl<'a, C: Context> RxNapi<'a, C> {
     }
 }
 
+impl RxNapi<'_, InPoll> {
+    /// What packets of this queue say of where they come from, for C. Returns `None` without a pool.
+    #[inline(always)]
+    pub(super) fn xdp_rxq(&mut self) -> Option<*mut bindings::xdp_rxq_info> {
+        self.pool.as_mut().map(PagePool::xdp_rxq)
+    }
+
+    /// A packet was redirected: what that left to be done is before the poll ends.
+    #[inline(always)]
+    pub(super) fn set_redirected(&mut self) {
+        if let Some(pool) = self.pool {
+            pool.redirected = true;
+        }
+    }
+}
+
 impl RxNapi<'_, AtRest> {
     /// Gives the queue a page pool unless it has one. `size` is the ring's number of buffers. With `dma` each
     /// page is mapped for that device while it is the pool's.
@@ -147,7 +169,7 @@ impl RxNapi<'_, AtRest> {
         if self.pool.is_none() {
             // SAFETY: By the type invariants the pool is where it belongs. The queue's device drops it, and
             // lets a grace period pass, before the instance goes.
-            *self.pool = Some(unsafe { PagePool::new(&self.napi, size, dma)? });
+            *self.pool = Some(unsafe { PagePool::new(&self.napi, self.queue, size, dma)? });
         }
         Ok(())
     }

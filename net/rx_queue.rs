@@ -100,7 +100,7 @@ impl<T: Driver> RxQueue<T> {
         unsafe {
             Some((
                 &mut *self.state.get(),
-                RxNapi::new(self.napi_ref(), &mut *self.pool.get()),
+                RxNapi::new(self.napi_ref(), &mut *self.pool.get(), self.index),
             ))
         }
     }
@@ -200,7 +200,7 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         unsafe {
             Some((
                 &mut *q.state.get(),
-                RxNapi::new(q.napi_ref(), &mut *q.pool.get()),
+                RxNapi::new(q.napi_ref(), &mut *q.pool.get(), q.index),
             ))
         }
     }
@@ -223,14 +223,32 @@ impl<'a, T: Driver> RxPoll<'a, T> {
             return self.again();
         }
         let work = work.max(0);
+        self.flush();
         // SAFETY: Called in the poll function of an added instance that owns its schedule, or of netpoll,
         // for which the budget is 0 and this isn't reached.
         unsafe { bindings::napi_complete_done(self.q.napi.napi.get(), work) };
         PollResult(work)
     }
 
+    /// Has sent what was redirected in this poll.
+    #[inline(always)]
+    fn flush(&self) {
+        if self.budget <= 0 {
+            return;
+        }
+        // SAFETY: NAPI owns the queue while this token exists, with a budget; what `state` gave is borrowed from the
+        // token, which is used up.
+        let pool = unsafe { &mut *self.q.pool.get() };
+        if let Some(pool) = pool.as_mut().filter(|pool| pool.redirected) {
+            pool.redirected = false;
+            // SAFETY: This is a poll with a budget.
+            unsafe { bindings::xdp_do_flush() };
+        }
+    }
+
     /// Polling goes on: the whole budget was used.
     pub(crate) fn again(self) -> PollResult {
+        self.flush();
         PollResult(self.budget)
     }
 
@@ -253,6 +271,7 @@ impl<'a, T: Driver> RxPoll<'a, T> {
     #[inline(always)]
     pub(crate) unsafe fn napi_complete_done(self, work: i32) -> bool {
         let napi = self.q.napi.napi.get();
+        self.flush();
         // SAFETY: Called in the poll function of an added instance that owns its schedule.
         let gone = unsafe { bindings::napi_complete_done(napi, work) };
         if !gone {

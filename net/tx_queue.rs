@@ -15,7 +15,8 @@ use super::{
     skb::{
         ConsumeContext,
         TxSkb, //
-    }, //
+    },
+    xdp::XmitBatch, //
 };
 use crate::bindings;
 use core::{
@@ -154,6 +155,13 @@ impl<T: Driver> TxQueue<T> {
             bindings::netif_tx_lock(self.txq.as_ptr());
             TxGuard::new(self, Softirq { budget })
         }
+    }
+
+    /// Takes the queue's TX lock to send frames of other devices.
+    #[inline(always)]
+    pub(crate) fn lock_for(&self, _frames: &XmitBatch<'_>) -> TxGuard<'_, T, Softirq> {
+        // SAFETY: Softirqs are off in `ndo_xdp_xmit`, which this is inside of; 0 is right anywhere.
+        unsafe { self.lock(0) }
     }
 
     /// Takes the queue's TX lock if it is free. `poll` proves softirq context.
@@ -338,6 +346,13 @@ impl<'a, T: Driver> KickDeferral<'a, T> {
         Some(unsafe { self.q.lock(self.budget) })
     }
 
+    /// The TX lock.
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> TxGuard<'a, T, Softirq> {
+        // SAFETY: As above.
+        unsafe { self.q.lock(self.budget) }
+    }
+
     /// Ends the promise, with a last look.
     #[inline(always)]
     pub(crate) fn end(self) -> Option<TxGuard<'a, T, Softirq>> {
@@ -513,6 +528,13 @@ impl<'a, T: Driver, L: Backend> TxGuard<'a, T, L> {
     pub(crate) fn reset_bql(&mut self) {
         // SAFETY: The queue is valid and locked.
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
+    }
+
+    /// Something was sent that isn't the stack's: its watchdog need not look after the queue now.
+    #[inline(always)]
+    pub(crate) fn touch(&mut self) {
+        // SAFETY: The queue is valid and locked.
+        unsafe { bindings::txq_trans_cond_update(self.q.txq.as_ptr()) };
     }
 
     /// Schedules the queue's own poll (softirqs are off here, so it runs later).

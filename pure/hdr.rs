@@ -164,6 +164,30 @@ impl RawHdr {
         (self.hi >> 16) as u16
     }
 
+    /// Whether the packet is several on the wire.
+    #[inline(always)]
+    pub(crate) const fn is_gso(self) -> bool {
+        self.gso_type() != 0
+    }
+
+    /// Where a checksum that is to be completed begins, and where it belongs behind that.
+    #[inline(always)]
+    pub(crate) const fn partial_csum(self) -> Option<(u16, u16)> {
+        if self.flags() & F_NEEDS_CSUM == 0 {
+            return None;
+        }
+        Some((self.csum_start(), self.csum_offset()))
+    }
+
+    /// The same after it was completed.
+    pub(crate) const fn with_complete_csum(self) -> Self {
+        // CAST: widening, `From` is not usable in a constant function.
+        Self {
+            lo: self.lo & !(F_NEEDS_CSUM as u64),
+            ..self
+        }
+    }
+
     const fn flags(self) -> u8 {
         self.lo as u8
     }

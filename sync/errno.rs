@@ -16,6 +16,11 @@ pub(crate) fn eopnotsupp() -> Error {
     errno(bindings::EOPNOTSUPP)
 }
 
+/// The interface is down (`ENETDOWN`).
+pub(crate) fn enetdown() -> Error {
+    errno(bindings::ENETDOWN)
+}
+
 /// The machine ends (`ESHUTDOWN`).
 pub(crate) fn eshutdown() -> Error {
     errno(bindings::ESHUTDOWN)

@@ -18,7 +18,8 @@ use crate::{
             SentSkb,
             TxSkb,
             COPYBREAK, //
-        }, //
+        },
+        xdp::XdpFrame, //
     }, //
 };
 use core::{
@@ -54,47 +55,96 @@ impl TxSg {
     }
 }
 
-/// A packet while the TX ring has it. Dropped (queue torn down), it gives the packet up.
-pub(crate) struct InFlightSkb(ManuallyDrop<SentSkb>);
+/// What was in a TX ring.
+pub(crate) enum SentPacket {
+    /// A packet of the stack's.
+    Skb(SentSkb),
+    /// A frame of XDP's.
+    Frame(XdpFrame),
+}
 
-// SAFETY: The pointer goes and comes back; an skb owns the memory that its scatterlist names.
-unsafe impl VqBuffer for InFlightSkb {
+/// A packet while the TX ring has it. Dropped (queue torn down), it gives the packet up.
+///
+/// # Invariants
+///
+/// The pointer is to an skb, or with [`FRAME`] in its address to a frame, that belongs to this value. Both are aligned.
+pub(crate) struct InFlight(NonNull<c_void>);
+
+/// Lowest bit of a frame's pointer.
+const FRAME: usize = 1;
+
+// SAFETY: Skbs and frames are `Send`.
+unsafe impl Send for InFlight {}
+
+// SAFETY: The pointer goes and comes back; an skb or frame owns the memory that its scatterlist names.
+unsafe impl VqBuffer for InFlight {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
-        self.into_skb().into_raw().cast()
+        ManuallyDrop::new(self).0
     }
 
     #[inline(always)]
     unsafe fn from_raw(p: NonNull<c_void>) -> Self {
-        // SAFETY: `into_raw` gave the reference away.
-        Self(ManuallyDrop::new(unsafe { SentSkb::from_raw(p.cast()) }))
+        // INVARIANT: `into_raw` gave it away.
+        Self(p)
     }
 
     fn give_up(self) {
-        // SAFETY: The skb is ours by its type's invariants. Its device is the one that was to send it, whose
-        // queue is reset on its own behalf: it is there. The counter is this CPU's.
-        unsafe { bindings::skb_tx_dropped_inc(self.0.as_raw()) };
+        let packet = self.into_packet();
+        if let SentPacket::Skb(skb) = &packet {
+            // SAFETY: The skb is ours by its type's invariants. Its device is the one that was to send it, whose
+            // queue is reset on its own behalf: it is there. The counter is this CPU's.
+            unsafe { bindings::skb_tx_dropped_inc(skb.as_raw()) };
+        }
+        packet.discard();
     }
 }
 
-impl InFlightSkb {
+impl SentPacket {
+    /// Gives up what wasn't sent.
+    fn discard(self) {
+        match self {
+            Self::Skb(skb) => skb.drop_with(DropReason::DevReady),
+            Self::Frame(frame) => drop(frame),
+        }
+    }
+}
+
+impl InFlight {
     /// The packet.
     #[inline(always)]
-    pub(crate) fn into_skb(self) -> SentSkb {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: Taken once: `this` isn't dropped.
-        unsafe { ManuallyDrop::take(&mut this.0) }
+    pub(crate) fn into_packet(self) -> SentPacket {
+        let raw = ManuallyDrop::new(self).0;
+        let bits = raw.as_ptr().addr();
+        // SAFETY: By the type invariants; it is taken once.
+        unsafe {
+            if bits & FRAME == 0 {
+                SentPacket::Skb(SentSkb::from_raw(raw.cast()))
+            } else {
+                let frame = raw.as_ptr().map_addr(|bits| bits & !FRAME);
+                SentPacket::Frame(XdpFrame::from_raw(NonNull::new_unchecked(frame.cast())))
+            }
+        }
+    }
+
+    /// A frame's.
+    #[inline(always)]
+    fn of_frame(frame: XdpFrame) -> Self {
+        let raw = frame.into_raw().as_ptr().cast::<c_void>();
+        // INVARIANT: The frame goes over.
+        // SAFETY: Not null, still less with a bit set.
+        Self(unsafe { NonNull::new_unchecked(raw.map_addr(|bits| bits | FRAME)) })
     }
 }
 
-impl Drop for InFlightSkb {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        // SAFETY: Taken once: this is the end.
-        unsafe { ManuallyDrop::take(&mut self.0) }.drop_with(DropReason::DevReady);
+        // Taken once: this is the end.
+        Self(self.0).into_packet().discard();
     }
 }
 
-impl Virtqueue<InFlightSkb> {
+impl Virtqueue<InFlight> {
     /// Adds a packet with its header (specification 5.1.6.2). The header goes right before the data where
     /// the skb lets us, else into its control buffer as an entry of its own; either way the skb owns it. A
     /// small packet in pieces is put together there as well.
@@ -130,7 +180,7 @@ impl Virtqueue<InFlightSkb> {
         let n = map as u32 & bindings::vnm_xmit_map_VNM_XMIT_ENTRIES;
         let segs = (map >> bindings::vnm_xmit_map_VNM_XMIT_SEGS_SHIFT) as u32;
         let raw = skb.into_raw();
-        // SAFETY: `n` entries were filled; the pointer is what `InFlightSkb` has, and is given away.
+        // SAFETY: `n` entries were filled; the pointer is what `InFlight` has, and is given away.
         let err = unsafe {
             bindings::virtqueue_add_outbuf(
                 self.as_raw(),
@@ -151,6 +201,51 @@ impl Virtqueue<InFlightSkb> {
             return Err((Error::from_errno(err), skb));
         }
         Ok(segs)
+    }
+
+    /// Adds a frame with an empty header before it. More than one piece may take as many descriptors as there are
+    /// pieces: what has to be free at least is `reserve` besides.
+    ///
+    /// # Errors
+    ///
+    /// The frame back, with `EINVAL` if it has no room for the header, `ENOSPC` without so many descriptors, or the
+    /// ring's error.
+    #[inline]
+    pub(crate) fn add_frame(
+        &mut self,
+        sg: &mut TxSg,
+        frame: XdpFrame,
+        layout: HdrLayout,
+        reserve: u32,
+    ) -> Result<(), (Error, XdpFrame)> {
+        // SAFETY: The frame is ours, with what is before its data. The list has the entries that the helper wants,
+        // and then names memory of the frame only, which is the buffer's until the device gives it back.
+        let n =
+            unsafe { bindings::xdp_map_xmit(frame.as_raw(), sg.sg.as_mut_ptr(), layout.as_raw()) };
+        let Ok(n) = u32::try_from(n) else {
+            return Err((EINVAL, frame));
+        };
+        if self.num_free() < reserve.saturating_add(n) {
+            return Err((ENOSPC, frame));
+        }
+        let raw = InFlight::of_frame(frame).into_raw();
+        // SAFETY: `n` entries were filled; the pointer is given away.
+        let err = unsafe {
+            bindings::virtqueue_add_outbuf(
+                self.as_raw(),
+                sg.sg.as_mut_ptr(),
+                n,
+                raw.as_ptr(),
+                bindings::GFP_ATOMIC,
+            )
+        };
+        if err != 0 {
+            // SAFETY: Refused: the buffer is still ours.
+            if let SentPacket::Frame(frame) = unsafe { InFlight::from_raw(raw) }.into_packet() {
+                return Err((Error::from_errno(err), frame));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,12 +10,12 @@ use crate::{
         Xmit, //
     },
     virtio::{
-        tx_ring::InFlightSkb,
+        tx_ring::InFlight,
         Virtqueue, //
     }, //
 };
 
-fn start_xmit<'x>(vq: &mut Virtqueue<InFlightSkb>, skb: TxSkb<'x>) -> Xmit<'x> {
+fn start_xmit<'x>(vq: &mut Virtqueue<InFlight>, skb: TxSkb<'x>) -> Xmit<'x> {
     match vq.get_buf() {
         Some(used) => {
             skb.consume();

@@ -33,7 +33,7 @@ use crate::{
             HdrLayout, //
         },
         tx_ring::{
-            InFlightSkb,
+            InFlight,
             TxSg, //
         },
         Virtqueue, //
@@ -42,7 +42,7 @@ use crate::{
 use kernel::prelude::*;
 
 fn start_xmit<'x, T: Driver>(
-    vq: &mut Virtqueue<InFlightSkb>,
+    vq: &mut Virtqueue<InFlight>,
     sg: &mut TxSg,
     layout: HdrLayout,
     skb: TxSkb<'x>,
@@ -57,7 +57,7 @@ fn start_xmit<'x, T: Driver>(
     }
 }
 
-fn reap<T: Driver>(vq: &mut Virtqueue<InFlightSkb>, mut tx: TxGuard<'_, T, Softirq>) {
+fn reap<T: Driver>(vq: &mut Virtqueue<InFlight>, mut tx: TxGuard<'_, T, Softirq>) {
     let (_, context) = tx.state_to_reap();
     while let Some(used) = vq.get_buf() {
         used.buf.into_skb().napi_consume(&context);

@@ -11,20 +11,23 @@ use crate::{
         TxSkb, //
     },
     virtio::{
-        tx_ring::InFlightSkb,
+        tx_ring::{
+            InFlight,
+            SentPacket, //
+        },
         Virtqueue, //
     }, //
 };
 
-fn append(vq: &mut Virtqueue<InFlightSkb>) {
-    if let Some(used) = vq.get_buf() {
-        SkbChain::new(used.buf.into_skb()).into_skb().consume(); //~ mismatched types
+fn append(vq: &mut Virtqueue<InFlight>) {
+    if let Some(SentPacket::Skb(skb)) = vq.get_buf().map(|used| used.buf.into_packet()) {
+        SkbChain::new(skb).into_skb().consume(); //~ mismatched types
     }
 }
 
-fn merge(vq: &mut Virtqueue<InFlightSkb>, napi: &NapiRef<'_>) {
-    if let Some(used) = vq.get_buf() {
-        napi.gro_receive(used.buf.into_skb()); //~ mismatched types
+fn merge(vq: &mut Virtqueue<InFlight>, napi: &NapiRef<'_>) {
+    if let Some(SentPacket::Skb(skb)) = vq.get_buf().map(|used| used.buf.into_packet()) {
+        napi.gro_receive(skb); //~ mismatched types
     }
 }
 

@@ -5,12 +5,12 @@
 #![forbid(unsafe_code)]
 
 use crate::virtio::{
-    tx_ring::InFlightSkb,
+    tx_ring::InFlight,
     virtqueue::UnusedVirtqueue,
     Virtqueue, //
 };
 use kernel::prelude::*;
 
-fn twice(handle: UnusedVirtqueue) -> (Virtqueue<InFlightSkb>, Virtqueue<InFlightSkb>) {
+fn twice(handle: UnusedVirtqueue) -> (Virtqueue<InFlight>, Virtqueue<InFlight>) {
     (handle.with_buffers(), handle.with_buffers()) //~ use of moved value
 }

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/* XDP: what is inline, and for what runs per packet several of it in one. */
+
+u32 vnm_helper_bpf_prog_run_xdp(const struct bpf_prog *prog, struct xdp_buff *xdp)
+{
+	return bpf_prog_run_xdp(prog, xdp);
+}
+
+bool vnm_helper_bpf_prog_has_frags(const struct bpf_prog *prog)
+{
+	return prog->aux->xdp_has_frags;
+}
+
+struct xdp_frame *vnm_helper_xdp_convert_buff_to_frame(struct xdp_buff *xdp)
+{
+	return xdp_convert_buff_to_frame(xdp);
+}
+
+void vnm_helper_trace_xdp_exception(const struct net_device *dev, const struct bpf_prog *prog,
+				    u32 act)
+{
+	trace_xdp_exception(dev, prog, act);
+}
+
+unsigned int vnm_helper_xdp_get_frame_len(const struct xdp_frame *frame)
+{
+	return xdp_get_frame_len(frame);
+}
+
+void vnm_helper_txq_trans_cond_update(struct netdev_queue *txq)
+{
+	txq_trans_cond_update(txq);
+}
+
+/* The @len bytes at @va, of a page of a pool with @truesize bytes for them, are the packet's next ones */
+bool vnm_helper_xdp_buff_add_frag_va(struct xdp_buff *xdp, void *va, unsigned int len,
+				     unsigned int truesize)
+{
+	struct page *page = virt_to_head_page(va);
+
+	if (!__xdp_buff_add_frag(xdp, page_to_netmem(page), va - page_address(page), len, truesize,
+				 false))
+		return false;
+	if (unlikely(page_is_pfmemalloc(page)))
+		xdp_buff_set_frag_pfmemalloc(xdp);
+	return true;
+}
+
+/* Gives back all but the first piece of a packet in pages of pools */
+void vnm_helper_xdp_buff_put_frags(struct xdp_buff *xdp)
+{
+	struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(xdp);
+	unsigned int i;
+
+	for (i = 0; i < sinfo->nr_frags; i++) {
+		netmem_ref netmem = netmem_compound_head(skb_frag_netmem(&sinfo->frags[i]));
+
+		page_pool_put_full_netmem(netmem_get_pp(netmem), netmem, false);
+	}
+	xdp_buff_clear_frags_flag(xdp);
+}
+
+/* A new skb around a packet in pages of pools, with its metadata; NULL without memory.  In a poll. */
+struct sk_buff *vnm_helper_napi_build_xdp_skb(const struct xdp_buff *xdp)
+{
+	const struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(xdp);
+	bool has_frags = xdp_buff_has_frags(xdp);
+	unsigned int size = 0, truesize = 0;
+	struct sk_buff *skb;
+	u8 nr_frags = 0;
+
+	/* A new skb's shared info begins with zeroes there */
+	if (unlikely(has_frags)) {
+		nr_frags = sinfo->nr_frags;
+		size = sinfo->xdp_frags_size;
+		truesize = sinfo->xdp_frags_truesize;
+	}
+	skb = napi_build_skb(xdp->data_hard_start, xdp->frame_sz);
+	if (unlikely(!skb))
+		return NULL;
+	skb_reserve(skb, xdp->data - xdp->data_hard_start);
+	__skb_put(skb, xdp->data_end - xdp->data);
+	if (xdp->data > xdp->data_meta)
+		skb_metadata_set(skb, xdp->data - xdp->data_meta);
+	skb_mark_for_recycle(skb);
+	if (unlikely(has_frags))
+		xdp_update_skb_frags_info(skb, nr_frags, size, truesize,
+					  xdp_buff_get_skb_flags(xdp));
+	return skb;
+}
+
+/*
+ * Completes the checksum over what follows @start, which belongs @offset bytes behind that.  False if that
+ * isn't in the first piece.
+ */
+bool vnm_helper_xdp_csum_complete(struct xdp_buff *xdp, unsigned int start, unsigned int offset)
+{
+	unsigned int len = xdp->data_end - xdp->data, at, i;
+	__sum16 sum;
+	__wsum csum;
+
+	if (start >= len || offset + sizeof(sum) > len - start)
+		return false;
+	at = len - start;
+	csum = csum_partial(xdp->data + start, at, 0);
+	if (unlikely(xdp_buff_has_frags(xdp))) {
+		const struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(xdp);
+
+		for (i = 0; i < sinfo->nr_frags; i++) {
+			const skb_frag_t *frag = &sinfo->frags[i];
+			unsigned int size = skb_frag_size(frag);
+
+			csum = csum_block_add(csum, csum_partial(skb_frag_address(frag), size, 0),
+					      at);
+			at += size;
+		}
+	}
+	sum = csum_fold(csum) ?: CSUM_MANGLED_0;
+	memcpy(xdp->data + start + offset, &sum, sizeof(sum));
+	return true;
+}
+
+/*
+ * Writes an empty virtio-net header before the data of @frame and describes both in @sg, of
+ * MAX_SKB_FRAGS + 2 entries of any content.  How many entries it takes, or -EINVAL: there is no room for
+ * the header, or the frame has more pieces than @sg.
+ *
+ * One call instead of one for the header and one for each piece.
+ */
+int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *sg,
+			    unsigned int form)
+{
+	unsigned int hdr_len = form & VNM_HDR_LEN, n = 1, i;
+	void *hdr = frame->data - hdr_len;
+
+	if (unlikely(frame->headroom < hdr_len))
+		return -EINVAL;
+	memset(hdr, 0, hdr_len);
+	if (likely(form & VNM_HDR_ANY_LAYOUT)) {
+		vnm_sg_fill_buf(sg, hdr, frame->len + hdr_len);
+	} else {
+		vnm_sg_fill_buf(sg, hdr, hdr_len);
+		vnm_sg_fill_buf(&sg[n++], frame->data, frame->len);
+	}
+	if (unlikely(xdp_frame_has_frags(frame))) {
+		const struct skb_shared_info *sinfo = xdp_get_shared_info_from_frame(frame);
+
+		if (sinfo->nr_frags > MAX_SKB_FRAGS)
+			return -EINVAL;
+		for (i = 0; i < sinfo->nr_frags; i++) {
+			const skb_frag_t *frag = &sinfo->frags[i];
+
+			vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
+				    skb_frag_off(frag));
+		}
+	}
+	sg_mark_end(&sg[n - 1]);
+	return n;
+}
+
+/* @msg is what the user is told */
+void vnm_helper_extack_set(struct netlink_ext_ack *extack, const char *msg)
+{
+	NL_SET_ERR_MSG_FMT_MOD(extack, "%s", msg);
+}

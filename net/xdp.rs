@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! XDP: programs that judge received packets before there is an skb, and frames that are sent without one.
+//!
+//! A packet in page-pool memory becomes an [`XdpBuff`]; [`RxNapi::run_xdp`] has a program judge it, and each [`Verdict`]
+//! owns what it is about. Frames, sent back or redirected here from other devices ([`XmitBatch`]), are [`XdpFrame`]s.
+//!
+//! C header: [`include/net/xdp.h`](srctree/include/net/xdp.h)
+
+use super::{
+    page_pool::{
+        Frag,
+        PoolId,
+        SHINFO, //
+    },
+    rtnl::Rtnl,
+    rx_napi::{
+        InPoll,
+        RxNapi, //
+    },
+    skb::{
+        ConsumeContext,
+        RxSkb,
+        COPYBREAK, //
+    }, //
+};
+use crate::bindings::{
+    self,
+    ETH_HLEN, //
+};
+use core::{
+    marker::PhantomData,
+    mem::{
+        size_of,
+        ManuallyDrop, //
+    },
+    ptr::{
+        null_mut,
+        NonNull, //
+    },
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    },
+};
+use kernel::{
+    fmt,
+    prelude::*,
+    str::CString, //
+};
+
+/// Bytes before the data of a packet in a whole page (`XDP_PACKET_HEADROOM`).
+pub(crate) const XDP_HEADROOM: u32 = 256;
+
+/// Bytes at the beginning of a packet's memory that it needs to become a frame.
+// CAST: 40.
+const FRAME: u32 = size_of::<bindings::xdp_frame>() as u32;
+
+/// What a device can do (`enum netdev_xdp_act`).
+#[derive(Clone, Copy)]
+pub(crate) struct XdpFeatures(pub(super) u32);
+
+impl XdpFeatures {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self(0);
+    /// Programs run, with all verdicts.
+    pub(crate) const BASIC: Self = Self(
+        bindings::netdev_xdp_act_NETDEV_XDP_ACT_BASIC
+            | bindings::netdev_xdp_act_NETDEV_XDP_ACT_REDIRECT,
+    );
+    /// Programs for packets in pieces run.
+    pub(crate) const RX_SG: Self = Self(bindings::netdev_xdp_act_NETDEV_XDP_ACT_RX_SG);
+    /// Frames of other devices are sent, in pieces as well.
+    pub(crate) const NDO_XMIT: Self = Self(
+        bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT
+            | bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT_SG,
+    );
+
+    /// Both sets.
+    pub(crate) const fn or(self, o: Self) -> Self {
+        Self(self.0 | o.0)
+    }
+}
+
+/// What a user is told of a request that is refused (`struct netlink_ext_ack`).
+///
+/// # Invariants
+///
+/// The pointer is null, or valid for as long as `'a`.
+pub(crate) struct Extack<'a>(*mut bindings::netlink_ext_ack, PhantomData<&'a ()>);
+
+impl Extack<'_> {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    pub(super) unsafe fn from_raw(extack: *mut bindings::netlink_ext_ack) -> Self {
+        // INVARIANT: By this function's contract.
+        Self(extack, PhantomData)
+    }
+
+    /// Says it. Process context.
+    pub(crate) fn set(&self, what: fmt::Arguments<'_>) {
+        if let Ok(text) = CString::try_from_fmt(what) {
+            // SAFETY: Valid for the request that it belongs to, or null; the text is copied.
+            unsafe { bindings::extack_set(self.0, text.as_char_ptr()) };
+        }
+    }
+}
+
+/// A program that is to be attached, for as long as `'a`.
+///
+/// # Invariants
+///
+/// The program is valid for that long.
+pub(crate) struct NewProg<'a> {
+    prog: NonNull<bindings::bpf_prog>,
+    is_first: bool,
+    _a: PhantomData<&'a ()>,
+}
+
+impl NewProg<'_> {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    pub(super) unsafe fn new(prog: NonNull<bindings::bpf_prog>, is_first: bool) -> Self {
+        // INVARIANT: By this function's contract.
+        Self {
+            prog,
+            is_first,
+            _a: PhantomData,
+        }
+    }
+
+    /// Whether it takes packets in pieces.
+    pub(crate) fn has_frags(&self) -> bool {
+        // SAFETY: The program is valid.
+        unsafe { bindings::bpf_prog_has_frags(self.prog.as_ptr()) }
+    }
+
+    /// Whether the device has none yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
+    }
+}
+
+/// The program of a device.
+///
+/// # Invariants
+///
+/// Null, or a program that one reference is owned to. It is given up after it was taken out of here, and freed a
+/// grace period later at the earliest (`bpf_prog_put`).
+pub(super) struct ProgSlot(AtomicPtr<bindings::bpf_prog>);
+
+impl ProgSlot {
+    /// None.
+    pub(super) const fn new() -> Self {
+        // INVARIANT: None.
+        Self(AtomicPtr::new(null_mut()))
+    }
+
+    /// The program, for a poll.
+    ///
+    /// # Safety
+    ///
+    /// `'a` is inside of a poll.
+    #[inline(always)]
+    pub(super) unsafe fn get<'a>(&self) -> Option<Prog<'a>> {
+        // INVARIANT: A poll is a read-side section of RCU: by this type's invariants nobody frees the program in it.
+        Some(Prog(
+            NonNull::new(self.0.load(Ordering::Acquire))?,
+            PhantomData,
+        ))
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_set(&self, _rtnl: &Rtnl) -> bool {
+        !self.0.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Puts `prog`, or none, in the place of the present one.
+    ///
+    /// # Safety
+    ///
+    /// A reference to `prog` is given away.
+    pub(super) unsafe fn replace(&self, prog: *mut bindings::bpf_prog, _rtnl: &mut Rtnl) {
+        // INVARIANT: By this function's contract.
+        let old = self.0.swap(prog, Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: The reference was this slot's.
+            unsafe { bindings::bpf_prog_put(old.cast()) };
+        }
+    }
+}
+
+impl Drop for ProgSlot {
+    fn drop(&mut self) {
+        let prog = *self.0.get_mut();
+        if !prog.is_null() {
+            // SAFETY: The reference was this slot's.
+            unsafe { bindings::bpf_prog_put(prog.cast()) };
+        }
+    }
+}
+
+/// A program during a poll.
+///
+/// # Invariants
+///
+/// It is valid for as long as `'a`, which is inside of a poll.
+#[derive(Clone, Copy)]
+pub(crate) struct Prog<'a>(NonNull<bindings::bpf_prog>, PhantomData<(&'a (), *mut ())>);
+
+impl Prog<'_> {
+    /// Whether it takes packets in pieces.
+    pub(crate) fn has_frags(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::bpf_prog_has_frags(self.0.as_ptr()) }
+    }
+}
+
+/// A received packet that a program may judge.
+///
+/// # Invariants
+///
+/// `xdp` describes a piece of a page of a pool, of which a fragment reference is owned, with `frame_sz` bytes from
+/// `data_hard_start` on; `data..data_end` is inside, [`SHINFO`] bytes behind that are free at the end, and [`FRAME`]
+/// bytes before it at the beginning. If it says that there are more pieces, those bytes at the end name them, and
+/// references to them are owned as well. `rxq` is null. The pool is the one that has the number `pool`.
+pub(crate) struct XdpBuff {
+    xdp: bindings::xdp_buff,
+    pool: PoolId,
+}
+
+impl XdpBuff {
+    /// The packet is `at..at + len` of `frag`.
+    ///
+    /// # Errors
+    ///
+    /// The fragment back if that isn't inside of it, or leaves too little room before or behind.
+    #[inline(always)]
+    pub(crate) fn new(frag: Frag, at: u32, len: u32) -> Result<Self, Frag> {
+        let end = at.checked_add(len).and_then(|n| n.checked_add(SHINFO));
+        if at < FRAME || end.is_none_or(|end| end > frag.truesize()) {
+            return Err(frag);
+        }
+        let (truesize, pool) = (frag.truesize(), frag.pool());
+        let va = frag.into_va().as_ptr();
+        let mut xdp = bindings::xdp_buff::default();
+        // SAFETY: Inside of the fragment, as was checked. CAST: widening.
+        unsafe {
+            xdp.data_hard_start = va.cast();
+            xdp.data = va.add(at as usize).cast();
+            xdp.data_end = va.add(at as usize + len as usize).cast();
+        }
+        xdp.data_meta = xdp.data;
+        xdp.__bindgen_anon_1.__bindgen_anon_1 = bindings::xdp_buff__bindgen_ty_1__bindgen_ty_1 {
+            frame_sz: truesize,
+            flags: 0,
+        };
+        // INVARIANT: As was checked; the reference is the fragment's.
+        Ok(Self { xdp, pool })
+    }
+
+    #[inline(always)]
+    fn has_frags(&self) -> bool {
+        // SAFETY: Both variants are integers.
+        let flags = unsafe { self.xdp.__bindgen_anon_1.__bindgen_anon_1.flags };
+        flags & bindings::xdp_buff_flags_XDP_FLAGS_HAS_FRAGS != 0
+    }
+
+    #[inline(always)]
+    fn frame_sz(&self) -> u32 {
+        // SAFETY: As above.
+        unsafe { self.xdp.__bindgen_anon_1.__bindgen_anon_1.frame_sz }
+    }
+
+    /// Where in the first piece the data begins, and how much it is.
+    #[inline(always)]
+    fn place(&self) -> (u32, u32) {
+        let at = self
+            .xdp
+            .data
+            .addr()
+            .wrapping_sub(self.xdp.data_hard_start.addr());
+        let len = self.xdp.data_end.addr().wrapping_sub(self.xdp.data.addr());
+        // CAST: Less than a page, by the type invariants.
+        (at as u32, len as u32)
+    }
+
+    /// Appends `at..at + len` of `frag`.
+    ///
+    /// # Errors
+    ///
+    /// The fragment back if that isn't inside of it, or the packet is in too many pieces.
+    pub(crate) fn append(&mut self, frag: Frag, at: u32, len: u32) -> Result<(), Frag> {
+        let Some(va) = frag.range(at, len) else {
+            return Err(frag);
+        };
+        // SAFETY: By the type invariants the room for it is there; the range is inside of the fragment.
+        let added = unsafe {
+            bindings::xdp_buff_add_frag_va(&mut self.xdp, va.as_ptr().cast(), len, frag.truesize())
+        };
+        if !added {
+            return Err(frag);
+        }
+        // INVARIANT: The reference is the packet's now.
+        let _ = frag.into_va();
+        Ok(())
+    }
+
+    /// Completes the checksum over what comes `start` bytes behind the beginning, which belongs `offset` bytes behind
+    /// that. False if there is no such place in the first piece.
+    #[cold]
+    pub(crate) fn complete_csum(&mut self, start: u16, offset: u16) -> bool {
+        // SAFETY: The helper stays inside of the packet, which by the type invariants is valid.
+        unsafe { bindings::xdp_csum_complete(&mut self.xdp, u32::from(start), u32::from(offset)) }
+    }
+
+    /// Gives all but the first piece back.
+    #[inline(always)]
+    fn put_frags(&mut self) {
+        if self.has_frags() {
+            // SAFETY: By the type invariants; the helper notes that they are gone.
+            unsafe { bindings::xdp_buff_put_frags(&mut self.xdp) };
+        }
+    }
+
+    /// The first piece, without the others.
+    #[inline(always)]
+    fn into_frag(mut self) -> Frag {
+        self.put_frags();
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariants; the reference goes over.
+        unsafe {
+            Frag::from_raw(
+                NonNull::new_unchecked(this.xdp.data_hard_start.cast()),
+                this.frame_sz(),
+                this.pool,
+            )
+        }
+    }
+}
+
+impl Drop for XdpBuff {
+    fn drop(&mut self) {
+        self.put_frags();
+        // SAFETY: By the type invariants; the reference goes.
+        unsafe { bindings::page_pool_put_va_own(self.xdp.data_hard_start.cast()) };
+    }
+}
+
+/// What a program said of a packet.
+pub(crate) enum Verdict {
+    /// It is the stack's.
+    Pass(XdpBuff),
+    /// It is to be sent back.
+    Tx(XdpFrame),
+    /// It is on its way to elsewhere.
+    Redirected,
+    /// It is gone.
+    Dropped,
+}
+
+impl RxNapi<'_, InPoll> {
+    /// Has `prog` judge a packet.
+    #[inline(always)]
+    pub(crate) fn run_xdp(&mut self, mut buff: XdpBuff, prog: Prog<'_>) -> Verdict {
+        let dev = self.netdev();
+        let Some(rxq) = self.xdp_rxq() else {
+            return Verdict::Dropped;
+        };
+        let prog = prog.0.as_ptr();
+        buff.xdp.rxq = rxq.cast();
+        // INVARIANT: The program moves what `xdp` describes within the bounds that the type names, and its
+        // functions give back what they cut off.
+        // SAFETY: This is a poll with a budget; program and packet are valid, and so is what `rxq` points to.
+        let act = unsafe { bindings::bpf_prog_run_xdp(prog, &mut buff.xdp) };
+        match act {
+            bindings::xdp_action_XDP_PASS => {
+                buff.xdp.rxq = null_mut();
+                return Verdict::Pass(buff);
+            }
+            bindings::xdp_action_XDP_TX => {
+                // SAFETY: The packet is valid, and `rxq` still set.
+                let frame = unsafe { bindings::xdp_convert_buff_to_frame(&mut buff.xdp) };
+                if let Some(frame) = NonNull::new(frame) {
+                    let _ = ManuallyDrop::new(buff);
+                    // INVARIANT: What was the packet's is the frame's.
+                    return Verdict::Tx(XdpFrame(frame.cast()));
+                }
+            }
+            bindings::xdp_action_XDP_REDIRECT => {
+                // SAFETY: As above; the device is the one whose poll this is.
+                if unsafe { bindings::xdp_do_redirect(dev.cast(), &mut buff.xdp, prog.cast()) } == 0
+                {
+                    let _ = ManuallyDrop::new(buff);
+                    self.set_redirected();
+                    return Verdict::Redirected;
+                }
+            }
+            _ => {}
+        }
+        buff.xdp.rxq = null_mut();
+        if act != bindings::xdp_action_XDP_DROP {
+            // SAFETY: Device and program are valid.
+            unsafe { exception(dev, prog, act) };
+        }
+        let frag = buff.into_frag();
+        self.recycle(frag);
+        Verdict::Dropped
+    }
+
+    /// An skb of a packet that may pass: a copy of a small one without metadata.
+    ///
+    /// # Errors
+    ///
+    /// The packet is gone: there is no memory, or less than an Ethernet header in its first piece.
+    #[inline(always)]
+    pub(crate) fn xdp_skb(&mut self, buff: XdpBuff) -> Result<RxSkb> {
+        let (at, len) = buff.place();
+        if len <= COPYBREAK && buff.xdp.data_meta >= buff.xdp.data && !buff.has_frags() {
+            let frag = buff.into_frag();
+            let skb = frag.copy_skb(self, at, len);
+            self.recycle(frag);
+            return skb.ok_or(ENOMEM);
+        }
+        let skb = if len < ETH_HLEN {
+            null_mut()
+        } else {
+            // SAFETY: By the type invariants; inside of a poll.
+            unsafe { bindings::napi_build_xdp_skb(&buff.xdp) }
+        };
+        match NonNull::new(skb) {
+            Some(skb) => {
+                let _ = ManuallyDrop::new(buff);
+                // INVARIANT: New, and the helper has marked it; the pieces are its.
+                // SAFETY: A new skb has one reference.
+                Ok(unsafe { RxSkb::from_raw(skb.cast()) })
+            }
+            None => {
+                let frag = buff.into_frag();
+                self.recycle(frag);
+                Err(ENOMEM)
+            }
+        }
+    }
+}
+
+/// # Safety
+///
+/// Both are valid.
+#[cold]
+unsafe fn exception(dev: *mut bindings::net_device, prog: *mut bindings::bpf_prog, act: u32) {
+    // SAFETY: By this function's contract.
+    unsafe {
+        if act > bindings::xdp_action_XDP_REDIRECT {
+            bindings::bpf_warn_invalid_xdp_action(dev.cast(), prog.cast(), act);
+        }
+        bindings::trace_xdp_exception(dev.cast(), prog, act);
+    }
+}
+
+/// A frame that is to be sent, from here or another device.
+///
+/// # Invariants
+///
+/// The pointer is to a valid `struct xdp_frame`, which with its memory belongs to this value alone.
+pub(crate) struct XdpFrame(NonNull<bindings::xdp_frame>);
+
+// SAFETY: Frames go from one CPU to another; the owner is unique.
+unsafe impl Send for XdpFrame {}
+
+impl XdpFrame {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(frame: NonNull<bindings::xdp_frame>) -> Self {
+        // INVARIANT: By this function's contract.
+        Self(frame)
+    }
+
+    /// Gives the frame away.
+    #[inline(always)]
+    pub(crate) fn into_raw(self) -> NonNull<bindings::xdp_frame> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// The C object.
+    #[inline(always)]
+    pub(crate) fn as_raw(&self) -> *mut bindings::xdp_frame {
+        self.0.as_ptr()
+    }
+
+    /// Bytes, all pieces.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::xdp_get_frame_len(self.as_raw()) }
+    }
+}
+
+impl Drop for XdpFrame {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; it goes.
+        unsafe { bindings::xdp_return_frame(self.as_raw().cast()) };
+    }
+}
+
+/// Frames that were sent and can't be given back where interrupts are off.
+///
+/// # Invariants
+///
+/// A list: `dev_rx` of each, which nobody looks at any more, points to the next one.
+pub(crate) struct SentFrames(*mut bindings::xdp_frame);
+
+// SAFETY: As for a frame.
+unsafe impl Send for SentFrames {}
+
+impl SentFrames {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Self(null_mut())
+    }
+
+    /// Gives a frame back, or keeps it where that isn't possible.
+    #[inline]
+    pub(crate) fn give_back(&mut self, frame: XdpFrame, context: &ConsumeContext<'_>) {
+        // SAFETY: Reads this CPU's state.
+        if context.budget() == 0 && unsafe { bindings::irqs_disabled() } {
+            return self.keep(frame);
+        }
+        drop(frame);
+        if !self.0.is_null() {
+            self.clear();
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, frame: XdpFrame) {
+        let frame = frame.into_raw().as_ptr();
+        // INVARIANT: It is the first one now.
+        // SAFETY: The frame is ours.
+        unsafe { (*frame).dev_rx = self.0.cast() };
+        self.0 = frame;
+    }
+
+    #[cold]
+    fn clear(&mut self) {
+        while let Some(frame) = NonNull::new(self.0) {
+            // INVARIANT: The first one is taken out.
+            // SAFETY: By the type invariants.
+            unsafe {
+                self.0 = (*frame.as_ptr()).dev_rx.cast();
+                drop(XdpFrame::from_raw(frame));
+            }
+        }
+    }
+}
+
+impl Drop for SentFrames {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The frames of one call of `ndo_xdp_xmit`, which runs with softirqs off.
+///
+/// # Invariants
+///
+/// `frames` are `n`; those from `at` on are the caller's, those before were taken.
+pub(crate) struct XmitBatch<'a> {
+    frames: *mut *mut bindings::xdp_frame,
+    n: i32,
+    at: i32,
+    _a: PhantomData<(&'a (), *mut ())>,
+}
+
+impl XmitBatch<'_> {
+    /// # Safety
+    ///
+    /// Inside of `ndo_xdp_xmit`, with its arguments.
+    pub(super) unsafe fn new(frames: *mut *mut bindings::xdp_frame, n: i32) -> Self {
+        // INVARIANT: None is taken.
+        Self {
+            frames,
+            n,
+            at: 0,
+            _a: PhantomData,
+        }
+    }
+
+    /// How many were taken.
+    pub(super) fn taken(&self) -> i32 {
+        self.at
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.n.cast_unsigned()
+    }
+
+    /// Takes the next frame.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<XdpFrame> {
+        if self.at >= self.n {
+            return None;
+        }
+        // SAFETY: Inside of the list. CAST: Not negative.
+        let frame = unsafe { *self.frames.add(self.at as usize) };
+        // INVARIANT: It is taken.
+        self.at = self.at.wrapping_add(1);
+        NonNull::new(frame).map(XdpFrame)
+    }
+
+    /// Gives the frame back that was taken last. Another one is dropped.
+    pub(crate) fn give_back(&mut self, frame: XdpFrame) {
+        let Some(last) = self.at.checked_sub(1).filter(|at| *at >= 0) else {
+            return;
+        };
+        // SAFETY: Inside of the list. CAST: Not negative.
+        if unsafe { *self.frames.add(last as usize) } == frame.as_raw() {
+            // INVARIANT: It is the caller's again.
+            let _ = frame.into_raw();
+            self.at = last;
+        }
+    }
+
+    /// The CPU that this runs on.
+    pub(crate) fn cpu(&self) -> u32 {
+        // SAFETY: Reads a number, which stays the same with softirqs off.
+        unsafe { bindings::smp_processor_id() }.cast_unsigned()
+    }
+}
