@@ -213,7 +213,7 @@ props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
 
 check: device $(if $(filter debug,$(KERNEL)),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
-	@$(TREE) add man-db dracut-install
+	@$(TREE) add man-db dracut-install xdp-tools
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 

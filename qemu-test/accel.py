@@ -18,7 +18,7 @@ CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
 # A guest on working KVM is there in about 2 s; under emulation it takes about 4.
 LIMIT = 30 if initramfs.KERNEL == "debug" else 8
 # Not "max": a plain CPU model boots 2 s faster, as there is less state to emulate.
-TCG = ["-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand,+x2apic"]
+TCG = ["-accel", "tcg,thread={}", "-cpu", "qemu64,+rdrand,+x2apic"]
 KVM = ["-accel", "kvm", "-cpu", "host"]
 
 
@@ -71,8 +71,9 @@ def decide():
     return _known
 
 
-def arguments():
-    return KVM if decide()[0] else TCG
+def arguments(one_thread=False):
+    """QEMU's. With one_thread all emulated CPUs take turns in one."""
+    return KVM if decide()[0] else [a.format("single" if one_thread else "multi") for a in TCG]
 
 
 def kernel(emulated=None):

@@ -13,6 +13,10 @@ TCP port 7000, one request line per connection:
                      the contents that seed determines, answers "n sha256" of what was sent
   USOFLOOD addr port seconds seed tap   the same with sizes and numbers by chance, as fast as `tap` of this machine gives them away;
                      answers "calls datagrams bytes"
+  FRAMES tap mac n size [back=N] [vlan=N] [port=N]   sends n frames of that size to `mac` on this machine's tap, as they are, and waits
+                     for N to come back; answers "sent n lost n back n twice n wrong n tagged n size min max at min max":
+                     what the tap dropped, what came back, how often what had come, with other contents, with a VLAN tag, of
+                     which sizes, the contents how far behind the beginning
 UDP ports 7100 to 7163 count what arrives; 7099 sends each datagram back.
 
 Usage: peer.py [--port N]
@@ -27,6 +31,8 @@ import socket
 import socketserver
 import threading
 import time
+
+import frames
 
 UDP_FIRST, UDP_COUNT, UDP_ECHO = 7100, 64, 7099
 BLOCK = 1 << 16
@@ -135,6 +141,9 @@ class Handler(socketserver.StreamRequestHandler):
                     if time.monotonic() - since > 5:
                         lost = payload - given.payload()
         self.reply(f"{calls} {datagrams} {payload}")
+
+    def do_frames(self, tap, mac, n, size, *options):
+        self.reply(frames.run(tap, mac, int(n), int(size), **{k: int(v) for k, v in (o.split("=") for o in options)}))
 
     def do_udpsend(self, addr, port, n, size):
         family = socket.AF_INET6 if ":" in addr else socket.AF_INET

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import platform
 import shutil
 import socket
 import subprocess
@@ -37,8 +38,8 @@ DEFAULTS = {
     "timeout": 600, "test_timeout": 240,
     # KASAN keeps what is freed for a while, and needs an eighth for itself.
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
-    "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "failpoints": False,
-    "samples": False, "testdev": None, "primary": False, "env": {}, "migrate": False,
+    "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "one_thread": False, "failpoints": False,
+    "samples": False, "programs": [], "testdev": None, "primary": False, "env": {}, "migrate": False,
     "vhost": False, "heap": False, "bound": False, "wrong_clock": 0,
 }
 # How often a guest is started at most if its kernel dies as it boots.
@@ -61,6 +62,13 @@ def options(text):
 def joined(settings):
     """The opposite."""
     return ",".join(f"{k}={v}" for k, v in settings.items())
+
+
+def bpf_object(path):
+    """A program for the kernel, compiled; None where the tree's compiler can't."""
+    made = subprocess.run(["clang", "-target", "bpf", "-O2", "-g", "-Wall", f"-I/usr/include/{platform.machine()}-linux-gnu", "-c", path,
+                           "-o", "-"], capture_output=True, check=False)
+    return made.stdout if made.returncode == 0 else None
 
 
 class HostNet:
@@ -210,10 +218,17 @@ class Guest:
         if self.spec["testdev"] is not None:
             f["job/testdev-cases"] = subprocess.run([testdev.PROGRAM, "--cases"], capture_output=True, check=True).stdout
         # Programs for the kernel, where the tree's compiler can make them; tests that want one skip without.
-        for p in sorted(tests.glob("*.bpf.c")):
-            made = subprocess.run(["clang", "-target", "bpf", "-O2", "-Wall", "-c", p, "-o", "-"], capture_output=True, check=False)
-            if made.returncode == 0:
-                f[f"job/tests/{p.name.removesuffix('.c')}.o"] = made.stdout
+        for p in sorted(tests.rglob("*.bpf.c")):
+            if (made := bpf_object(p)) is not None:
+                f[f"job/tests/{p.relative_to(tests)}".removesuffix(".c") + ".o"] = made
+        image = initramfs.Image()
+        for name in self.spec["programs"]:
+            if "/" in name:
+                for path in pathlib.Path("/").glob(name.lstrip("/")):
+                    image.add(str(path))
+            elif not image.program(name):
+                print(f"guest {self.name}: there is no {name} in the tree", file=sys.stderr)
+        f.update(image.files)
         for name, content in self.spec["files"].items():
             f[name] = content
         return f
@@ -272,7 +287,7 @@ class Guest:
         console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"
         cmd = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-machine", "q35", *accel.arguments(), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
+            "-machine", "q35", *accel.arguments(s["one_thread"]), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
             "-kernel", str(kernel), "-initrd", str(self.initrd()), "-append", cmdline,
             "-chardev", console, "-serial", "chardev:con",
             "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off", "-serial", "chardev:ctl",

@@ -1,0 +1,159 @@
+"""Frames that the host puts on a tap as they are, for peer.py: numbered, so that what comes back can be told."""
+
+import contextlib
+import ctypes
+import hashlib
+import socket
+import struct
+import threading
+import time
+
+MAGIC = b"vnm-frame"
+SOURCE = bytes.fromhex("02766e6d0001")
+ETH_P_ALL, PACKET_OUTGOING = 3, 4
+SOL_PACKET, PACKET_AUXDATA, PACKET_STATISTICS = 263, 8, 6
+SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
+TP_STATUS_VLAN_VALID = 1 << 4
+# How many may be on the tap and not yet given away; it holds 500 or more for each queue, and drops what is beyond.
+IN_FLIGHT = 128
+# Seconds without one more frame after which no more is waited for.
+PATIENCE = 3
+
+
+def ip_sum(data):
+    """The Internet's checksum."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def ignore_tcp(sock):
+    """The socket takes what comes from the guest but TCP, of which there may be more than it can keep."""
+    out_at, proto_at = -0x1000 + 4, 23      # SKF_AD_OFF + SKF_AD_PKTTYPE
+    lines = [(0x28, 0, 0, out_at & 0xffffffff), (0x15, 4, 0, PACKET_OUTGOING), (0x28, 0, 0, 12), (0x15, 0, 3, 0x0800),
+             (0x30, 0, 0, proto_at), (0x15, 0, 1, socket.IPPROTO_TCP), (0x06, 0, 0, 0), (0x06, 0, 0, 0x40000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(lines), ctypes.addressof(program)))
+
+
+def filler(number, size):
+    """What stands behind the number."""
+    return (hashlib.shake_128(number.to_bytes(4, "big")).digest(64) * (size // 64 + 1))[:size]
+
+
+def frame(number, destination, size, vlan, port):
+    """One of `size` bytes, from one of 16 ports by its number, so that it meets each queue."""
+    tag = struct.pack(">HH", 0x8100, vlan) if vlan else b""
+    length = size - 14 - len(tag)
+    payload = MAGIC + number.to_bytes(4, "big")
+    payload += filler(number, length - 28 - len(payload))
+    addresses = socket.inet_aton("192.0.2.77") + socket.inet_aton("192.0.2.2")
+    udp = struct.pack(">HHHH", 5000 + number % 16, port, length - 20, 0)
+    checksum = ip_sum(addresses + struct.pack(">HH", 17, length - 20) + udp + payload) or 0xffff
+    head = struct.pack(">BBHHHBBH", 0x45, 0, length, 0, 0x4000, 64, 17, 0)
+    head = head[:10] + struct.pack(">H", ip_sum(head + addresses)) + addresses
+    return destination + SOURCE + tag + b"\x08\x00" + head + udp[:6] + struct.pack(">H", checksum) + payload
+
+
+class Returns:
+    """What comes from the guest meanwhile: each number once, its contents as they were sent, at least those that are left."""
+
+    def __init__(self, tap):
+        self.seen = set()
+        self.twice = self.wrong = self.tags = 0
+        self.sizes, self.places = [], []
+        self.over = False
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        ignore_tcp(self.socket)
+        self.socket.bind((tap, ETH_P_ALL))
+        self.socket.settimeout(0.1)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self):
+        while not self.over:
+            try:
+                data, more, _, _ = self.socket.recvmsg(65536, 256)
+            except TimeoutError:
+                continue
+            self._take(data, more)
+
+    def _take(self, data, more):
+        at = data.find(MAGIC)
+        if at < 0:
+            return
+        body = data[at + len(MAGIC):]
+        number = int.from_bytes(body[:4], "big")
+        rest = body[4:]
+        # Of what a program has put behind a frame nobody knows.
+        known = filler(number, self.payload)[:len(rest)]
+        self.wrong += rest[:len(known)] != known
+        self.twice += number in self.seen
+        self.seen.add(number)
+        self.sizes.append(len(data))
+        self.places.append(at)
+        self.tags += any(level == SOL_PACKET and struct.unpack_from("I", value)[0] & TP_STATUS_VLAN_VALID for level, _, value in more)
+
+    payload = 0
+
+    def text(self):
+        """back N twice N wrong N tagged N size MIN MAX at MIN MAX"""
+        ends = [f"{min(v, default=0)} {max(v, default=0)}" for v in (self.sizes, self.places)]
+        return f"back {len(self.seen)} twice {self.twice} wrong {self.wrong} tagged {self.tags} size {ends[0]} at {ends[1]}"
+
+    def missed(self):
+        """What the host itself lost of it."""
+        return struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+
+    def close(self):
+        self.over = True
+        self.thread.join()
+        self.socket.close()
+
+
+def given(tap):
+    """Packets that the tap has given away."""
+    # Not from /sys, which may be another network namespace's.
+    with open("/proc/net/dev", encoding="ascii") as f:
+        return next(int(w[10]) for w in map(str.split, f) if w[0] == f"{tap}:")
+
+
+def lost(tap):
+    """And those that it had no room for."""
+    with open("/proc/net/dev", encoding="ascii") as f:
+        return next(int(w[12]) for w in map(str.split, f) if w[0] == f"{tap}:")
+
+
+def until(done, progress):
+    """Waits until done(), or until progress() has been the same for a while."""
+    last, since = progress(), time.monotonic()
+    while not done():
+        time.sleep(0.002)
+        if progress() != last:
+            last, since = progress(), time.monotonic()
+        elif time.monotonic() - since > PATIENCE:
+            return
+
+
+def run(tap, destination, n, size, back=0, vlan=0, port=7200):
+    """Sends n frames, waits until the guest has them, and for `back` to come back; what came of it, as text."""
+    destination = bytes.fromhex(destination.replace(":", ""))
+    with contextlib.closing(Returns(tap)) as returns, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+        returns.payload = max(size - 14 - (4 if vlan else 0) - 28 - len(MAGIC) - 4, 0)
+        out.bind((tap, 0))
+        start, dropped = given(tap), lost(tap)
+        for i in range(n):
+            out.send(frame(i, destination, size, vlan, port))
+            if i % 16 == 15:
+                until(lambda sent=i + 1: sent - (given(tap) - start) < IN_FLIGHT, lambda: given(tap))
+        until(lambda: given(tap) - start >= n, lambda: given(tap))
+        until(lambda: len(returns.seen) >= back, lambda: len(returns.seen))
+        # One too many would be one more mistake.
+        time.sleep(0.1)
+        if missed := returns.missed():
+            return f"error: the host lost {missed} of what came back"
+        return f"sent {n} lost {lost(tap) - dropped} {returns.text()}"
