@@ -10,7 +10,7 @@ NEVER = re.compile(
     r"qemu-test/peer\.py doesn't run|the peer's services don't answer|PEER6 is not set|no answer from the second NIC|"
     r"nobody listens on the second NIC|the host can't switch the link|the device's status reads|the device has no BAR 4|"
     r"^(KO is not set|socat is missing|hostctl is missing|no hostctl: |there is no VXLAN|no module 8021q|this kernel has no (netconsole|"
-    r"threaded NAPI)|this kernel's netconsole takes|there is no trace of napi_poll)")
+    r"threaded NAPI)|this kernel's netconsole takes|there is no trace of napi_poll|no XDP in this driver|programs\.bpf\.c wasn't)")
 
 
 class Result:

@@ -11,7 +11,7 @@ use crate::spec::{hdr, Config, Hdr, S_ANNOUNCE, S_LINK_UP};
 
 const LENGTH: Expect = Expect::Count("rx[0-9]+_drop_length");
 const BUFFERS: Expect = Expect::Count("rx[0-9]+_drop_num_buffers");
-const HEADER: Expect = Expect::Count("rx[0-9]+_drop_header");
+const HEADER: Expect = Expect::Count("rx[0-9]+_(drop_header|xdp_drop_merged)");
 /// The core of virtio finds these, says so, and takes the ring out of service.
 const BAD_ID: Expect = Expect::Log("id [0-9]+ (out of range|is not a head)");
 const NO_ANSWER: Expect = Expect::Log("not answered within");

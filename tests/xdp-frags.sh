@@ -1,0 +1,159 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# XDP and large MTUs: programs for packets of several buffers judge them all, programs for packets of one are refused, either as they
+# are attached or as the MTU is set, and the message says how large it may be.
+. "$(dirname "$0")/lib.sh"
+. "$HERE/xdp/lib.sh"
+
+MANY=${MANY:-300}
+MRG_RXBUF=15
+mark_log
+plan 9
+reach
+at_exit 'ip link set dev "$NETIF" mtu 1500'
+most=$(ip -d link show dev "$NETIF" | grep -oP 'maxmtu \K[0-9]+')
+[ "$most" -ge 9000 ] || skip_all "the MTU is $most at most"
+
+begin
+ip link set dev "$NETIF" mtu 9000
+attach pass && bad "a program for one buffer was taken with an MTU of 9000"
+grep -qi mtu "$WORK/said" || bad "the message has nothing of the MTU: $(said)"
+! ours || grep -qE '[0-9]{4}' "$WORK/said" || bad "the message doesn't say which MTU would do: $(said)"
+note "$(said)"
+[ -z "$(attached)" ] || bad "a program is there"
+# As large as it may be, by the message.
+limit=$(grep -oE '[0-9]{4}' "$WORK/said" | grep -v 9000 | head -1)
+if ours && [ "$limit" ]; then
+	ip link set dev "$NETIF" mtu "$limit"
+	attach pass || bad "not even with an MTU of $limit: $(said)"
+	detach
+	ip link set dev "$NETIF" mtu $((limit + 1))
+	attach pass && bad "with an MTU of $((limit + 1)) as well"
+fi
+nothing_said
+verdict "a program for one buffer is refused with a large MTU"
+# What C writes into the log as well.
+mark_log
+
+begin
+ip link set dev "$NETIF" mtu 1500
+attach pass || bad "$(said)"
+if ours; then
+	ip link set dev "$NETIF" mtu 9000 2>"$WORK/said" && bad "an MTU of 9000 was taken with a program for one buffer"
+	note "$(said)"
+	# What the core says has no number in it; where one looks for the largest MTU is the limit.
+	now=$(ip -d link show dev "$NETIF" | grep -oP 'maxmtu \K[0-9]+')
+	[ "$now" -lt 9000 ] || bad "the largest MTU is $now"
+	[ "$(mtu)" = 1500 ] || bad "the MTU is $(mtu)"
+	ip link set dev "$NETIF" mtu 3000 || bad "nor one of 3000"
+	hostctl host run="ip link set dev $TAP mtu 3000" >/dev/null
+	frames 64 3014
+	all_of judged "${COUNT[judged]}" 64
+fi
+detach
+ip link set dev "$NETIF" mtu 9000 || bad "not without it either"
+nothing_said
+verdict "a large MTU is refused with a program for one buffer"
+
+hostctl host run="ip link set dev $TAP mtu 9000; ip link set dev br0 mtu 9000" >/dev/null
+if ! negotiated $MRG_RXBUF; then
+	attach pass_frags && bad "taken without mergeable buffers"
+	for what in PASS DROP TX REDIRECT head tail swap; do skip "$what" "no mergeable buffers"; done
+	finish
+fi
+
+begin
+attach pass_frags || bad "$(said)"
+watch_stack
+for size in 60 1514 3600 9014; do
+	frames "$MANY" $size
+	all_of "$size bytes: judged" "${COUNT[judged]}" "$MANY"
+	all_of "$size bytes: in the stack" "${COUNT[seen]}" "$MANY"
+done
+ping -q -c 20 -i 0.02 -s 8900 -M do "$PEER" | grep -q ' 0% packet loss' || bad "pings of 8900 bytes are lost"
+if have_peer_service; then
+	for via in "$PEER" $PEER6; do out=$(download 4000000 $RANDOM "$via") || bad "$via: $out"; done
+fi
+nothing_said
+verdict "PASS"
+
+begin
+attach drop_frags || bad "$(said)"
+for size in 3600 9014; do
+	frames $((MANY * 2)) $size
+	all_of "$size bytes: judged" "${COUNT[judged]}" $((MANY * 2))
+	all_of "$size bytes: in the stack" "${COUNT[seen]}" 0
+done
+nothing_said
+verdict "DROP"
+
+begin
+attach tx_frags || bad "$(said)"
+for size in 60 1514 3600 5000 9014; do
+	frames "$MANY" $size back="$MANY"
+	all_of "$size bytes: judged" "${COUNT[judged]}" "$MANY"
+	came_back "$MANY" $size
+done
+nothing_said
+verdict "TX"
+
+begin
+put ports 0 "$(<"/sys/class/net/$NETIF/ifindex")"
+attach to_self_frags || bad "$(said)"
+for size in 60 9014; do
+	frames "$MANY" $size back="$MANY"
+	came_back "$MANY" $size
+done
+if [ "$(nproc)" -gt 1 ]; then
+	put cpus 1 512 0
+	put bytes 0 1
+	attach to_cpu_frags || bad "$(said)"
+	frames "$MANY" 9014
+	wait_for 5 eval 'counts; [ ${COUNT[seen]} = "$MANY" ]' || bad "another CPU: ${COUNT[seen]} of $MANY in the stack"
+fi
+nothing_said
+verdict "REDIRECT"
+
+begin
+put bytes 0 64
+attach head_grow_frags || bad "$(said)"
+frames 128 8000 back=128
+came_back 128 8064
+put bytes 0 14
+attach head_shrink_frags || bad "$(said)"
+frames 128 8000 back=128
+came_back 128 7986
+nothing_said
+verdict "adjust_head"
+
+begin
+for by in 100 1000; do
+	put bytes 0 $by
+	attach tail_shrink_frags || bad "$(said)"
+	frames 128 8000 back=128
+	came_back 128 $((8000 - by))
+done
+if ours; then
+	put bytes 0 16
+	attach tail_grow_frags || bad "$(said)"
+	frames 128 8000 back=128
+	# The last buffer may have no room left, or none that the driver vouches for.
+	note "growing: ${GOT[back]} of 128, ${COUNT[failed]} refused"
+	all_of "grown or refused" $((GOT[back] + COUNT[failed])) 128
+fi
+nothing_said
+verdict "adjust_tail"
+
+begin
+attach pass_frags || bad "$(said)"
+attach pass && bad "a program for one buffer in place of it"
+[ "$(attached)" ] || bad "then there is none"
+frames 64 9014
+all_of "in the stack" "${COUNT[seen]}" 64
+detach || bad "$(said)"
+frames 64 9014
+all_of "in the stack" "${COUNT[seen]}" 64
+mark_log
+verdict "not in place of one for several"
+finish
