@@ -90,7 +90,7 @@ class BenchGuest(vm.Guest):
         ko = vm.REPO / "virtio_net_mq.ko"
         return {"init": vm.HERE / "guest/init", "job/hostctl": vm.HERE / "guest/hostctl", "job/main": HERE / "guest/main",
                 "job/load": TOOLS / "load", "job/env": self.env().encode(), "job/cells": self.cells.encode(),
-                "job/virtio_net_mq.ko": ko}
+                "job/virtio_net_mq.ko": ko, "job/xdp.bpf.o": vm.bpf_object(HERE / "guest/xdp.bpf.c") or b""}
 
     def nic(self, name, netdev):
         opts = {"driver": "virtio-net-pci", "id": name, "netdev": f"n-{name}", "mac": MACS[name], "disable-legacy": "on",
