@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import platform
 import re
 import select
 import shutil
@@ -296,7 +297,8 @@ class Machine:
         self.where = pathlib.Path(tempfile.mkdtemp(prefix="native."))
         self.xdp = self.where / "xdp.o"
         if shutil.which("clang"):
-            subprocess.run(["clang", "-O2", "-target", "bpf", "-c", HERE / "guest/xdp.c", "-o", self.xdp], check=True)
+            subprocess.run(["clang", "-O2", "-target", "bpf", f"-I/usr/include/{platform.machine()}-linux-gnu", "-c",
+                            HERE / "guest/xdp.c", "-o", self.xdp], check=True)
         self.cpu, self.device_cpu = two_cpus()
         self.numbers, options = {}, []
         for name, pair in self.devices.items():
@@ -445,6 +447,10 @@ class Machine:
             more["kicks"] = (ob["kicks"] - oa["kicks"]) / n
             more["interrupts"] += (ob["calls"] - oa["calls"]) / n
             came = min(came, ob["tx"] - oa["tx"])
+        elif load.get("drop") == "xdptx":
+            more["kicks"] = (b["kicks"] - a["kicks"]) / n
+            more["interrupts"] += (b["calls"] - a["calls"]) / n
+            came = min(came, b["tx"] - a["tx"])
         return Sample(done["ns"] / done["packets"], done["packets"], cpu / n, begin, end, [], [], waited, max(0, 1 - came / n), more)
 
 

@@ -1,8 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Drops what comes in. */
-struct xdp_md;
+/* What becomes of each frame that comes in. */
+#include <linux/bpf.h>
 
-__attribute__((section("xdp"), used)) int drop(struct xdp_md *ctx)
+#define SECTION(name) __attribute__((section(name), used))
+
+static long (*const redirect_to)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
+
+SECTION("xdp") int drop(struct xdp_md *ctx)
 {
-	return 1; /* XDP_DROP */
+	return XDP_DROP;
+}
+
+SECTION("pass") int pass(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
+SECTION("tx") int tx(struct xdp_md *ctx)
+{
+	return XDP_TX;
+}
+
+/* "out" is bound right after "rx", so its number is the next one. */
+SECTION("redirect") int redirect(struct xdp_md *ctx)
+{
+	return redirect_to(ctx->ingress_ifindex + 1, 0);
 }
