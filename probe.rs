@@ -381,6 +381,7 @@ fn net_setup(
             .then(RxQueueGroup::of::<refill::BufferSizeFile>),
         rxfh: rss::sizes(rss),
         xdp: xdp::features(mode),
+        xdp_rx_hash: f.hash_report,
         ..Setup::default()
     };
     Ok((setup, mode))

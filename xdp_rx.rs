@@ -277,6 +277,9 @@ fn packet(
         }
         hdr = hdr.with_complete_csum();
     }
+    if let Some(hash) = hash {
+        buff.set_rx_hash(hash);
+    }
     Ok(Judged {
         verdict: napi.run_xdp(buff, prog),
         hdr,

@@ -25,6 +25,7 @@ use super::{
         ProgSlot,
         XdpFeatures, //
     },
+    xdp_meta,
     DropReason, //
 };
 use crate::{
@@ -182,6 +183,8 @@ pub(crate) struct Setup<T: Driver> {
     pub(crate) rxfh: rxfh::Sizes,
     /// What of XDP there is.
     pub(crate) xdp: XdpFeatures,
+    /// Programs can ask for the hash of a packet ([`super::xdp::XdpBuff::set_rx_hash`]).
+    pub(crate) xdp_rx_hash: bool,
 }
 
 impl<T: Driver> Default for Setup<T> {
@@ -204,6 +207,7 @@ impl<T: Driver> Default for Setup<T> {
             rx_queue_group: None,
             rxfh: rxfh::Sizes::default(),
             xdp: XdpFeatures::NONE,
+            xdp_rx_hash: false,
         }
     }
 }
@@ -620,6 +624,9 @@ impl RawNetDevice {
             (*dev).mtu = setup.mtu.initial;
             (*dev).needed_headroom = setup.needed_headroom;
             (*dev).xdp_features = setup.xdp.0;
+            if setup.xdp_rx_hash {
+                (*dev).xdp_metadata_ops = &xdp_meta::OPS;
+            }
             if let Some(parent) = parent {
                 // CAST: `Device` has the layout of what it wraps.
                 let parent = core::ptr::from_ref::<kernel::device::Device>(parent).cast_mut();

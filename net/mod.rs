@@ -47,6 +47,7 @@ pub(crate) mod stats;
 pub(crate) mod sysfs;
 pub(crate) mod tx_queue;
 pub(crate) mod xdp;
+mod xdp_meta;
 
 /// Whether the log may take another message that a device or a peer can provoke. Any context.
 pub(crate) fn ratelimit() -> bool {

@@ -224,7 +224,7 @@ impl RxSkb {
     #[inline]
     pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
         // SAFETY: The skb is valid by the type invariant, and nobody else's.
-        unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports) };
+        unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports()) };
     }
 }
 

@@ -22,11 +22,18 @@ use super::{
         ConsumeContext,
         RxSkb,
         COPYBREAK, //
+    },
+    xdp_meta::{
+        RxMeta,
+        META_AT, //
     }, //
 };
-use crate::bindings::{
-    self,
-    ETH_HLEN, //
+use crate::{
+    bindings::{
+        self,
+        ETH_HLEN, //
+    },
+    pure::rss::RxHash, //
 };
 use core::{
     marker::PhantomData,
@@ -225,11 +232,15 @@ impl Prog<'_> {
 /// `xdp` describes a piece of a page of a pool, of which a fragment reference is owned, with `frame_sz` bytes from
 /// `data_hard_start` on; `data..data_end` is inside, [`SHINFO`] bytes behind that are free at the end, and [`FRAME`]
 /// bytes before it at the beginning. If it says that there are more pieces, those bytes at the end name them, and
-/// references to them are owned as well. `rxq` is null. The pool is the one that has the number `pool`.
+/// references to them are owned as well. `rxq` is null. `meta` is at [`META_AT`]. The pool is the one that has the number `pool`.
+#[repr(C)]
 pub(crate) struct XdpBuff {
     xdp: bindings::xdp_buff,
+    meta: RxMeta,
     pool: PoolId,
 }
+
+const _: () = assert!(core::mem::offset_of!(XdpBuff, meta) == META_AT);
 
 impl XdpBuff {
     /// The packet is `at..at + len` of `frag`.
@@ -258,7 +269,17 @@ impl XdpBuff {
             flags: 0,
         };
         // INVARIANT: As was checked; the reference is the fragment's.
-        Ok(Self { xdp, pool })
+        Ok(Self {
+            xdp,
+            meta: RxMeta::default(),
+            pool,
+        })
+    }
+
+    /// Says what the device's hash of the packet is, for programs that ask.
+    #[inline]
+    pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
+        self.meta = hash.into();
     }
 
     #[inline(always)]
@@ -371,10 +392,12 @@ impl RxNapi<'_, InPoll> {
         };
         let prog = prog.0.as_ptr();
         buff.xdp.rxq = rxq.cast();
+        // All of it: a program's functions look behind the `struct xdp_buff`.
+        let xdp = (&raw mut buff).cast::<bindings::xdp_buff>();
         // INVARIANT: The program moves what `xdp` describes within the bounds that the type names, and its
         // functions give back what they cut off.
         // SAFETY: This is a poll with a budget; program and packet are valid, and so is what `rxq` points to.
-        let act = unsafe { bindings::bpf_prog_run_xdp(prog, &mut buff.xdp) };
+        let act = unsafe { bindings::bpf_prog_run_xdp(prog, xdp) };
         match act {
             bindings::xdp_action_XDP_PASS => {
                 buff.xdp.rxq = null_mut();

@@ -225,8 +225,16 @@ pub(crate) const REPORT_AT: u32 = 12;
 pub(crate) struct RxHash {
     /// Its value.
     pub(crate) value: u32,
+    /// Which packet it is of.
+    pub(crate) flow: Flow,
+}
+
+impl RxHash {
     /// Whether it is over ports, too, and not only over addresses.
-    pub(crate) ports: bool,
+    #[inline]
+    pub(crate) const fn ports(&self) -> bool {
+        !matches!(self.flow.proto, Proto::Any)
+    }
 }
 
 /// Interprets `hash_value`, `hash_report` and what pads them (5.1.6, 5.1.6.4.5): none if there is no
@@ -234,15 +242,17 @@ pub(crate) struct RxHash {
 #[inline]
 pub(crate) const fn report(bytes: [u8; 8]) -> Option<RxHash> {
     let [a, b, c, d, e, f, _, _] = bytes;
-    let ports = match u16::from_le_bytes([e, f]) {
-        // IPv4, IPv6.
-        1 | 4 => false,
-        // TCPv4, UDPv4, TCPv6, UDPv6.
-        2 | 3 | 5 | 6 => true,
+    let (v6, proto) = match u16::from_le_bytes([e, f]) {
+        1 => (false, Proto::Any),
+        2 => (false, Proto::Tcp),
+        3 => (false, Proto::Udp),
+        4 => (true, Proto::Any),
+        5 => (true, Proto::Tcp),
+        6 => (true, Proto::Udp),
         _ => return None,
     };
     Some(RxHash {
         value: u32::from_le_bytes([a, b, c, d]),
-        ports,
+        flow: Flow { v6, proto },
     })
 }

@@ -2440,22 +2440,27 @@ mod rss {
 
     #[test]
     fn reports() {
-        // By the number of the kind: none, addresses or ports too.
+        // By the number of the kind.
         let kinds = [
             None,
-            Some(false),
-            Some(true),
-            Some(true),
-            Some(false),
-            Some(true),
-            Some(true),
+            Some((false, Proto::Any)),
+            Some((false, Proto::Tcp)),
+            Some((false, Proto::Udp)),
+            Some((true, Proto::Any)),
+            Some((true, Proto::Tcp)),
+            Some((true, Proto::Udp)),
         ];
         for kind in 0..=u16::MAX {
             let [lo, hi] = kind.to_le_bytes();
             let got = report([0x78, 0x56, 0x34, 0x12, lo, hi, 0xff, 0xff]);
-            let ports = kinds.get(usize::from(kind)).copied().flatten();
+            let flow = kinds.get(usize::from(kind)).copied().flatten();
             let value = 0x1234_5678;
-            assert_eq!(got, ports.map(|ports| RxHash { value, ports }));
+            let flow = flow.map(|(v6, proto)| Flow { v6, proto });
+            assert_eq!(got, flow.map(|flow| RxHash { value, flow }));
+            assert_eq!(
+                got.map(|hash| hash.ports()),
+                flow.map(|flow| flow.proto != Proto::Any)
+            );
         }
     }
 }

@@ -120,7 +120,7 @@ pub fn report(bytes: [u8; 8]) {
         Some(h) => {
             assert!((1..=6).contains(&kind));
             assert_eq!(h.value.to_le_bytes(), bytes[..4]);
-            assert_eq!(h.ports, kind != 1 && kind != 4);
+            assert_eq!(h.ports(), kind != 1 && kind != 4);
         }
         None => assert!(kind == 0 || kind > 6),
     }

@@ -15,8 +15,8 @@
 #define BEHIND bpf_htonl(0xc0000232)
 #define MARK 0x766e6d71
 
-/* Places in `counts`: JUDGED by a program, and what the stack got: all, with metadata, of VLAN 5, with a hash. */
-enum { JUDGED, FAILED, SEEN, WITH_META, IN_VLAN, HASHED, PLACES };
+/* Places in `counts`: JUDGED by a program, and what the stack got: all, with metadata, of VLAN 5, with a hash, with that as metadata. */
+enum { JUDGED, FAILED, SEEN, WITH_META, IN_VLAN, HASHED, SAME_HASH, PLACES };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -270,8 +270,11 @@ SEC("tc") int seen(struct __sk_buff *skb)
 		count(WITH_META);
 	if (skb->vlan_present && (skb->vlan_tci & 0xfff) == 5)
 		count(IN_VLAN);
-	if (skb->hash)
+	if (skb->hash) {
 		count(HASHED);
+		if ((void *)(meta + 1) <= (void *)(long)skb->data && *meta == skb->hash)
+			count(SAME_HASH);
+	}
 	return 0;
 }
 
