@@ -81,6 +81,10 @@ pub(crate) struct Settings {
     pub(crate) guest_offloads: Option<u64>,
     /// With an XDP program: receive offloads are off, and this is the largest MTU without it.
     pub(crate) xdp_max_mtu: Option<u32>,
+    /// The device was set up without receive offloads last ([`crate::renegotiate`]).
+    pub(crate) plain: bool,
+    /// It didn't let itself be set up like that.
+    pub(crate) insists: bool,
     /// The device didn't switch them off, and the log says so.
     pub(crate) offloads_stay: bool,
     /// Resets that the device asked for.
@@ -173,6 +177,8 @@ impl VirtnetInfo {
                     rings: None,
                     guest_offloads: None,
                     xdp_max_mtu: None,
+                    plain: false,
+                    insists: false,
                     offloads_stay: false,
                     resets: ResetLimit::new(),
                     mac_set: false,

@@ -159,17 +159,17 @@ impl Driver for VirtioNet {
         }
     }
 
-    fn freeze(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
-        reset::freeze(binding.net()?, FreezeReason::Suspend)
+    fn freeze(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
+        reset::freeze(dev, binding.net()?, FreezeReason::Suspend)
     }
 
     fn restore(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
         reset::restore(dev, binding.net()?, FreezeReason::Suspend)
     }
 
-    fn reset_prepare(_dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
+    fn reset_prepare(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {
         let net = binding.net()?;
-        reset::freeze(net, FreezeReason::of_reset(net))
+        reset::freeze(dev, net, FreezeReason::of_reset(net))
     }
 
     fn reset_done(dev: &Device<Core<'_>>, binding: Pin<&Binding<Self>>) -> Result {

@@ -33,6 +33,7 @@ use crate::{
         }, //
     },
     queue_pairs,
+    renegotiate,
     rings,
     sync::{
         errno::eshutdown,
@@ -74,7 +75,7 @@ impl FreezeReason {
 /// # Errors
 ///
 /// `ESHUTDOWN`: the machine ends, and the reset work is to touch nothing any more.
-pub(crate) fn freeze(dev: &Net, reason: FreezeReason) -> Result {
+pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
     // First the reset work: it is the only other one that freezes and restores. Each work is disabled
     // once, though `restore` may not have come since the last time (the device didn't take its features).
@@ -97,6 +98,7 @@ pub(crate) fn freeze(dev: &Net, reason: FreezeReason) -> Result {
     if let Some(parked) = parked {
         vqs::release(dev, parked);
     }
+    renegotiate::choose(vdev, dev);
     Ok(())
 }
 
@@ -179,7 +181,8 @@ fn bring_up_locked(
     ethtool::notify_changes(dev, rtnl);
     dev.refresh_rx_mode(rtnl);
     affinity::set_pairs(dev, pairs);
-    Ok(again)
+    // A program may have come or gone meanwhile.
+    Ok(again || renegotiate::is_due(info))
 }
 
 /// `ndo_tx_timeout`: a queue has been stopped for long, perhaps one that is out of use (`ethtool -L`): the
@@ -337,7 +340,7 @@ pub(crate) fn work(dev: &Net) {
         if !may_reset(dev) {
             return;
         }
-    } else if !asked && !unstick(dev) {
+    } else if !renegotiate::due_now(dev) && !asked && !unstick(dev) {
         return;
     }
     match info.vdev.reset_and_restore() {
@@ -350,6 +353,7 @@ pub(crate) fn work(dev: &Net) {
 /// The `failed`th time. It is tried again.
 fn reset_failed(dev: &Net, e: Error, failed: u32) {
     let info = dev.data();
+    renegotiate::failed(dev);
     info.settings.lock().failed_resets = failed;
     let recovery::Retry { after_ms, hopeless } = recovery::retry(failed);
     if !hopeless {

@@ -47,6 +47,7 @@ mod probe;
 mod queue_pairs;
 mod receive_queue;
 mod refill;
+mod renegotiate;
 mod reset;
 mod rings;
 mod rss;

@@ -27,14 +27,12 @@ use crate::{
         },
         Rtnl, //
     },
-    pure::{
-        eth::{
-            frame_len,
-            ETH_HLEN, //
-        },
-        features::bit, //
+    pure::eth::{
+        frame_len,
+        ETH_HLEN, //
     },
     receive_queue::Mode,
+    renegotiate,
     sync::errno::eopnotsupp,
     tx, //
 };
@@ -56,12 +54,6 @@ pub(crate) fn features(mode: Mode) -> XdpFeatures {
     }
 }
 
-/// Whether the device merges packets, and can't be told not to.
-fn merges_for_good(info: &VirtnetInfo) -> bool {
-    let rx = &info.f.rx;
-    (rx.tso4 || rx.tso6 || rx.ufo || rx.uso4 || rx.uso6) && !info.f.has(bit::CTRL_GUEST_OFFLOADS)
-}
-
 /// `ndo_bpf` with a program.
 ///
 /// # Errors
@@ -79,7 +71,7 @@ pub(crate) fn attach(
         extack.set(fmt!("packets arrive in lists of pages (no MRG_RXBUF)"));
         return Err(eopnotsupp());
     }
-    if merges_for_good(info) {
+    if renegotiate::merges_for_good(info) && renegotiate::plain(info).is_none() {
         extack.set(fmt!("the device merges packets and can't be told not to"));
         return Err(eopnotsupp());
     }
@@ -98,6 +90,7 @@ pub(crate) fn attach(
         info.settings.lock().xdp_max_mtu = Some(dev.max_mtu(rtnl));
         dev.update_features(rtnl);
         set_len(info, mtu);
+        renegotiate::prog_changed(dev);
     }
     let max = info.settings.lock().xdp_max_mtu.unwrap_or(mtu);
     let limit = if prog.has_frags() {
@@ -114,6 +107,7 @@ pub(crate) fn detached(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     let max = info.settings.lock().xdp_max_mtu.take();
     info.xdp_len.store(0, Ordering::Relaxed);
+    renegotiate::prog_changed(dev);
     if let Some(max) = max {
         dev.set_max_mtu(max, rtnl);
     }

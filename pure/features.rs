@@ -147,6 +147,15 @@ impl Features {
         }
     }
 
+    /// Returns the set with its bits of 24 to 49, which are the same for all types of devices (2.2), and `f`'s others.
+    pub(crate) const fn with_type_of(self, f: Self) -> Self {
+        const COMMON: u64 = ((1 << 26) - 1) << 24;
+        Self {
+            lo: self.lo & COMMON | f.lo & !COMMON,
+            hi: f.hi,
+        }
+    }
+
     /// Returns the set with `bit` removed.
     pub(crate) const fn without(self, bit: u32) -> Self {
         let (lo, hi) = mask(bit);
@@ -302,6 +311,14 @@ pub(crate) fn resolve(negotiated: Features) -> (Features, Features) {
         hi: negotiated.hi & !accepted.hi,
     };
     (accepted, refused)
+}
+
+/// Returns the set without all that lets a device give packets to the driver that no wire would carry: merged ones, and those
+/// with a partial checksum. None if headers would have another length for that ([`hdr_len`]).
+pub(crate) fn without_receive_offloads(f: Features) -> Option<Features> {
+    // The others require this one.
+    let (plain, _) = resolve(f.without(bit::GUEST_CSUM));
+    (hdr_len(plain) == hdr_len(f)).then_some(plain)
 }
 
 /// Returns whether feature `bit` only says something about packets of another feature, so that without that one

@@ -337,7 +337,8 @@ mod affinity {
 
 mod features {
     use super::pure::features::{
-        bit, hdr_len, is_detail, name, offload_bit, resolve, Features, SUPPORTED, SUPPORTED_LEGACY,
+        bit, hdr_len, is_detail, name, offload_bit, resolve, without_receive_offloads, Features,
+        SUPPORTED, SUPPORTED_LEGACY,
     };
     use super::Random;
 
@@ -637,6 +638,49 @@ mod features {
         assert_eq!(hdr_len(others.without(bit::HASH_REPORT)), 10);
         let tunnel = set(&[bit::VERSION_1, bit::GUEST_UDP_TUNNEL_GSO]);
         assert_eq!(hdr_len(tunnel), 24);
+    }
+
+    #[test]
+    fn without_receive_offloads_packets_are_as_on_a_wire() {
+        let rest = [
+            bit::CSUM,
+            bit::HOST_TSO4,
+            bit::HOST_TSO6,
+            bit::HOST_USO,
+            bit::MRG_RXBUF,
+            bit::GUEST_HDRLEN,
+            bit::VERSION_1,
+        ];
+        let offloads = [
+            bit::GUEST_CSUM,
+            bit::GUEST_TSO4,
+            bit::GUEST_TSO6,
+            bit::GUEST_ECN,
+            bit::GUEST_UFO,
+            bit::GUEST_USO4,
+            bit::GUEST_USO6,
+        ];
+        let both = set(&[&rest[..], &offloads[..]].concat());
+        assert_eq!(without_receive_offloads(both), Some(set(&rest)));
+        assert_eq!(without_receive_offloads(set(&rest)), Some(set(&rest)));
+        // A header with tunnel fields stays only as it is, for what is sent.
+        let tunnel = both.with(bit::GUEST_UDP_TUNNEL_GSO);
+        assert_eq!(without_receive_offloads(tunnel), None);
+        let plain = set(&rest).with(bit::HOST_UDP_TUNNEL_GSO);
+        let tunnels = tunnel
+            .with(bit::HOST_UDP_TUNNEL_GSO)
+            .with(bit::GUEST_UDP_TUNNEL_GSO_CSUM);
+        assert_eq!(without_receive_offloads(tunnels), Some(plain));
+    }
+
+    #[test]
+    fn what_all_devices_have_stays() {
+        let all = Features::from_words(u64::MAX, u64::MAX);
+        for b in 0..128 {
+            let common = (24..50).contains(&b);
+            assert_eq!(all.with_type_of(Features::EMPTY).has(b), common, "{b}");
+            assert_eq!(Features::EMPTY.with_type_of(all).has(b), !common, "{b}");
+        }
     }
 }
 

@@ -77,11 +77,27 @@ impl Device<device::Core<'_>> {
     /// writes a changed set to the device again.
     pub(super) fn set_features(&self, f: Features) {
         let (lo, hi) = f.words();
-        // SAFETY: As above; nobody else looks at the array while `validate` runs.
+        // SAFETY: The device is valid. Only a bus callback writes the array, one at a time; who reads it meanwhile (`features`,
+        // sysfs) sees one word or the other.
         unsafe {
-            (*self.as_raw()).__bindgen_anon_1.features_array[0] = lo;
-            (*self.as_raw()).__bindgen_anon_1.features_array[1] = hi;
+            let words = &raw mut (*self.as_raw()).__bindgen_anon_1.features_array;
+            words.cast::<u64>().write_volatile(lo);
+            words.cast::<u64>().add(1).write_volatile(hi);
         }
+    }
+
+    /// Chooses the features that are negotiated when the device is set up after this callback has reset it. Those that are not
+    /// about its type (specification 2.2) stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there are virtqueues, which were made for the present ones.
+    pub(crate) fn renegotiate(&self, f: Features) -> Result {
+        if self.has_virtqueues() {
+            return Err(EBUSY);
+        }
+        self.set_features(self.features().with_type_of(f));
+        Ok(())
     }
 
     /// Sets DRIVER_OK: from here on the device may use the queues (specification 3.1.1).
@@ -145,8 +161,14 @@ impl Device {
     /// Features in force: offered by both sides while `validate` runs, negotiated afterwards.
     pub(crate) fn features(&self) -> Features {
         // SAFETY: The array is written by the virtio core before the driver is called, and by
-        // `set_features` in `validate`.
-        let words = unsafe { (*self.as_raw()).__bindgen_anon_1.features_array };
+        // `set_features` word by word.
+        let words: [u64; 2] = unsafe {
+            let words = &raw const (*self.as_raw()).__bindgen_anon_1.features_array;
+            [
+                words.cast::<u64>().read_volatile(),
+                words.cast::<u64>().add(1).read_volatile(),
+            ]
+        };
         Features::from_words(words[0], words[1])
     }
 

@@ -27,9 +27,19 @@ at_exit 'tc qdisc del dev "$NETIF" clsact'
 at_exit 'detach'
 
 # attach PROGRAM [DEVICE]: in the driver, in place of one that is there; what the kernel says is in $WORK/said.
-attach() { command ip -force link set dev "${2:-$NETIF}" xdpdrv pinned "$PINNED/progs/$1" 2>"$WORK/said"; }
-detach() { ip link set dev "${1:-$NETIF}" xdpdrv off 2>"$WORK/said"; }
+attach() { command ip -force link set dev "${2:-$NETIF}" xdpdrv pinned "$PINNED/progs/$1" 2>"$WORK/said" && settled; }
+detach() { ip link set dev "${1:-$NETIF}" xdpdrv off 2>"$WORK/said" && settled; }
 said() { tr '\n' ' ' <"$WORK/said"; }
+# A device that merges packets, and can't be told not to, is reset for the first program and after the last one: that is over.
+MERGES=$(negotiated 2 || ! { negotiated 7 || negotiated 8; } || echo yes)
+merges() { negotiated 7 || negotiated 8; }
+settled() {
+	[ "$MERGES" ] && ours || return 0
+	if [ "$(attached)" ]; then wait_for 10 eval '! merges'; else wait_for 10 merges; fi && wait_for 10 present &&
+		{ [ $(($(<"/sys/class/net/$NETIF/flags") & 1)) = 0 ] || wait_for 10 carrier; }
+}
+# Whether the stack sees the interface: a reset is over.
+present() { ethtool -l "$NETIF" >/dev/null 2>&1; }
 # The id of the program that the driver has, or nothing.
 attached() { ip -d link show dev "$NETIF" | grep -oP 'prog/xdp id \K[0-9]+'; }
 
