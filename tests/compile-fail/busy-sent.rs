@@ -10,17 +10,20 @@ use crate::{
         Xmit, //
     },
     virtio::{
-        tx_ring::InFlight,
+        tx_ring::{
+            InFlight,
+            SentPacket, //
+        },
         Virtqueue, //
     }, //
 };
 
 fn start_xmit<'x>(vq: &mut Virtqueue<InFlight>, skb: TxSkb<'x>) -> Xmit<'x> {
-    match vq.get_buf() {
-        Some(used) => {
+    match vq.get_buf().map(|used| used.buf.into_packet()) {
+        Some(SentPacket::Skb(sent)) => {
             skb.consume();
-            Xmit::Busy(used.buf.into_skb()) //~ mismatched types
+            Xmit::Busy(sent) //~ mismatched types
         }
-        None => Xmit::Busy(skb),
+        _ => Xmit::Busy(skb),
     }
 }

@@ -34,6 +34,7 @@ use crate::{
         },
         tx_ring::{
             InFlight,
+            SentPacket,
             TxSg, //
         },
         Virtqueue, //
@@ -60,7 +61,9 @@ fn start_xmit<'x, T: Driver>(
 fn reap<T: Driver>(vq: &mut Virtqueue<InFlight>, mut tx: TxGuard<'_, T, Softirq>) {
     let (_, context) = tx.state_to_reap();
     while let Some(used) = vq.get_buf() {
-        used.buf.into_skb().napi_consume(&context);
+        if let SentPacket::Skb(skb) = used.buf.into_packet() {
+            skb.napi_consume(&context);
+        }
     }
 }
 
