@@ -11,18 +11,18 @@ SECTION("xdp") int drop(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
-SECTION("pass") int pass(struct xdp_md *ctx)
+SECTION("pass") int let_pass(struct xdp_md *ctx)
 {
 	return XDP_PASS;
 }
 
-SECTION("tx") int tx(struct xdp_md *ctx)
+SECTION("tx") int send_back(struct xdp_md *ctx)
 {
 	return XDP_TX;
 }
 
 /* "out" is bound right after "rx", so its number is the next one. */
-SECTION("redirect") int redirect(struct xdp_md *ctx)
+SECTION("redirect") int send_on(struct xdp_md *ctx)
 {
 	return redirect_to(ctx->ingress_ifindex + 1, 0);
 }

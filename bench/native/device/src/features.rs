@@ -24,7 +24,6 @@ impl Features {
     /// What a device is to offer.
     pub fn offer(o: &Options) -> Self {
         let mut low = f::CSUM
-            | f::GUEST_CSUM
             | f::MAC
             | f::HOST_TSO4
             | f::HOST_TSO6
@@ -36,8 +35,11 @@ impl Features {
         if o.hdr != 10 {
             low |= f::VERSION_1;
         }
+        if o.guest {
+            low |= f::GUEST_CSUM;
+        }
         // A driver that may get large packets, and can't merge buffers, makes each of them large enough.
-        if o.mode != Mode::Small {
+        if o.guest && o.mode != Mode::Small {
             low |= f::GUEST_TSO4 | f::GUEST_TSO6 | f::GUEST_ECN;
         }
         if o.mode == Mode::Mergeable {

@@ -59,6 +59,7 @@ The virtio-net devices that `make bench-native` times drivers against: vhost-use
 DEVICE is SOCKET[,KEY=VALUE…]:
   ring=split|packed            format of the rings that is offered (default: split)
   mode=mergeable|small|big     receive buffers that the driver is led to (default: mergeable)
+  guest=on|off                 received packets may be merged, their checksums good or missing (default: on)
   hdr=12|24|10                 bytes of the header: 24 offers packets in UDP tunnels, 10 is a legacy device (default: 12)
   pairs=N                      queue pairs; with more than 1 there is a control queue (1 to 16, default 1)
   mac=…                        address in the configuration

@@ -26,6 +26,8 @@ pub struct Options {
     /// Bytes of the header that a driver has if it takes what it is offered.
     pub hdr: u8,
     pub pairs: u16,
+    /// Whether the driver may take received packets that are merged, or whose checksum is good or still missing.
+    pub guest: bool,
     pub mac: [u8; 6],
 }
 
@@ -43,6 +45,7 @@ impl Options {
             mode: Mode::Mergeable,
             hdr: 12,
             pairs: 1,
+            guest: true,
             mac: [0x52, 0x54, 0, 0x62, 0, number],
         };
         for part in parts {
@@ -55,6 +58,8 @@ impl Options {
                 ("mode", "mergeable") => o.mode = Mode::Mergeable,
                 ("mode", "small") => o.mode = Mode::Small,
                 ("mode", "big") => o.mode = Mode::Big,
+                ("guest", "on") => o.guest = true,
+                ("guest", "off") => o.guest = false,
                 ("hdr", "10") => o.hdr = 10,
                 ("hdr", "12") => o.hdr = 12,
                 ("hdr", "24") => o.hdr = 24,
@@ -68,6 +73,9 @@ impl Options {
                 ("mac", mac) => o.mac = parse_mac(mac)?,
                 _ => return Err(format!("'{part}' is not understood (see --help)")),
             }
+        }
+        if o.hdr == 24 && !o.guest {
+            return Err("hdr=24 is of no use with guest=off".into());
         }
         if o.hdr == 10 && (o.mode == Mode::Mergeable || o.ring == Format::Packed) {
             return Err("hdr=10 needs mode=small or mode=big, and ring=split".into());
