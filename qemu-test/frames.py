@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import hashlib
 import socket
 import struct
 import threading
@@ -11,11 +10,15 @@ import time
 MAGIC = b"vnm-frame"
 SOURCE = bytes.fromhex("02766e6d0001")
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
-SOL_PACKET, PACKET_AUXDATA, PACKET_STATISTICS = 263, 8, 6
+SOL_PACKET, PACKET_AUXDATA, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 8, 6, 15
+# What comes before a packet then: flags and, for the first of them, where its checksum begins and stands.
+VNET_HDR, NEEDS_CSUM = struct.Struct("<B5xHH"), 1
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 TP_STATUS_VLAN_VALID = 1 << 4
 # How many may be on the tap and not yet given away; it holds 500 or more for each queue, and drops what is beyond.
 IN_FLIGHT = 128
+# And how many of those that come back may not have yet: as many as who sends them back by a program's own means has room for.
+AHEAD = 384
 # Seconds without one more frame after which no more is waited for.
 PATIENCE = 3
 
@@ -38,9 +41,14 @@ def ignore_tcp(sock):
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(lines), ctypes.addressof(program)))
 
 
+# tests/xsk/frame.c has the same.
+FILLER = bytes(i * 7 + (i >> 8) * 3 & 255 for i in range(65536))
+SHIFTED = [bytes(i + by & 255 for i in range(256)) for by in range(256)]
+
+
 def filler(number, size):
     """What stands behind the number."""
-    return (hashlib.shake_128(number.to_bytes(4, "big")).digest(64) * (size // 64 + 1))[:size]
+    return FILLER[:size].translate(SHIFTED[number & 255])
 
 
 def frame(number, destination, size, vlan, port):
@@ -62,12 +70,15 @@ class Returns:
 
     def __init__(self, tap):
         self.seen = set()
-        self.twice = self.wrong = self.tags = 0
+        self.twice = self.wrong = self.tags = self.disorder = 0
+        self.highest = -1
+        self.partial = self.incomplete = 0
         self.sizes, self.places = [], []
         self.over = False
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         ignore_tcp(self.socket)
         self.socket.bind((tap, ETH_P_ALL))
         self.socket.settimeout(0.1)
@@ -78,14 +89,20 @@ class Returns:
         while not self.over:
             try:
                 data, more, _, _ = self.socket.recvmsg(65536, 256)
-            except TimeoutError:
+            except OSError:
+                # Nothing for a while, or a packet that no header can tell of.
                 continue
-            self._take(data, more)
+            self._take(data[VNET_HDR.size:], more, *VNET_HDR.unpack_from(data))
 
-    def _take(self, data, more):
+    def _take(self, data, more, flags, start, offset):
         at = data.find(MAGIC)
         if at < 0:
             return
+        if flags & NEEDS_CSUM:
+            self.partial += 1
+            # Completed it is that of the whole datagram.
+            whole = data[:start + offset] + struct.pack(">H", ip_sum(data[start:])) + data[start + offset + 2:]
+            self.incomplete += start != at - 8 or ip_sum(whole[at - 16:at - 8] + struct.pack(">HH", 17, len(data) - at + 8) + whole[at - 8:]) != 0
         body = data[at + len(MAGIC):]
         number = int.from_bytes(body[:4], "big")
         rest = body[4:]
@@ -94,16 +111,23 @@ class Returns:
         self.wrong += rest[:len(known)] != known
         self.twice += number in self.seen
         self.seen.add(number)
+        self.disorder += number < self.highest
+        self.highest = max(self.highest, number)
         self.sizes.append(len(data))
         self.places.append(at)
         self.tags += any(level == SOL_PACKET and struct.unpack_from("I", value)[0] & TP_STATUS_VLAN_VALID for level, _, value in more)
 
     payload = 0
 
+    def expect(self, size, vlan=0):
+        """What comes was sent with so many bytes."""
+        self.payload = max(size - 14 - (4 if vlan else 0) - 28 - len(MAGIC) - 4, 0)
+
     def text(self):
-        """back N twice N wrong N tagged N size MIN MAX at MIN MAX"""
+        """back N twice N wrong N tagged N size MIN MAX at MIN MAX disorder N partial N incomplete N"""
         ends = [f"{min(v, default=0)} {max(v, default=0)}" for v in (self.sizes, self.places)]
-        return f"back {len(self.seen)} twice {self.twice} wrong {self.wrong} tagged {self.tags} size {ends[0]} at {ends[1]}"
+        return (f"back {len(self.seen)} twice {self.twice} wrong {self.wrong} tagged {self.tags} size {ends[0]} at {ends[1]} "
+                f"disorder {self.disorder} partial {self.partial} incomplete {self.incomplete}")
 
     def missed(self):
         """What the host itself lost of it."""
@@ -129,27 +153,30 @@ def lost(tap):
 
 
 def until(done, progress):
-    """Waits until done(), or until progress() has been the same for a while."""
+    """Waits until done(), or until progress() has been the same for a while; whether it is done."""
     last, since = progress(), time.monotonic()
     while not done():
         time.sleep(0.002)
         if progress() != last:
             last, since = progress(), time.monotonic()
         elif time.monotonic() - since > PATIENCE:
-            return
+            return False
+    return True
 
 
 def run(tap, destination, n, size, back=0, vlan=0, port=7200):
     """Sends n frames, waits until the guest has them, and for `back` to come back; what came of it, as text."""
     destination = bytes.fromhex(destination.replace(":", ""))
     with contextlib.closing(Returns(tap)) as returns, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
-        returns.payload = max(size - 14 - (4 if vlan else 0) - 28 - len(MAGIC) - 4, 0)
+        returns.expect(size, vlan)
         out.bind((tap, 0))
-        start, dropped = given(tap), lost(tap)
+        start, dropped, room, waits = given(tap), lost(tap), True, True
         for i in range(n):
             out.send(frame(i, destination, size, vlan, port))
             if i % 16 == 15:
-                until(lambda sent=i + 1: sent - (given(tap) - start) < IN_FLIGHT, lambda: given(tap))
+                # Once some aren't taken, or don't come back, there is no use in waiting any more.
+                room = room and until(lambda sent=i + 1: sent - (given(tap) - start) < IN_FLIGHT, lambda: given(tap))
+                waits = waits and until(lambda sent=min(i + 1, back): sent - len(returns.seen) <= AHEAD, lambda: len(returns.seen))
         until(lambda: given(tap) - start >= n, lambda: given(tap))
         until(lambda: len(returns.seen) >= back, lambda: len(returns.seen))
         # One too many would be one more mistake.
@@ -157,3 +184,23 @@ def run(tap, destination, n, size, back=0, vlan=0, port=7200):
         if missed := returns.missed():
             return f"error: the host lost {missed} of what came back"
         return f"sent {n} lost {lost(tap) - dropped} {returns.text()}"
+
+
+# By the name of their tap.
+listening = {}
+
+
+def catch(tap, size):
+    """Begins to listen to what the guest sends by itself."""
+    listening[tap] = Returns(tap)
+    listening[tap].expect(size)
+
+
+def caught(tap, n):
+    """Waits for n frames since then, or for no more of them; what came, as text."""
+    with contextlib.closing(listening.pop(tap)) as returns:
+        until(lambda: len(returns.seen) >= n, lambda: len(returns.seen))
+        time.sleep(0.1)
+        if missed := returns.missed():
+            return f"error: the host lost {missed} of what came"
+        return returns.text()

@@ -14,9 +14,12 @@ TCP port 7000, one request line per connection:
   USOFLOOD addr port seconds seed tap   the same with sizes and numbers by chance, as fast as `tap` of this machine gives them away;
                      answers "calls datagrams bytes"
   FRAMES tap mac n size [back=N] [vlan=N] [port=N]   sends n frames of that size to `mac` on this machine's tap, as they are, and waits
-                     for N to come back; answers "sent n lost n back n twice n wrong n tagged n size min max at min max":
-                     what the tap dropped, what came back, how often what had come, with other contents, with a VLAN tag, of
-                     which sizes, the contents how far behind the beginning
+                     for N to come back; answers "sent n lost n back n twice n wrong n tagged n size min max at min max
+                     disorder n partial n incomplete n": what the tap dropped, what came back, how often what had come, with
+                     other contents, with a VLAN tag, of which sizes, the contents how far behind the beginning, behind one with
+                     a higher number, with a checksum that is left to the receiver, which doesn't come to the right one
+  CATCH tap size     begins to listen for such frames, of that size, that the guest sends by itself
+  CAUGHT tap n       waits for n of them; answers "back n …" as FRAMES does
 UDP ports 7100 to 7163 count what arrives; 7099 sends each datagram back.
 
 Usage: peer.py [--port N]
@@ -144,6 +147,13 @@ class Handler(socketserver.StreamRequestHandler):
 
     def do_frames(self, tap, mac, n, size, *options):
         self.reply(frames.run(tap, mac, int(n), int(size), **{k: int(v) for k, v in (o.split("=") for o in options)}))
+
+    def do_catch(self, tap, size):
+        frames.catch(tap, int(size))
+        self.reply("listening")
+
+    def do_caught(self, tap, n):
+        self.reply(frames.caught(tap, int(n)))
 
     def do_udpsend(self, addr, port, n, size):
         family = socket.AF_INET6 if ":" in addr else socket.AF_INET

@@ -16,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -25,6 +26,7 @@ import clock                       # noqa: E402
 import initramfs                   # noqa: E402
 import migrate                     # noqa: E402
 import testdev                     # noqa: E402
+import upstream                    # noqa: E402
 from qmp import Qmp, opened        # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -69,6 +71,16 @@ def bpf_object(path):
     made = subprocess.run(["clang", "-target", "bpf", "-O2", "-g", "-Wall", f"-I/usr/include/{platform.machine()}-linux-gnu", "-c", path,
                            "-o", "-"], capture_output=True, check=False)
     return made.stdout if made.returncode == 0 else None
+
+
+def c_program(directory):
+    """What the C in a directory makes, as bytes."""
+    with tempfile.TemporaryDirectory() as tmp:
+        made = subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-o", f"{tmp}/program", *sorted(directory.glob("*.c"))],
+                              capture_output=True, text=True, check=False)
+        if made.returncode:
+            sys.exit(f"vm: {directory} doesn't compile: {made.stderr}")
+        return pathlib.Path(tmp, "program").read_bytes()
 
 
 class HostNet:
@@ -223,9 +235,13 @@ class Guest:
                 f[f"job/tests/{p.relative_to(tests)}".removesuffix(".c") + ".o"] = made
         image = initramfs.Image()
         for name in self.spec["programs"]:
-            if "/" in name:
+            if name.startswith("tests/"):
+                f[f"job/{name}/{pathlib.Path(name).name}"] = c_program(REPO / name)
+            elif "/" in name:
                 for path in pathlib.Path("/").glob(name.lstrip("/")):
                     image.add(str(path))
+            elif name == "xskxceiver":
+                image.add(str(upstream.xskxceiver()), f"usr/bin/{name}")
             elif not image.program(name):
                 print(f"guest {self.name}: there is no {name} in the tree", file=sys.stderr)
         f.update(image.files)
