@@ -46,6 +46,14 @@ struct {
 MAP(ports, BPF_MAP_TYPE_DEVMAP, 2, __u32);
 MAP(cpus, BPF_MAP_TYPE_CPUMAP, 64, struct bpf_cpumap_val);
 
+/* AF_XDP's sockets, by the queues that they are bound to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
 static __always_inline void count(__u32 place)
 {
 	__u64 *n = bpf_map_lookup_elem(&counts, &place);
@@ -200,6 +208,8 @@ EACH(tail_shrink, move_tail(ctx, -amount()))
 EACH(meta, put_meta(ctx))
 EACH_BY(to_self, ports, 0)
 EACH_BY(to_nowhere, ports, 1)
+/* Where there is none, to the stack. */
+EACH(to_socket, bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS))
 ONE("xdp", to_cpu, bpf_redirect_map(&cpus, amount(), 0))
 ONE("xdp.frags", to_cpu_frags, bpf_redirect_map(&cpus_frags, amount(), 0))
 
@@ -244,7 +254,7 @@ SEC("xdp") int by_chance(struct xdp_md *ctx)
 		return XDP_TX;
 	if (eth->h_proto == bpf_htons(ETH_P_ARP) || (eth->h_proto == bpf_htons(ETH_P_IP) && ip->protocol == 1))
 		return XDP_PASS;
-	switch (bpf_get_prandom_u32() % 5) {
+	switch (bpf_get_prandom_u32() % 6) {
 	case 0:
 		return XDP_DROP;
 	case 1:
@@ -253,6 +263,8 @@ SEC("xdp") int by_chance(struct xdp_md *ctx)
 		return bpf_redirect_map(&ports, 0, 0);
 	case 3:
 		return bpf_xdp_adjust_head(ctx, -16) ? XDP_ABORTED : XDP_TX;
+	case 4:
+		return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS);
 	default:
 		return put_meta(ctx);
 	}
