@@ -190,15 +190,21 @@ fn csum_bits(info: &VirtnetInfo) -> u64 {
     }
 }
 
-/// Tells the device which receive offloads there are (5.1.6.5.8). Nothing for one that can't be told, and none while it is
-/// reset: [`replay`] tells it. Process context.
+/// Whether the device has receive offloads that it can be told of. One without any may refuse all such commands, as QEMU's does
+/// where its backend knows no headers.
+fn has_offloads(info: &VirtnetInfo) -> bool {
+    info.f.has(bit::CTRL_GUEST_OFFLOADS) && csum_bits(info) | gro_hw_bits(info) != 0
+}
+
+/// Tells the device which receive offloads there are (5.1.6.5.8). Nothing for one that has none or can't be told, and none
+/// while it is reset: [`replay`] tells it. Process context.
 ///
 /// # Errors
 ///
 /// Those of the control queue.
 fn send_offloads(dev: &Net, bits: u64) -> Result {
     let info = dev.data();
-    if !info.f.has(bit::CTRL_GUEST_OFFLOADS) || info.vqs().is_none() {
+    if !has_offloads(info) || info.vqs().is_none() {
         return Ok(());
     }
     info.control()
@@ -218,7 +224,7 @@ pub(crate) fn suspend_offloads(dev: &Net, _rtnl: &mut Rtnl) -> Result {
 /// There is no program any more: what the user wants is switched on. Process context.
 pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
-    if !info.f.has(bit::CTRL_GUEST_OFFLOADS) {
+    if !has_offloads(info) {
         return;
     }
     // With GRO_HW it is `set_features` that tells the device.
@@ -297,7 +303,7 @@ pub(crate) fn replay(dev: &Net) {
         // The stack knows the rest and sends it again: `refresh_rx_mode`, or the next open.
         s.filter.forget();
         let offloads = match s.xdp_max_mtu {
-            Some(_) if info.f.has(bit::CTRL_GUEST_OFFLOADS) => Some(0),
+            Some(_) if has_offloads(info) => Some(0),
             _ => s.guest_offloads,
         };
         (s.mac_set, offloads, s.offloads_stay)
