@@ -10,11 +10,13 @@
  *                              measured; prints how many came
  *   load host REQUEST          tell the host REQUEST and wait for its answer
  *   load measured REQUEST      the same, measured
+ *   load xmit IFINDEX SIZE N   have an XDP program redirect N frames of that size to a device, measured
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -125,6 +128,42 @@ static int do_recv(int port, long n, const char *text)
 	return answer(tty) || got != n;
 }
 
+/* A test run with live frames: those that a program redirects are sent. */
+static int do_xmit(int ifindex, int size, unsigned int n)
+{
+	static char frame[2048] = { 0x52, 0x54, 0, 0x99, 0, 2, 0x52, 0x54, 0, 0x62, 0, 4, 0x88, 0xb5 };
+	/* return bpf_redirect(ifindex, 0) */
+	struct bpf_insn program[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = ifindex },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 0 },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_XDP,
+		.insns = (unsigned long)program,
+		.insn_cnt = sizeof(program) / sizeof(*program),
+		.license = (unsigned long)"GPL",
+	};
+	int fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr)), rc;
+
+	if (fd < 0)
+		die("BPF_PROG_LOAD");
+	memset(&attr, 0, sizeof(attr));
+	attr.test.prog_fd = fd;
+	attr.test.data_in = (unsigned long)frame;
+	attr.test.data_size_in = size;
+	attr.test.repeat = n;
+	attr.test.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+	BEGIN();
+	rc = syscall(SYS_bpf, BPF_PROG_TEST_RUN, &attr, sizeof(attr));
+	END();
+	if (rc)
+		die("BPF_PROG_TEST_RUN");
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *cmd = argc > 1 ? argv[1] : "";
@@ -136,6 +175,8 @@ int main(int argc, char **argv)
 		END();
 	else if ((!strcmp(cmd, "send") || !strcmp(cmd, "blind")) && argc == 6)
 		return do_send(argv[2], atoi(argv[3]), atoi(argv[4]), atol(argv[5]), *cmd == 's');
+	else if (!strcmp(cmd, "xmit") && argc == 5)
+		return do_xmit(atoi(argv[2]), atoi(argv[3]), atol(argv[4]));
 	else if (!strcmp(cmd, "recv") && argc == 5)
 		return do_recv(atoi(argv[2]), atol(argv[3]), argv[4]);
 	else if (!strcmp(cmd, "host") && argc == 3)
