@@ -46,6 +46,7 @@ for kind in $(modes); do
 			# shellcheck disable=SC2086  # nothing, perhaps
 			frames "$N" 60 $back
 			[ ! "$back" ] || came_back "$N" 60
+			[ ${#_bad[@]} = 0 ] || note "$command $more: $(tail -3 "$WORK/bench" | tr -s ' \n' ' ;')"
 			bench_end
 			got=$(grep -oE 'RX +[0-9,]+ pkts' "$WORK/bench" | tail -1 | tr -cd 0-9)
 			[ "${got:-0}" -ge "$N" ] || bad "$more: ${got:-0} of $N received: $(tail -3 "$WORK/bench" | tr -s ' \n' ' ;')"

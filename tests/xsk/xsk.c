@@ -354,6 +354,18 @@ static void binds(void)
 	printf("bound %u zc %u\n", i, zero);
 }
 
+/* Takes nothing; what is free to receive in the kernel is told of. */
+static void hold(void)
+{
+	unsigned int i;
+
+	while (!over) {
+		for (i = 0; i < opt.sockets; i++)
+			wake(&socks[i], false);
+		usleep(10000);
+	}
+}
+
 static void result(void)
 {
 	struct xdp_statistics sum = {}, one;
@@ -449,8 +461,7 @@ int main(int argc, char **argv)
 		fail(err);
 	printf("tries %u\nready %s\n", tries, socks[0].zero_copy ? "zero copy" : "copy");
 	if (opt.action == HOLD)
-		while (!over)
-			usleep(10000);
+		hold();
 	else
 		work();
 	result();
