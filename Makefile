@@ -217,6 +217,10 @@ check: device $(if $(filter debug,$(KERNEL)),,props-crates) ## all checks and te
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
+xdp-clients: module ## real users of XDP in a guest: xdp-tools' own tests, Knot DNS, Suricata; and the kernel's tests of AF_XDP; T=name for one
+	@$(TREE) add knot knot-dnsutils suricata xdp-tests
+	@$(TREE) run --net -- python3 qemu-test/check $(or $(patsubst %,'%',$(T)),clients xsk-upstream)
+
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
 	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
 		$(patsubst %,'%',$(CASE))
@@ -246,5 +250,5 @@ help: ## this list
 	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check hostile soak shell selftests \
+	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check xdp-clients hostile soak shell selftests \
 	native bench bench-quick bench-native help

@@ -17,8 +17,8 @@ SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 TP_STATUS_VLAN_VALID = 1 << 4
 # How many may be on the tap and not yet given away; it holds 500 or more for each queue, and drops what is beyond.
 IN_FLIGHT = 128
-# And how many of those that come back may not have yet: as many as who sends them back by a program's own means has room for.
-AHEAD = 384
+# And how many of those that come back may not have yet: fewer than a small ring has room for.
+AHEAD = 96
 # Seconds without one more frame after which no more is waited for.
 PATIENCE = 3
 
