@@ -52,7 +52,7 @@ xsk_wait() {
 }
 xsk_kill() {
 	[ "$XSK_PID" ] || return 0
-	kill -KILL "$XSK_PID"
+	kill -KILL "$XSK_PID" 2>/dev/null
 	wait "$XSK_PID" 2>/dev/null
 	XSK_PID=
 }
