@@ -28,6 +28,7 @@
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
+#include <net/xdp_sock_drv.h>
 
 #include "helpers/helpers.h"
 #include "params.h"

@@ -85,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) plain: bool,
     /// It didn't let itself be set up like that.
     pub(crate) insists: bool,
+    /// The log says why there is no zero copy for AF_XDP.
+    pub(crate) xsk_told: bool,
     /// The device didn't switch them off, and the log says so.
     pub(crate) offloads_stay: bool,
     /// Resets that the device asked for.
@@ -179,6 +181,7 @@ impl VirtnetInfo {
                     xdp_max_mtu: None,
                     plain: false,
                     insists: false,
+                    xsk_told: false,
                     offloads_stay: false,
                     resets: ResetLimit::new(),
                     mac_set: false,

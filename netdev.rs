@@ -35,6 +35,7 @@ use crate::{
             NewProg,
             XmitBatch, //
         },
+        xsk::XskNew,
         Rtnl,
         TxSkb,
         Xmit, //
@@ -57,7 +58,9 @@ use crate::{
     tx,
     vqs,
     works::Works,
-    xdp, //
+    xdp,
+    xsk,
+    xsk_tx, //
 };
 use kernel::prelude::*;
 
@@ -97,8 +100,8 @@ impl net::Driver for VirtnetInfo {
     }
 
     #[inline(always)]
-    fn poll_tx(_dev: &Net, poll: TxPoll<'_, Self>) -> PollResult {
-        tx::poll(poll)
+    fn poll_tx(dev: &Net, poll: TxPoll<'_, Self>) -> PollResult {
+        tx::poll(poll, |tx, most| xsk_tx::send(dev, tx, most))
     }
 
     fn tx_timeout(dev: &Net, txqueue: u32) {
@@ -148,6 +151,18 @@ impl net::Driver for VirtnetInfo {
 
     fn xdp_xmit(dev: &Net, frames: &mut XmitBatch<'_>, flush: bool) -> Result {
         xdp::xmit(dev, frames, flush)
+    }
+
+    fn xsk_enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) -> Result {
+        xsk::enable(dev, index, pool, rtnl)
+    }
+
+    fn xsk_disable(dev: &Net, index: u16, rtnl: &mut Rtnl) {
+        xsk::disable(dev, index, rtnl);
+    }
+
+    fn xsk_wakeup(dev: &Net, index: u16, rx: bool, tx: bool) -> Result {
+        xsk::wakeup(dev, index, rx, tx)
     }
 
     fn stats64(dev: &Net, out: &mut LinkStats<'_>) {

@@ -93,7 +93,8 @@ use crate::{
         Functions,
         Works, //
     },
-    xdp, //
+    xdp,
+    xsk, //
 };
 use kernel::{
     device::{
@@ -380,8 +381,10 @@ fn net_setup(
         rx_queue_group: matches!(mode, Mode::Mergeable)
             .then(RxQueueGroup::of::<refill::BufferSizeFile>),
         rxfh: rss::sizes(rss),
-        xdp: xdp::features(mode),
         xdp_rx_hash: f.hash_report,
+        xdp: xdp::features(mode).or(xsk::features(f, mode)),
+        xsk_max_segs: xsk::max_segs(mode),
+        xsk_csum: f.has(bit::CSUM),
         ..Setup::default()
     };
     Ok((setup, mode))

@@ -180,6 +180,9 @@ pub(crate) fn refill<C: Context>(
     if C::IN_POLL && free <= rq.short_above.min(size / 2) {
         return false;
     }
+    if napi.has_xsk() {
+        return refill_xsk(rq, napi, free, stats);
+    }
     let (posted, starved) = match info.mode {
         Mode::Mergeable => {
             let shape = match info.xdp_len.load(Ordering::Relaxed) {
@@ -209,6 +212,41 @@ pub(crate) fn refill<C: Context>(
         }
     }
     starved && rq.is_short()
+}
+
+/// The same with buffers of sockets, which user space may owe for any time.
+fn refill_xsk<C: Context>(
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, C>,
+    free: u32,
+    stats: &RxStats,
+) -> bool {
+    let Some(vq) = rq.vq.as_mut() else {
+        return false;
+    };
+    let (mut posted, mut why) = vq.post_xsk(napi, free);
+    let Some(xsk) = napi.xsk() else {
+        return false;
+    };
+    let mut starved = false;
+    if !matches!(why, Some(NotPosted::NoMemory)) {
+        xsk.no_wakeup();
+    } else if xsk.want_wakeup() {
+        // Those that came before user space could see that.
+        let more;
+        (more, why) = vq.post_xsk(napi, free.saturating_sub(posted));
+        posted = posted.saturating_add(more);
+    } else {
+        starved = true;
+    }
+    if let Some(NotPosted::Refused(_)) = why {
+        stats.alloc_fail.inc();
+        starved = true;
+    }
+    if posted > 0 && vq.kick() {
+        stats.kicks.inc();
+    }
+    C::IN_POLL && starved && rq.is_short()
 }
 
 /// Posts up to `free` fragments of one shape. The number posted, and whether memory was short.

@@ -9,11 +9,13 @@ use crate::{
     coalesce,
     device::{
         Net,
-        RingSizes, //
+        RingSizes,
+        VirtnetInfo, //
     },
     net::{
         ethtool::Rings,
         net_warn,
+        queue::QueuePair,
         Rtnl, //
     },
     pure::{
@@ -95,7 +97,7 @@ fn apply_to_pair(dev: &Net, i: u16, sizes: RingSizes, rtnl: &mut Rtnl) -> Result
 }
 
 /// What becomes of packets in a ring that is to be changed.
-enum Pending {
+pub(crate) enum Pending {
     /// They are sent first.
     Drain,
     /// They are lost.
@@ -107,7 +109,7 @@ enum Pending {
 /// # Errors
 ///
 /// What `change` says, or `EBUSY`: the pair doesn't come back.
-fn with_pair_paused(
+pub(crate) fn with_pair_paused(
     dev: &Net,
     i: u16,
     pending: Pending,
@@ -166,19 +168,26 @@ pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
         return Err(eopnotsupp());
     }
     let pair = dev.pair(i).ok_or(EINVAL)?;
-    with_pair_paused(dev, i, Pending::Lose, rtnl, |_| {
-        // The ring is ours alone while it is not in the queue's state.
-        let taken = pair.tx.lock_bh().state().vq.take();
-        let mut vq = taken.ok_or(ENODEV)?;
-        let done = vq.reset();
-        vq.disable_cb();
-        let mut locked = pair.tx.lock_bh();
-        locked.state().attach(vq);
-        locked.reset_bql();
-        // For a queue out of use, which nobody wakes: its ring is empty.
-        locked.start();
-        done
-    })
+    with_pair_paused(dev, i, Pending::Lose, rtnl, |_| reset_tx_ring(pair))
+}
+
+/// The same with the pair paused.
+///
+/// # Errors
+///
+/// As above.
+pub(crate) fn reset_tx_ring(pair: &QueuePair<VirtnetInfo>) -> Result {
+    // The ring is ours alone while it is not in the queue's state.
+    let taken = pair.tx.lock_bh().state().vq.take();
+    let mut vq = taken.ok_or(ENODEV)?;
+    let done = vq.reset();
+    vq.disable_cb();
+    let mut locked = pair.tx.lock_bh();
+    locked.state().attach(vq);
+    locked.reset_bql();
+    // For a queue out of use, which nobody wakes: its ring is empty.
+    locked.start();
+    done
 }
 
 /// Both rings of a pair at rest; their buffers are freed.

@@ -28,7 +28,9 @@ use crate::{
     stats::RxStats,
     tx,
     virtio::napi,
-    xdp_rx, //
+    xdp_rx,
+    xsk_rx,
+    xsk_tx, //
 };
 
 /// NAPI poll of an RX queue.
@@ -63,9 +65,13 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> PollResult {
     // Bounded: at most `budget` packets, dropped ones included, and a turn without any is the last.
     loop {
         let left = budget.wrapping_sub(work);
-        let got = match prog {
-            Some(prog) => xdp_rx::receive(dev, rq, &mut napi, q, &deferral, prog, left),
-            None => receive(dev, rq, &mut napi, q, left),
+        let got = if napi.has_xsk() {
+            xsk_rx::receive(dev, rq, &mut napi, q, &deferral, prog, left)
+        } else {
+            match prog {
+                Some(prog) => xdp_rx::receive(dev, rq, &mut napi, q, &deferral, prog, left),
+                None => receive(dev, rq, &mut napi, q, left),
+            }
         };
         work = work.wrapping_add(got.packets);
         bytes = bytes.wrapping_add(got.bytes);
@@ -77,6 +83,10 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> PollResult {
         if let Some(mut tx) = deferral.take_pending() {
             tx::reap_from_rx(&mut tx);
         }
+    }
+    if napi.has_xsk() {
+        // A socket that polls busily relies on it.
+        xsk_tx::from_rx(dev, &mut deferral.lock());
     }
     if let Some(mut tx) = deferral.end() {
         tx::reap_from_rx(&mut tx);

@@ -107,6 +107,12 @@ impl SendQueue {
         self.vq = Some(vq);
     }
 
+    /// Slots that stay for the stack.
+    pub(crate) fn xdp_reserve(&self) -> u32 {
+        let half = self.vq.as_ref().map_or(0, |vq| vq.size() / 2);
+        self.stop_threshold.min(half)
+    }
+
     /// Stops to use the ring, which stays as it is until [`SendQueue::take_parked`].
     pub(crate) fn park(&mut self) {
         self.parked = self.vq.take();
@@ -272,7 +278,7 @@ pub(crate) fn end_batch(mut tx: TxGuard<'_, VirtnetInfo, ByCore>) {
 
 /// Tells the device of the packets that were kept for a poll.
 #[inline]
-fn flush_kicks(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
+pub(crate) fn flush_kicks(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     let sq = tx.state();
     if core::mem::take(&mut sq.deferred_kicks) == 0 {
         return;
@@ -358,7 +364,7 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     let Some(vq) = sq.vq.as_mut() else {
         return;
     };
-    let (mut packets, mut bytes) = (0u32, 0u32);
+    let (mut packets, mut bytes, mut sockets) = (0u32, 0u32, false);
     // Bounded by the ring: nothing is added while the lock is held. A broken ring gives none.
     while let Some(used) = vq.get_buf() {
         match used.buf.into_packet() {
@@ -372,6 +378,11 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
                 stats.packets.inc();
                 stats.bytes.add(u64::from(frame.len()));
                 sq.sent_frames.give_back(frame, &context);
+            }
+            SentPacket::Xsk(sent) => {
+                stats.packets.inc();
+                stats.bytes.add(u64::from(sent.len()));
+                sockets = true;
             }
         }
     }
@@ -389,6 +400,9 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
         stats.wake.inc();
         tx.wake();
     }
+    if sockets {
+        tx.xsk_complete();
+    }
 }
 
 /// Adds frames that `next` gives, until it gives none or one can't be added, which `refuse` gets back. Some of the ring
@@ -402,12 +416,8 @@ pub(crate) fn add_frames(
     refuse: impl FnOnce(XdpFrame),
 ) -> u32 {
     let layout = dev.data().f.layout;
-    let reserve = |sq: &SendQueue| {
-        let half = sq.vq.as_ref().map_or(0, |vq| vq.size() / 2);
-        sq.stop_threshold.min(half)
-    };
     let sq = tx.state();
-    let reserved = reserve(sq);
+    let reserved = sq.xdp_reserve();
     let (Some(vq), false) = (sq.vq.as_ref(), sq.paused) else {
         return 0;
     };
@@ -457,8 +467,12 @@ pub(crate) fn reap_from_rx(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     }
 }
 
-/// NAPI poll of a TX queue.
-pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> PollResult {
+/// NAPI poll of a TX queue. With `send` sockets send, as many packets as it is told at most; it says whether they have more.
+#[inline(always)]
+pub(crate) fn poll(
+    mut poll: TxPoll<'_, VirtnetInfo>,
+    send: impl FnOnce(&mut TxGuard<'_, VirtnetInfo, Softirq>, u32) -> bool,
+) -> PollResult {
     let budget = poll.budget();
     let tx = poll.locked();
     if let Some(vq) = tx.state().vq.as_mut() {
@@ -472,6 +486,9 @@ pub(crate) fn poll(mut poll: TxPoll<'_, VirtnetInfo>) -> PollResult {
         if !enable_cb_delayed(tx) {
             tx.schedule_poll();
         }
+        return poll.again();
+    }
+    if tx.has_xsk() && send(tx, budget.cast_unsigned()) {
         return poll.again();
     }
     napi::tx_complete(poll, |sq: &mut SendQueue| sq.vq.as_mut())

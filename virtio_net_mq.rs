@@ -59,6 +59,9 @@ mod vqs;
 mod works;
 mod xdp;
 mod xdp_rx;
+mod xsk;
+mod xsk_rx;
+mod xsk_tx;
 
 use sync::cpus::HotplugRegistration;
 

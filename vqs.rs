@@ -134,27 +134,43 @@ pub(crate) fn park(dev: &Net, rtnl: &mut Rtnl) -> Option<Parked> {
 pub(crate) fn release(dev: &Net, parked: Parked) {
     parked.vqs.reset_device();
     if let Some(mut guard) = dev.lock_rtnl() {
-        let rtnl = &mut *guard;
-        // Polls that have completed may still look at their ring.
-        dev.synchronize_napi(rtnl);
-        for pair in dev.pairs() {
-            if let Some((rq, mut napi)) = pair.rx.stopped_state(rtnl) {
-                drop(rq.vq.take());
-                if pair.rx.index() >= dev.data().pairs() {
-                    refill::release(rq, &mut napi);
-                }
-            }
-            let mut tx = pair.tx.lock_bh();
-            let vq = tx.state().take_parked();
-            tx.reset_bql();
-            drop(tx);
-            // Frees packets: outside of the lock.
-            drop(vq);
-        }
+        drop_rings(dev, &mut guard);
     }
     // The last handle, which deletes the virtqueues, goes without RTNL.
     drop(parked.ctrl);
     drop(parked.vqs);
+}
+
+/// The same, where that can't wait for RTNL to be released. A device that is gone isn't waited for. Process context.
+pub(crate) fn release_locked(dev: &Net, parked: Parked, rtnl: &mut Rtnl) {
+    if !parked.vqs.is_gone() {
+        parked.vqs.reset_device();
+    }
+    drop_rings(dev, rtnl);
+    drop(parked.ctrl);
+    drop(parked.vqs);
+}
+
+/// Frees what the rings of a device that was reset had.
+fn drop_rings(dev: &Net, rtnl: &mut Rtnl) {
+    // Polls that have completed may still look at their ring.
+    dev.synchronize_napi(rtnl);
+    for pair in dev.pairs() {
+        if let Some((rq, mut napi)) = pair.rx.stopped_state(rtnl) {
+            drop(rq.vq.take());
+            if pair.rx.index() >= dev.data().pairs() {
+                refill::release(rq, &mut napi);
+            }
+        }
+        let mut tx = pair.tx.lock_bh();
+        let vq = tx.state().take_parked();
+        tx.reset_bql();
+        drop(tx);
+        // Frees packets: outside of the lock.
+        drop(vq);
+        // Sockets are told now: it may take long until the next look.
+        pair.tx.lock_bh().xsk_complete();
+    }
 }
 
 /// Both of it. Harmless when there are no virtqueues.

@@ -14,6 +14,7 @@ use crate::{
     },
     filter,
     net::{
+        net_warn,
         page_pool::{
             PAGE_SIZE,
             SHINFO, //
@@ -34,7 +35,8 @@ use crate::{
     receive_queue::Mode,
     renegotiate,
     sync::errno::eopnotsupp,
-    tx, //
+    tx,
+    xsk, //
 };
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
@@ -42,6 +44,10 @@ use kernel::prelude::*;
 /// The largest MTU with a program for packets in one piece: they have a page, with room before and behind.
 // CAST: 14.
 const MAX_MTU: u32 = PAGE_SIZE - XDP_HEADROOM - SHINFO - ETH_HLEN as u32;
+
+/// What a packet has besides the MTU, as the stack counts when a socket of AF_XDP's is bound: an Ethernet header, two tags and a
+/// checksum.
+const XSK_PAD: u32 = 26;
 
 /// What there is of XDP.
 pub(crate) fn features(mode: Mode) -> XdpFeatures {
@@ -83,6 +89,7 @@ pub(crate) fn attach(
         return Err(EINVAL);
     }
     if prog.is_first() {
+        xsk::say_why_not(dev);
         if let Err(e) = filter::suspend_offloads(dev, rtnl) {
             extack.set(fmt!("the device goes on merging packets"));
             return Err(e);
@@ -119,8 +126,17 @@ fn set_len(info: &VirtnetInfo, mtu: u32) {
 }
 
 /// `ndo_change_mtu`: what is above the program's limit was refused already.
-pub(crate) fn change_mtu(dev: &Net, mtu: u32, _rtnl: &mut Rtnl) -> Result {
+///
+/// # Errors
+///
+/// `EINVAL` if packets wouldn't fit into the buffers of a socket that is bound.
+pub(crate) fn change_mtu(dev: &Net, mtu: u32, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
+    let room = dev.pairs().filter_map(|pair| pair.xsk_room(rtnl)).min();
+    if room.is_some_and(|room| mtu.saturating_add(XSK_PAD) > room) {
+        net_warn!(dev, "MTU {mtu} doesn't fit buffers of AF_XDP's sockets\n");
+        return Err(EINVAL);
+    }
     if info.settings.lock().xdp_max_mtu.is_some() {
         set_len(info, mtu);
     }

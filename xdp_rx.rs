@@ -66,13 +66,13 @@ const BULK: usize = 16;
 const PAGE_ROOM: u32 = PAGE_SIZE - XDP_HEADROOM - SHINFO;
 
 /// Frames that are to be sent back, the first `n` of them.
-struct Bulk {
+pub(crate) struct Bulk {
     frames: [Option<XdpFrame>; BULK],
     n: usize,
 }
 
 impl Bulk {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             frames: [const { None }; BULK],
             n: 0,
@@ -80,7 +80,7 @@ impl Bulk {
     }
 
     /// Takes a frame. Returns whether there is no room for another one.
-    fn push(&mut self, frame: XdpFrame) -> bool {
+    pub(crate) fn push(&mut self, frame: XdpFrame) -> bool {
         if let Some(slot) = self.frames.get_mut(self.n) {
             *slot = Some(frame);
             self.n = self.n.wrapping_add(1);
@@ -89,7 +89,7 @@ impl Bulk {
     }
 
     /// Sends them on the pair's own queue. The device is told with `notify`.
-    fn send(
+    pub(crate) fn send(
         &mut self,
         dev: &Net,
         deferral: &KickDeferral<'_, VirtnetInfo>,
@@ -193,7 +193,7 @@ pub(crate) fn receive(
 }
 
 /// Why no program judged a packet.
-enum Unjudged {
+pub(crate) enum Unjudged {
     /// It is none that could be received.
     Dropped(RxDrop),
     /// It is several on the wire.
@@ -209,7 +209,7 @@ impl From<RxDrop> for Unjudged {
 }
 
 #[cold]
-fn count_unjudged(stats: &RxStats, why: Unjudged) {
+pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
     match why {
         Unjudged::Dropped(why) => count_drop(stats, why),
         Unjudged::Merged => {

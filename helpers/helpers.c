@@ -33,6 +33,7 @@
 #include <net/page_pool/helpers.h>
 #include <net/page_pool/types.h>
 #include <net/xdp.h>
+#include <net/xdp_sock_drv.h>
 #include <trace/events/xdp.h>
 
 #include "helpers.h"
@@ -45,6 +46,7 @@ static_assert(PAGE_SIZE == 4096);
 #include "inline.c"
 #include "datapath.c"
 #include "xdp.c"
+#include "xsk.c"
 #include "private.c"
 #include "layout.c"
 #ifdef VNM_FAILPOINTS

@@ -46,3 +46,43 @@ enum vnm_xmit_map {
 	/* above that bit: packets on the wire that it makes, 0 for one that isn't segmented */
 	VNM_XMIT_SEGS_SHIFT	= 16,
 };
+
+/* A bit in a token, which says that it is AF_XDP's */
+enum vnm_tag {
+	VNM_TAG_XSK		= 2,
+};
+
+enum vnm_xsk {
+	/* bytes of a slot's own memory */
+	VNM_XSK_SLOT_SIZE	= 256,
+	/* in a buffer's private bytes, where the word is that counts it; what is said for programs is before that */
+	VNM_XSK_IN_RING_AT	= 8,
+	/* bytes before the data of a frame that was an AF_XDP buffer */
+	VNM_XSK_FRAME_ROOM	= 64,
+};
+
+/* A packet that AF_XDP sends */
+struct vnm_xsk_slot {
+	/* descriptors of user space that it takes; 0 once they were completed */
+	u32 descs;
+	u32 bytes;
+	/* user space has its memory back: what the device reads is in the slot's own */
+	bool copied;
+	/* the device has none of it, any more or at all */
+	bool done;
+};
+
+/* What AF_XDP sends by: see vnm_helper_virtqueue_send_xsk() */
+struct vnm_xsk_tx {
+	struct xsk_buff_pool *pool;
+	/* mask + 1 of them, each with VNM_XSK_SLOT_SIZE bytes of @bufs, which begins with the header */
+	struct vnm_xsk_slot *slots;
+	void *bufs;
+	dma_addr_t dma;
+	u32 mask;
+	/* the next slot that is free, counted on and on */
+	u32 head;
+	u32 hdr_len;
+	/* the device completes checksums */
+	bool csum;
+};

@@ -121,7 +121,7 @@ bool vnm_helper_xdp_csum_complete(struct xdp_buff *xdp, unsigned int start, unsi
 }
 
 /*
- * Writes an empty virtio-net header before the data of @frame and describes both in @sg, of
+ * Writes an empty virtio-net header before the data of @frame, or behind it, and describes both in @sg, of
  * MAX_SKB_FRAGS + 2 entries of any content.  How many entries it takes, or -EINVAL: there is no room for
  * the header, or the frame has more pieces than @sg.
  *
@@ -133,8 +133,13 @@ int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *s
 	unsigned int hdr_len = form & VNM_HDR_LEN, n = 1, i;
 	void *hdr = frame->data - hdr_len;
 
-	if (unlikely(frame->headroom < hdr_len))
-		return -EINVAL;
+	if (unlikely(frame->headroom < hdr_len)) {
+		/* A frame in one piece has no use for what would name others, behind its data */
+		if (xdp_frame_has_frags(frame))
+			return -EINVAL;
+		hdr = xdp_get_shared_info_from_frame((struct xdp_frame *)frame);
+		form &= ~VNM_HDR_ANY_LAYOUT;
+	}
 	memset(hdr, 0, hdr_len);
 	if (likely(form & VNM_HDR_ANY_LAYOUT)) {
 		vnm_sg_fill_buf(sg, hdr, frame->len + hdr_len);

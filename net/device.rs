@@ -185,6 +185,10 @@ pub(crate) struct Setup<T: Driver> {
     pub(crate) xdp: XdpFeatures,
     /// Programs can ask for the hash of a packet ([`super::xdp::XdpBuff::set_rx_hash`]).
     pub(crate) xdp_rx_hash: bool,
+    /// Buffers that a packet of a socket of AF_XDP's may have; 0 is 1.
+    pub(crate) xsk_max_segs: u32,
+    /// Checksums of what such sockets send are completed by the device.
+    pub(crate) xsk_csum: bool,
 }
 
 impl<T: Driver> Default for Setup<T> {
@@ -208,6 +212,8 @@ impl<T: Driver> Default for Setup<T> {
             rxfh: rxfh::Sizes::default(),
             xdp: XdpFeatures::NONE,
             xdp_rx_hash: false,
+            xsk_max_segs: 0,
+            xsk_csum: false,
         }
     }
 }
@@ -626,6 +632,10 @@ impl RawNetDevice {
             (*dev).xdp_features = setup.xdp.0;
             if setup.xdp_rx_hash {
                 (*dev).xdp_metadata_ops = &xdp_meta::OPS;
+            }
+            (*dev).xdp_zc_max_segs = setup.xsk_max_segs.max(1);
+            if setup.xsk_csum {
+                bindings::netdev_set_xsk_csum(dev);
             }
             if let Some(parent) = parent {
                 // CAST: `Device` has the layout of what it wraps.

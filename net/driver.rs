@@ -33,6 +33,7 @@ use super::{
         NewProg,
         XmitBatch, //
     },
+    xsk::XskNew, //
 };
 use crate::pure::coalesce::Moderation;
 use kernel::{
@@ -177,6 +178,29 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// `ndo_xdp_xmit`: sends what it takes out of `frames`, now if `flush`. Frames that are left there are the
     /// caller's. The interface is up. Softirqs off.
     fn xdp_xmit(_dev: &NetDevice<Self>, _frames: &mut XmitBatch<'_>, _flush: bool) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `ndo_bpf`: the sockets of AF_XDP that are bound to queue pair `index` have buffers of their own from now on, which
+    /// [`super::queue::QueuePair::xsk_install`] says. After an error [`Self::xsk_disable`] is called if it did. It goes with that and
+    /// with [`Self::xsk_wakeup`]. Process context.
+    fn xsk_enable(
+        _dev: &NetDevice<Self>,
+        _index: u16,
+        _pool: &XskNew<'_>,
+        _rtnl: &mut Rtnl,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Not any more: [`super::queue::QueuePair::xsk_remove`] has to succeed, whatever the device does. Process context.
+    fn xsk_disable(_dev: &NetDevice<Self>, _index: u16, _rtnl: &mut Rtnl) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `ndo_xsk_wakeup`: user space asks to look at what there is to send, or at new buffers to receive into. The interface is
+    /// up. Process context.
+    fn xsk_wakeup(_dev: &NetDevice<Self>, _index: u16, _rx: bool, _tx: bool) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 

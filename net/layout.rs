@@ -50,7 +50,8 @@ const _: () = assert!(
 
 const LAYOUT: &[(&CStr, usize)] = layout! {
     net_device {
-        netdev_ops, mtu, needed_headroom, flags, features, real_num_rx_queues, real_num_tx_queues, xdp_features, dev_addr,
+        netdev_ops, mtu, needed_headroom, flags, features, real_num_rx_queues, real_num_tx_queues, xdp_features,
+        xdp_zc_max_segs, dev_addr,
         stat_ops, ethtool_ops, hw_features, vlan_features, min_mtu, max_mtu,
         sysfs_rx_queue_group, priv_ as "priv"
     }
@@ -59,7 +60,10 @@ const LAYOUT: &[(&CStr, usize)] = layout! {
     rx_queue_attribute { show }
     netdev_rx_queue { dev }
     dim { work, profile_ix, tune_state, tired }
-    net_device_ops { ndo_start_xmit, ndo_set_rx_mode_async, ndo_get_stats64, ndo_fix_features, ndo_set_features, ndo_bpf, ndo_xdp_xmit }
+    net_device_ops {
+        ndo_start_xmit, ndo_set_rx_mode_async, ndo_get_stats64, ndo_fix_features, ndo_set_features, ndo_bpf, ndo_xdp_xmit,
+        ndo_xsk_wakeup
+    }
     netdev_stat_ops { get_base_stats }
     xdp_buff { data, data_end, data_meta, data_hard_start, rxq }
     xdp_frame { headroom, dev_rx }

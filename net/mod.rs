@@ -12,7 +12,8 @@
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in; [`rx_napi`]: what the owner of a
 //!   receive queue does with both.
 //! - [`skb_queue`]: packets that wait.
-//! - [`xdp`]: programs that judge packets before there is an skb, and frames.
+//! - [`xdp`]: programs that judge packets before there is an skb, and frames; [`xsk`], [`xsk_queue`]: sockets with
+//!   buffers of their own.
 //! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
 //! - [`handle`]: a way to a device from outside of it.
@@ -48,6 +49,8 @@ pub(crate) mod sysfs;
 pub(crate) mod tx_queue;
 pub(crate) mod xdp;
 mod xdp_meta;
+pub(crate) mod xsk;
+pub(crate) mod xsk_queue;
 
 /// Whether the log may take another message that a device or a peer can provoke. Any context.
 pub(crate) fn ratelimit() -> bool {

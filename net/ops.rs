@@ -28,6 +28,7 @@ use super::{
         NewProg,
         XmitBatch, //
     },
+    xsk::XskNew, //
 };
 use crate::{
     bindings,
@@ -49,9 +50,10 @@ use kernel::{
         from_result,
         to_result, //
     },
-    prelude::{
-        Result,
-        EINVAL, //
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 
@@ -66,6 +68,9 @@ macro_rules! op {
     };
 }
 pub(super) use op;
+
+/// How often a driver is asked to let go of a pool.
+const XSK_TRIES: u32 = 20;
 
 struct Ops<T>(PhantomData<T>);
 
@@ -106,6 +111,7 @@ impl<T: Driver> Ops<T> {
         ndo_get_stats64: op!(T::HAS_STATS64, Self::stats64),
         ndo_bpf: op!(T::HAS_XDP_ATTACH, Self::bpf),
         ndo_xdp_xmit: op!(T::HAS_XDP_XMIT, Self::xdp_xmit),
+        ndo_xsk_wakeup: op!(T::HAS_XSK_WAKEUP, Self::xsk_wakeup),
         ..pin_init::zeroed()
     };
 
@@ -383,11 +389,93 @@ impl<T: Driver> Ops<T> {
         from_result(|| {
             // SAFETY: Called by the core for our device, under RTNL, with a request that is valid for the call.
             unsafe {
-                if (*bpf).command != bindings::bpf_netdev_command_XDP_SETUP_PROG {
-                    return Err(EINVAL);
+                let (dev, rtnl) = (Self::dev(dev), &mut Rtnl::assume_held());
+                match (*bpf).command {
+                    bindings::bpf_netdev_command_XDP_SETUP_PROG => Self::xdp_setup(dev, bpf, rtnl)?,
+                    bindings::bpf_netdev_command_XDP_SETUP_XSK_POOL if T::HAS_XSK_ENABLE => {
+                        Self::xsk_setup(dev, bpf, rtnl)?;
+                    }
+                    _ => return Err(EINVAL),
                 }
-                Self::xdp_setup(Self::dev(dev), bpf, &mut Rtnl::assume_held())?;
             }
+            Ok(0)
+        })
+    }
+
+    /// A pool comes, or goes.
+    ///
+    /// # Safety
+    ///
+    /// `bpf` is what the core gave to `ndo_bpf`, with the command `XDP_SETUP_XSK_POOL`.
+    unsafe fn xsk_setup(
+        dev: &NetDevice<T>,
+        bpf: *mut bindings::netdev_bpf,
+        rtnl: &mut Rtnl,
+    ) -> Result {
+        // SAFETY: By this function's contract.
+        let (pool, index) = unsafe {
+            let request = &(*bpf).__bindgen_anon_1.xsk;
+            (request.pool, request.queue_id)
+        };
+        let pair = dev.pair(index).ok_or(EINVAL)?;
+        let Some(pool) = NonNull::new(pool) else {
+            Self::xsk_disable(dev, index, pair, rtnl);
+            return Ok(());
+        };
+        let net = NonNull::new(dev.as_raw()).ok_or(EINVAL)?;
+        // SAFETY: With success the pool is the device's until a request without one; the device outlives that.
+        let pool = unsafe { XskNew::new(pool.cast(), net, index) };
+        let done = T::xsk_enable(dev, index, &pool, rtnl);
+        if done.is_err() {
+            Self::xsk_disable(dev, index, pair, rtnl);
+        } else if !pair.has_xsk(rtnl) {
+            return Err(EINVAL);
+        }
+        done
+    }
+
+    /// Has the pair use no pool: the core frees it afterwards. Process context.
+    fn xsk_disable(dev: &NetDevice<T>, index: u16, pair: &QueuePair<T>, rtnl: &mut Rtnl) {
+        for _ in 0..XSK_TRIES {
+            if !pair.has_xsk(rtnl) {
+                return;
+            }
+            T::xsk_disable(dev, index, rtnl);
+            if pair.has_xsk(rtnl) {
+                fsleep(Delta::from_millis(100));
+            }
+        }
+        if pair.has_xsk(rtnl) {
+            // Memory that a device may write to isn't given back.
+            pr_err!(
+                "AF_XDP: the device keeps the memory of a pool (pair {index}), which is lost\n"
+            );
+            pair.xsk_abandon(dev, rtnl);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the networking core as the callback `xsk_wakeup` of a device of this driver.
+    unsafe extern "C" fn xsk_wakeup(
+        dev: *mut bindings::net_device,
+        index: u32,
+        flags: u32,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: Called by the core for our device.
+            let dev = unsafe { Self::dev(dev) };
+            if !dev.is_running() {
+                return Err(enetdown());
+            }
+            let index = u16::try_from(index).map_err(|_| EINVAL)?;
+            let has = |flag| flags & flag != 0;
+            T::xsk_wakeup(
+                dev,
+                index,
+                has(bindings::XDP_WAKEUP_RX),
+                has(bindings::XDP_WAKEUP_TX),
+            )?;
             Ok(0)
         })
     }

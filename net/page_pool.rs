@@ -86,7 +86,7 @@ impl PoolId {
     /// # Errors
     ///
     /// `ENOSPC` if each number was some pool's.
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
         Ok(Self(last.map_err(|_| ENOSPC)?.wrapping_add(1)))

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::bindings;
 use core::{
-    cell::UnsafeCell,
+    cell::{
+        Cell,
+        UnsafeCell, //
+    },
     ptr::NonNull, //
 };
 use kernel::prelude::*;
@@ -63,6 +66,8 @@ pub(crate) struct QueuePair<T: Driver> {
     /// Sending side.
     #[pin]
     pub(crate) tx: TxQueue<T>,
+    /// With a pool of AF_XDP's, which both sides use, bytes of a packet that its buffers hold; else 0. Under RTNL.
+    pub(super) xsk_room: Cell<u32>,
 }
 
 // SAFETY: The cells are guarded as documented on the types; `T`'s parts are `Send` (exclusive)
@@ -131,6 +136,7 @@ impl<T: Driver> QueuePair<T> {
                     napi <- Napi::new(),
                     dim <- Dim::new(RxQueue::<T>::dim_work),
                     dev,
+                    xsk: UnsafeCell::new(None),
                     index,
                     shared: rx_shared,
                     state: UnsafeCell::new(rx),
@@ -144,7 +150,9 @@ impl<T: Driver> QueuePair<T> {
                     deferral: Deferral::new(),
                     shared: tx_shared,
                     state: UnsafeCell::new(tx),
+                    xsk: UnsafeCell::new(None),
                 }),
+                xsk_room: Cell::new(0),
             }),
             GFP_KERNEL,
         )

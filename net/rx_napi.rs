@@ -8,7 +8,8 @@ use super::{
         Frag,
         PagePool,
         PoolId, //
-    }, //
+    },
+    xsk::XskRx, //
 };
 use crate::bindings;
 use core::{
@@ -66,11 +67,12 @@ impl Context for AtRest {
 ///
 /// # Invariants
 ///
-/// Both are of one queue, and the pool, if there is one, was made for the instance. Whoever has this owns the
+/// All are of one queue, and the pool, if there is one, was made for the instance. Whoever has this owns the
 /// queue for as long as `'a`; with [`InPoll`] it is inside of the queue's poll.
 pub(crate) struct RxNapi<'a, C: Context> {
     napi: NapiRef<'a>,
     pool: &'a mut Option<PagePool>,
+    pub(super) xsk: &'a mut Option<KBox<XskRx>>,
     queue: u16,
     _c: PhantomData<C>,
 }
@@ -92,12 +94,14 @@ impl<'a, C: Context> RxNapi<'a, C> {
     pub(super) unsafe fn new(
         napi: NapiRef<'a>,
         pool: &'a mut Option<PagePool>,
+        xsk: &'a mut Option<KBox<XskRx>>,
         queue: u16,
     ) -> Self {
         // INVARIANT: By this function's contract.
         Self {
             napi,
             pool,
+            xsk,
             queue,
             _c: PhantomData,
         }

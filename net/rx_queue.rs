@@ -18,7 +18,8 @@ use super::{
         AtRest,
         InPoll,
         RxNapi, //
-    }, //
+    },
+    xsk::XskRx, //
 };
 use crate::{
     bindings,
@@ -40,7 +41,7 @@ use kernel::{
 ///
 /// As for [`TxQueue`](super::tx_queue::TxQueue); `state` is accessed by whoever has taken
 /// `NAPI_STATE_SCHED`: a poll, or who is about to schedule one; or under RTNL while NAPI is disabled.
-/// So is `pool`, which was made for `napi` and never leaves this place.
+/// So are `pool`, which was made for `napi` and never leaves this place, and `xsk`.
 #[pin_data]
 #[repr(C)]
 pub(crate) struct RxQueue<T: Driver> {
@@ -49,6 +50,7 @@ pub(crate) struct RxQueue<T: Driver> {
     #[pin]
     pub(super) dim: Dim,
     pub(super) dev: NonNull<bindings::net_device>,
+    pub(super) xsk: UnsafeCell<Option<KBox<XskRx>>>,
     pub(super) index: u16,
     pub(super) shared: T::RxShared,
     pub(super) state: UnsafeCell<T::Rx>,
@@ -100,7 +102,12 @@ impl<T: Driver> RxQueue<T> {
         unsafe {
             Some((
                 &mut *self.state.get(),
-                RxNapi::new(self.napi_ref(), &mut *self.pool.get(), self.index),
+                RxNapi::new(
+                    self.napi_ref(),
+                    &mut *self.pool.get(),
+                    &mut *self.xsk.get(),
+                    self.index,
+                ),
             ))
         }
     }
@@ -200,7 +207,7 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         unsafe {
             Some((
                 &mut *q.state.get(),
-                RxNapi::new(q.napi_ref(), &mut *q.pool.get(), q.index),
+                RxNapi::new(q.napi_ref(), &mut *q.pool.get(), &mut *q.xsk.get(), q.index),
             ))
         }
     }

@@ -16,7 +16,8 @@ use super::{
         ConsumeContext,
         TxSkb, //
     },
-    xdp::XmitBatch, //
+    xdp::XmitBatch,
+    xsk::XskTx, //
 };
 use crate::bindings;
 use core::{
@@ -60,7 +61,7 @@ const NO_CPU: i32 = -1;
 /// # Invariants
 ///
 /// `dev` is the device that owns this queue, valid as long as `self`; `txq` is its TX queue
-/// number `index`. `state` is accessed under `txq`'s `_xmit_lock` only.
+/// number `index`. `state` and `xsk` are accessed under `txq`'s `_xmit_lock` only.
 ///
 /// In C's order: what the sender writes comes first. `napi` and `deferral` begin cache lines of their own, for
 /// they are written by the CPU of the interrupt and by that of each receive poll.
@@ -71,6 +72,7 @@ pub(crate) struct TxQueue<T: Driver> {
     pub(super) shared: T::TxShared,
     pub(super) dev: NonNull<bindings::net_device>,
     pub(super) txq: NonNull<bindings::netdev_queue>,
+    pub(super) xsk: UnsafeCell<Option<KBox<XskTx>>>,
     pub(super) index: u16,
     #[pin]
     pub(super) napi: Napi,

@@ -77,6 +77,9 @@ impl XdpFeatures {
     );
     /// Programs for packets in pieces run.
     pub(crate) const RX_SG: Self = Self(bindings::netdev_xdp_act_NETDEV_XDP_ACT_RX_SG);
+    /// Sockets have buffers of their own (AF_XDP).
+    pub(crate) const XSK_ZEROCOPY: Self =
+        Self(bindings::netdev_xdp_act_NETDEV_XDP_ACT_XSK_ZEROCOPY);
     /// Frames of other devices are sent, in pieces as well.
     pub(crate) const NDO_XMIT: Self = Self(
         bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT
@@ -222,6 +225,12 @@ impl Prog<'_> {
     pub(crate) fn has_frags(&self) -> bool {
         // SAFETY: By the type invariants.
         unsafe { bindings::bpf_prog_has_frags(self.0.as_ptr()) }
+    }
+
+    /// The C object.
+    #[inline(always)]
+    pub(super) fn as_raw(&self) -> *mut bindings::bpf_prog {
+        self.0.as_ptr()
     }
 }
 
@@ -473,7 +482,11 @@ impl RxNapi<'_, InPoll> {
 ///
 /// Both are valid.
 #[cold]
-unsafe fn exception(dev: *mut bindings::net_device, prog: *mut bindings::bpf_prog, act: u32) {
+pub(super) unsafe fn exception(
+    dev: *mut bindings::net_device,
+    prog: *mut bindings::bpf_prog,
+    act: u32,
+) {
     // SAFETY: By this function's contract.
     unsafe {
         if act > bindings::xdp_action_XDP_REDIRECT {

@@ -57,6 +57,8 @@ pub(crate) mod bit {
     pub(crate) const ANY_LAYOUT: u32 = 27;
     /// The device complies with version 1 of the specification (6).
     pub(crate) const VERSION_1: u32 = 32;
+    /// Memory is reached by way of the platform, an IOMMU say (6).
+    pub(crate) const ACCESS_PLATFORM: u32 = 33;
     /// Queues can be reset one by one (6).
     pub(crate) const RING_RESET: u32 = 40;
     /// The device reports statistics over the control virtqueue.
@@ -374,6 +376,7 @@ pub(crate) const fn name(bit: u32) -> &'static str {
         bit::CTRL_MAC_ADDR => "CTRL_MAC_ADDR",
         bit::ANY_LAYOUT => "ANY_LAYOUT",
         bit::VERSION_1 => "VERSION_1",
+        bit::ACCESS_PLATFORM => "ACCESS_PLATFORM",
         bit::RING_RESET => "RING_RESET",
         bit::DEVICE_STATS => "DEVICE_STATS",
         bit::HASH_TUNNEL => "HASH_TUNNEL",

@@ -347,7 +347,7 @@ mod features {
     }
 
     /// Numbers and names, from the specification.
-    const NAMES: [(u32, u32, &str); 44] = [
+    const NAMES: [(u32, u32, &str); 45] = [
         (0, bit::CSUM, "CSUM"),
         (1, bit::GUEST_CSUM, "GUEST_CSUM"),
         (2, bit::CTRL_GUEST_OFFLOADS, "CTRL_GUEST_OFFLOADS"),
@@ -373,6 +373,7 @@ mod features {
         (23, bit::CTRL_MAC_ADDR, "CTRL_MAC_ADDR"),
         (27, bit::ANY_LAYOUT, "ANY_LAYOUT"),
         (32, bit::VERSION_1, "VERSION_1"),
+        (33, bit::ACCESS_PLATFORM, "ACCESS_PLATFORM"),
         (40, bit::RING_RESET, "RING_RESET"),
         (50, bit::DEVICE_STATS, "DEVICE_STATS"),
         (51, bit::HASH_TUNNEL, "HASH_TUNNEL"),

@@ -145,7 +145,8 @@ for kind in $(modes); do
 	begin
 	for program in ${sends:+head_grow head_shrink tail_grow tail_shrink}; do
 		put bytes 0 8
-		xsk_start "$mode" -w -q "$queues" hold "$NETIF" || bad "$(xsk_said)"
+		# It has to wake the driver for its buffers.
+		xsk_start "$mode" -w -q "$queues" receive "$NETIF" || bad "$(xsk_said)"
 		attach $program || bad "$program: $(said)"
 		frames 200 200 back=200
 		all_of "$program: came back" "${GOT[back]}" 200

@@ -90,15 +90,17 @@ pub(crate) unsafe trait SgBuffer: VqBuffer {
     fn describe(&mut self, descs: &mut Descs);
 }
 
-impl<T: SgBuffer> Virtqueue<T> {
+impl<T: VqBuffer> Virtqueue<T> {
     /// Whether a buffer's descriptors may be in a table of their own, which takes one of the ring's
     /// (INDIRECT_DESC, 2.7.5.3).
-    fn has_tables(&self) -> bool {
+    pub(super) fn has_tables(&self) -> bool {
         // SAFETY: The queue is valid, its device outlives it.
         let dev: &Device = unsafe { Device::from_raw((*self.as_raw()).vdev) };
         dev.features().has(INDIRECT_DESC)
     }
+}
 
+impl<T: SgBuffer> Virtqueue<T> {
     /// Adds a buffer; [`Virtqueue::kick`] tells the device of it. Process context.
     ///
     /// # Errors

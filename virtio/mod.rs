@@ -8,7 +8,7 @@
 //! - [`binding`]: the binding of a device to a network interface.
 //! - [`virtqueue`]: queues whose buffers are owned until they come back.
 //! - [`buffer`]: what may be put into a queue of any device.
-//! - [`rx_ring`], [`tx_ring`], [`ctrl_ring`]: what may be put into them; [`hdr`]: what a packet has in
+//! - [`rx_ring`], [`tx_ring`], [`xsk_ring`], [`ctrl_ring`]: what may be put into them; [`hdr`]: what a packet has in
 //!   front there.
 
 pub(crate) mod binding;
@@ -24,6 +24,7 @@ pub(crate) mod napi;
 pub(crate) mod rx_ring;
 pub(crate) mod tx_ring;
 pub(crate) mod virtqueue;
+pub(crate) mod xsk_ring;
 
 pub(crate) use device::Device;
 pub(crate) use virtqueue::{

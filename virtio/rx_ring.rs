@@ -20,6 +20,11 @@ use crate::{
         queue::{
             Context,
             RxNapi, //
+        },
+        xsk::{
+            untag,
+            XskPosted,
+            TAG, //
         }, //
     },
     pure::rx::BufShape, //
@@ -145,12 +150,14 @@ pub(crate) enum RxBuf {
     Frag(Frag),
     /// A list of pages.
     Big(KBox<BigBuf>),
+    /// A socket's.
+    Xsk(XskPosted),
 }
 
-/// Lowest bit of a raw buffer: set for a list of pages. Both kinds of pointers are aligned.
+/// Lowest bit of a raw buffer: set for a list of pages. All kinds of pointers are aligned.
 const BIG: usize = 1;
 
-// SAFETY: Pointers go and come back; the low bit tells the kinds apart. Both own their memory.
+// SAFETY: Pointers go and come back; the low bits tell the kinds apart. All own their memory.
 unsafe impl VqBuffer for RxBuf {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
@@ -161,15 +168,23 @@ unsafe impl VqBuffer for RxBuf {
                 // SAFETY: A box isn't null, still less with a bit set.
                 unsafe { NonNull::new_unchecked(p.map_addr(|a| a | BIG)) }
             }
+            Self::Xsk(posted) => {
+                let p = posted.into_raw().as_ptr().cast::<c_void>();
+                // SAFETY: As above.
+                unsafe { NonNull::new_unchecked(p.map_addr(|a| a | TAG)) }
+            }
         }
     }
 
     #[inline(always)]
     unsafe fn from_raw(p: NonNull<c_void>) -> Self {
         let raw = p.as_ptr();
-        if raw.addr() & BIG == 0 {
+        if raw.addr() & (BIG | TAG) == 0 {
             // SAFETY: Came from a fragment; its size and its pool are not known here (see `RxTaken`).
             Self::Frag(unsafe { Frag::from_raw(p.cast(), 0, PoolId::NONE) })
+        } else if raw.addr() & TAG != 0 {
+            // SAFETY: Came from such a buffer, the bit is taken off again.
+            Self::Xsk(unsafe { XskPosted::from_raw(NonNull::new_unchecked(untag(p).cast())) })
         } else {
             // SAFETY: Came from a box, the bit is taken off again.
             Self::Big(unsafe { KBox::from_raw(raw.map_addr(|a| a & !BIG).cast()) })
@@ -369,6 +384,8 @@ impl RxTaken {
                 RxUsed::Frag(frag, shape, used.len)
             }
             RxBuf::Big(big) => RxUsed::Big(big, used.len),
+            // Sockets' are taken otherwise (`xsk_ring.rs`).
+            RxBuf::Xsk(_) => return None,
         })
     }
 }

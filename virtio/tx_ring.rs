@@ -19,7 +19,12 @@ use crate::{
             TxSkb,
             COPYBREAK, //
         },
-        xdp::XdpFrame, //
+        xdp::XdpFrame,
+        xsk::{
+            untag,
+            XskSent,
+            TAG, //
+        }, //
     }, //
 };
 use core::{
@@ -61,22 +66,26 @@ pub(crate) enum SentPacket {
     Skb(SentSkb),
     /// A frame of XDP's.
     Frame(XdpFrame),
+    /// A socket's.
+    Xsk(XskSent),
 }
 
 /// A packet while the TX ring has it. Dropped (queue torn down), it gives the packet up.
 ///
 /// # Invariants
 ///
-/// The pointer is to an skb, or with [`FRAME`] in its address to a frame, that belongs to this value. Both are aligned.
+/// The pointer is to an skb, or with [`FRAME`] in its address to a frame, or with [`TAG`] to a socket's packet, that belongs to
+/// this value. All are aligned.
 pub(crate) struct InFlight(NonNull<c_void>);
 
 /// Lowest bit of a frame's pointer.
 const FRAME: usize = 1;
 
-// SAFETY: Skbs and frames are `Send`.
+// SAFETY: All of them are `Send`.
 unsafe impl Send for InFlight {}
 
-// SAFETY: The pointer goes and comes back; an skb or frame owns the memory that its scatterlist names.
+// SAFETY: The pointer goes and comes back; an skb or frame owns the memory that its scatterlist names, and what a socket sends is
+// its slot's and the socket's until it is done with.
 unsafe impl VqBuffer for InFlight {
     #[inline(always)]
     fn into_raw(self) -> NonNull<c_void> {
@@ -106,6 +115,7 @@ impl SentPacket {
         match self {
             Self::Skb(skb) => skb.drop_with(DropReason::DevReady),
             Self::Frame(frame) => drop(frame),
+            Self::Xsk(sent) => drop(sent),
         }
     }
 }
@@ -118,8 +128,11 @@ impl InFlight {
         let bits = raw.as_ptr().addr();
         // SAFETY: By the type invariants; it is taken once.
         unsafe {
-            if bits & FRAME == 0 {
+            if bits & (FRAME | TAG) == 0 {
                 SentPacket::Skb(SentSkb::from_raw(raw.cast()))
+            } else if bits & TAG != 0 {
+                let slot = NonNull::new_unchecked(untag(raw).cast());
+                SentPacket::Xsk(XskSent::from_raw(slot))
             } else {
                 let frame = raw.as_ptr().map_addr(|bits| bits & !FRAME);
                 SentPacket::Frame(XdpFrame::from_raw(NonNull::new_unchecked(frame.cast())))

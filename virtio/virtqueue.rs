@@ -92,7 +92,7 @@ impl QueueInfo {
 /// # Invariants
 ///
 /// `vqs` are the queues that `find_vqs` made, valid until `del_vqs` in `Drop`. `reset` is true
-/// only if the device was reset after `find_vqs`: it knows none of the queues any more, as a reset disables them.
+/// only if the device was reset after `find_vqs`, or is gone: it knows none of the queues any more, as a reset disables them.
 ///
 /// Lifetime: reference-counted, by the owner and by each handle of a queue; keeps the device bound.
 pub(crate) struct VirtqueueSet {
@@ -208,6 +208,16 @@ impl VirtqueueSet {
         self.device().reset();
         // INVARIANT: The device was just reset.
         self.reset.store(true, Ordering::Release);
+    }
+
+    /// Whether the device is gone: it owns no buffer any more either, and a reset would wait for it for ever.
+    pub(crate) fn is_gone(&self) -> bool {
+        let gone = self.device().is_gone();
+        if gone {
+            // INVARIANT: Nor does it know any queue.
+            self.reset.store(true, Ordering::Release);
+        }
+        gone
     }
 
     fn is_reset(&self) -> bool {
@@ -411,6 +421,11 @@ impl<T: VqBuffer> Virtqueue<T> {
     #[inline(always)]
     pub(crate) fn is_idle(&self) -> bool {
         self.num_free() == self.size()
+    }
+
+    /// Whether the device was reset, and doesn't know the queue any more.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.set.is_reset()
     }
 
     /// Whether the ring was found corrupt, or the device is gone: no buffer comes back any more.

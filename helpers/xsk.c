@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+/* AF_XDP: what is inline, and for what runs per packet several of it in one. */
+
+static_assert(__alignof__(struct xdp_buff_xsk) > VNM_TAG_XSK);
+static_assert(__alignof__(struct vnm_xsk_slot) > VNM_TAG_XSK);
+/* What the driver says of a packet, for programs, is right behind (net/xdp_meta.rs); then comes what is C's */
+static_assert(offsetof(struct xdp_buff_xsk, cb) == sizeof(struct xdp_buff));
+static_assert(VNM_XSK_SLOT_SIZE > sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+
+static struct xdp_buff_xsk *vnm_xskb(struct xdp_buff *xdp)
+{
+	return container_of(xdp, struct xdp_buff_xsk, xdp);
+}
+
+/* --- a pool comes and goes --- */
+
+int vnm_helper_xsk_pool_dma_map(struct xsk_buff_pool *pool, struct device *dev)
+{
+	return xsk_pool_dma_map(pool, dev, 0);
+}
+
+void vnm_helper_xsk_pool_dma_unmap(struct xsk_buff_pool *pool)
+{
+	xsk_pool_dma_unmap(pool, 0);
+}
+
+/* What its buffers say of where they come from, and the word that counts those in a ring */
+void vnm_helper_xsk_pool_set_rxq(struct xsk_buff_pool *pool, struct xdp_rxq_info *rxq, u32 *in_ring)
+{
+	struct xsk_cb_desc desc = {
+		.src = &in_ring, .off = VNM_XSK_IN_RING_AT, .bytes = sizeof(in_ring),
+	};
+
+	xsk_pool_set_rxq_info(pool, rxq);
+	xsk_pool_fill_cb(pool, &desc);
+}
+
+/* Its memory stays, and stays mapped, for ever */
+void vnm_helper_xsk_pool_keep_umem(struct xsk_buff_pool *pool)
+{
+	refcount_inc(&pool->umem->users);
+}
+
+unsigned int vnm_helper_xsk_pool_headroom(struct xsk_buff_pool *pool)
+{
+	return xsk_pool_get_headroom(pool);
+}
+
+unsigned int vnm_helper_xsk_pool_rx_frame_size(struct xsk_buff_pool *pool)
+{
+	return xsk_pool_get_rx_frame_size(pool);
+}
+
+unsigned int vnm_helper_xsk_pool_rx_frag_step(struct xsk_buff_pool *pool)
+{
+	return xsk_pool_get_rx_frag_step(pool);
+}
+
+/* Do its sockets take packets in several buffers, for which these have room behind? */
+bool vnm_helper_xsk_pool_is_sg(const struct xsk_buff_pool *pool)
+{
+	return pool->umem->flags & XDP_UMEM_SG_FLAG;
+}
+
+/* --- receiving --- */
+
+/*
+ * Posts up to @n buffers of @pool, of each @len bytes from @hdr_len bytes before its data on.  Returns how
+ * many; if that isn't all of them, @err says why: -ENODATA if there are no more, else what the queue said.
+ *
+ * One call for a refill, instead of one for each buffer.
+ */
+unsigned int vnm_helper_virtqueue_post_xsk(struct virtqueue *vq, struct xsk_buff_pool *pool,
+					   unsigned int n, unsigned int hdr_len, unsigned int len,
+					   gfp_t gfp, int *err)
+{
+	struct xdp_buff *bufs[64];
+	unsigned int posted = 0;
+	struct scatterlist sg;
+
+	sg.page_link = SG_END;
+	sg.length = len;
+	*err = 0;
+	while (posted < n && !*err) {
+		unsigned int want = min(n - posted, ARRAY_SIZE(bufs)), got, i;
+
+		got = xsk_buff_alloc_batch(pool, bufs, want);
+		for (i = 0; i < got; i++) {
+			sg_dma_address(&sg) = xsk_buff_xdp_get_dma(bufs[i]) - hdr_len;
+			sg_dma_len(&sg) = len;
+			*err = virtqueue_add_inbuf_premapped(vq, &sg, 1,
+							     (void *)bufs[i] + VNM_TAG_XSK, NULL,
+							     gfp);
+			if (unlikely(*err))
+				break;
+		}
+		posted += i;
+		for (; i < got; i++)
+			xsk_buff_free(bufs[i]);
+		if (got < want && !*err)
+			*err = -ENODATA;
+	}
+	return posted;
+}
+
+/* A buffer that was in a ring, and isn't any more, goes back to its pool */
+void vnm_helper_xsk_buff_unpost(struct xdp_buff *xdp)
+{
+	u32 *in_ring;
+
+	memcpy(&in_ring, vnm_xskb(xdp)->cb + VNM_XSK_IN_RING_AT, sizeof(in_ring));
+	WRITE_ONCE(*in_ring, *in_ring - 1);
+	xsk_buff_free(xdp);
+}
+
+void vnm_helper_xsk_buff_free(struct xdp_buff *xdp)
+{
+	xsk_buff_free(xdp);
+}
+
+/*
+ * The device has written @before bytes before the packet's data, and @len bytes of that: they can be read.
+ * The bytes before are copied to @hdr.
+ *
+ * One call instead of three.
+ */
+void vnm_helper_xsk_buff_begin(struct xdp_buff *xdp, unsigned int before, unsigned int len, void *hdr)
+{
+	struct xdp_buff_xsk *xskb = vnm_xskb(xdp);
+
+	dma_sync_single_for_cpu(xskb->pool->dev, xskb->dma - before, before + len,
+				DMA_BIDIRECTIONAL);
+	xsk_buff_set_size(xdp, len);
+	memcpy(hdr, xdp->data - before, before);
+}
+
+/* The same for a later buffer of a packet, where its bytes begin @before bytes earlier */
+void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
+{
+	struct xdp_buff_xsk *xskb = vnm_xskb(xdp);
+
+	dma_sync_single_for_cpu(xskb->pool->dev, xskb->dma - before, len, DMA_BIDIRECTIONAL);
+	xsk_buff_set_size(xdp, len);
+	xdp->data -= before;
+	xdp->data_meta = xdp->data;
+	xdp->data_end = xdp->data + len;
+}
+
+/* @frag is the next buffer of the packet that begins with @head.  False if there are too many. */
+bool vnm_helper_xsk_buff_add_frag(struct xdp_buff *head, struct xdp_buff *frag)
+{
+	return xsk_buff_add_frag(head, frag);
+}
+
+/* Takes the next one out of it */
+struct xdp_buff *vnm_helper_xsk_buff_get_frag(struct xdp_buff *head)
+{
+	struct xdp_buff *frag;
+
+	if (!xdp_buff_has_frags(head))
+		return NULL;
+	frag = xsk_buff_get_frag(head);
+	if (!frag) {
+		xdp_get_shared_info_from_buff(head)->nr_frags = 0;
+		xdp_buff_clear_frags_flag(head);
+	}
+	return frag;
+}
+
+/* A new skb with a copy of the packet's first buffer and its metadata; NULL without memory.  In a poll. */
+struct sk_buff *vnm_helper_napi_copy_xsk_skb(struct napi_struct *napi, const struct xdp_buff *xdp)
+{
+	const void *from = xdp_data_meta_unsupported((struct xdp_buff *)xdp) ? xdp->data :
+									       xdp->data_meta;
+	unsigned int meta = xdp->data - from, size = xdp->data_end - from;
+	struct sk_buff *skb = napi_alloc_skb(napi, size);
+
+	if (unlikely(!skb))
+		return NULL;
+	skb_mark_for_recycle(skb);
+	memcpy(__skb_put(skb, size), from, size);
+	if (meta) {
+		__skb_pull(skb, meta);
+		skb_metadata_set(skb, meta);
+	}
+	return skb;
+}
+
+/*
+ * A frame with a copy of a packet, whose buffer goes back; NULL without memory, or if it has several.
+ *
+ * xdp_convert_zc_to_xdp_frame() would leave no room before the data.
+ */
+struct xdp_frame *vnm_helper_xsk_to_frame(struct xdp_buff *xdp)
+{
+	unsigned int len = xdp->data_end - xdp->data;
+	struct xdp_frame *frame;
+	struct page *page;
+
+	if (xdp_buff_has_frags(xdp) ||
+	    sizeof(*frame) + VNM_XSK_FRAME_ROOM + len > SKB_WITH_OVERHEAD(PAGE_SIZE))
+		return NULL;
+	page = dev_alloc_page();
+	if (!page)
+		return NULL;
+	frame = page_address(page);
+	memset(frame, 0, sizeof(*frame));
+	frame->data = (void *)(frame + 1) + VNM_XSK_FRAME_ROOM;
+	frame->len = len;
+	frame->headroom = VNM_XSK_FRAME_ROOM;
+	frame->frame_sz = PAGE_SIZE;
+	frame->mem_type = MEM_TYPE_PAGE_ORDER0;
+	memcpy(frame->data, xdp->data, len);
+	xsk_buff_free(xdp);
+	return frame;
+}
+
+/* --- sending --- */
+
+/* NEEDS_CSUM and its two fields are what user space asks for */
+static void vnm_xsk_request_checksum(u16 csum_start, u16 csum_offset, void *priv)
+{
+	struct virtio_net_hdr *hdr = priv;
+
+	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	hdr->csum_start = (__force __virtio16)cpu_to_le16(csum_start);
+	hdr->csum_offset = (__force __virtio16)cpu_to_le16(csum_offset);
+}
+
+static const struct xsk_tx_metadata_ops vnm_xsk_tx_metadata_ops = {
+	.tmo_request_checksum = vnm_xsk_request_checksum,
+};
+
+void vnm_helper_netdev_set_xsk_csum(struct net_device *dev)
+{
+	dev->xsk_tx_metadata_ops = &vnm_xsk_tx_metadata_ops;
+}
+
+/* A checksum that isn't inside of @len bytes is nobody's */
+static void vnm_xsk_check_csum(struct virtio_net_hdr *hdr, unsigned int len)
+{
+	unsigned int at = le16_to_cpu((__force __le16)hdr->csum_start) +
+			  le16_to_cpu((__force __le16)hdr->csum_offset);
+
+	if (hdr->flags && at + sizeof(__sum16) > len)
+		memset(hdr, 0, sizeof(*hdr));
+}
+
+static unsigned int vnm_xsk_packet_descs(const struct xdp_desc *descs, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (xsk_is_eop_desc(&descs[i]))
+			return i + 1;
+	return 0;
+}
+
+/* Adds the packet of @n descriptors from @descs on, by slot @i.  0 or what the queue says. */
+static int vnm_xsk_add(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *descs,
+		       unsigned int n, unsigned int i)
+{
+	void *buf = tx->bufs + i * VNM_XSK_SLOT_SIZE, *token = (void *)&tx->slots[i] + VNM_TAG_XSK;
+	struct vnm_xsk_slot *slot = &tx->slots[i];
+	struct scatterlist sg[MAX_SKB_FRAGS + 2];
+	struct xsk_tx_metadata *meta;
+	unsigned int k;
+
+	if (unlikely(n > MAX_SKB_FRAGS + 1))
+		return -EINVAL;
+	slot->bytes = 0;
+	for (k = 0; k < n; k++)
+		slot->bytes += descs[k].len;
+	memset(buf, 0, tx->hdr_len);
+	meta = tx->csum ? xsk_buff_get_metadata(tx->pool, descs->addr, descs->options) : NULL;
+	if (unlikely(meta)) {
+		xsk_tx_metadata_request(tx->pool, &meta, &vnm_xsk_tx_metadata_ops, buf);
+		vnm_xsk_check_csum(buf, slot->bytes);
+	}
+	sg[0].page_link = 0;
+	sg_dma_address(&sg[0]) = tx->dma + i * VNM_XSK_SLOT_SIZE;
+	if (n == 1 && descs->len <= VNM_XSK_SLOT_SIZE - tx->hdr_len) {
+		/* One descriptor instead of two, or of a table; and user space has its buffer back at once */
+		memcpy(buf + tx->hdr_len, xsk_buff_raw_get_data(tx->pool, descs->addr), descs->len);
+		sg_dma_len(&sg[0]) = sg[0].length = tx->hdr_len + descs->len;
+		slot->copied = true;
+		k = 0;
+	} else {
+		sg_dma_len(&sg[0]) = sg[0].length = tx->hdr_len;
+		for (k = 0; k < n; k++) {
+			dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, descs[k].addr);
+
+			xsk_buff_raw_dma_sync_for_device(tx->pool, dma, descs[k].len);
+			sg[k + 1].page_link = 0;
+			sg_dma_address(&sg[k + 1]) = dma;
+			sg_dma_len(&sg[k + 1]) = sg[k + 1].length = descs[k].len;
+		}
+	}
+	sg_mark_end(&sg[k]);
+	return virtqueue_add_outbuf_premapped(vq, sg, k + 1, token, GFP_ATOMIC);
+}
+
+/*
+ * Sends packets of up to @budget descriptors, and no more packets than that.  There are as many slots free from
+ * tx->head on.  What can't be sent is done with at once.  Returns how many descriptors were taken, all of which
+ * are in slots now; *@added is how many packets the queue has got.
+ *
+ * One call for a batch, instead of three for each packet.
+ */
+unsigned int vnm_helper_virtqueue_send_xsk(struct virtqueue *vq, struct vnm_xsk_tx *tx,
+					   unsigned int budget, unsigned int *added)
+{
+	const struct xdp_desc *descs = tx->pool->tx_descs;
+	unsigned int taken = xsk_tx_peek_release_desc_batch(tx->pool, budget), at = 0;
+
+	*added = 0;
+	while (at < taken) {
+		unsigned int i = tx->head & tx->mask, n = vnm_xsk_packet_descs(descs + at, taken - at);
+		struct vnm_xsk_slot *slot = &tx->slots[i];
+
+		slot->copied = false;
+		slot->done = true;
+		slot->descs = n ?: taken - at;
+		if (likely(n)) {
+			slot->done = false;
+			if (likely(!vnm_xsk_add(vq, tx, descs + at, n, i)))
+				++*added;
+			else
+				slot->done = true;
+		}
+		at += slot->descs;
+		tx->head++;
+	}
+	return taken;
+}

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the owners of a queue pair do with a pool of AF_XDP's ([`super::xsk`]): it comes and goes, packets in its buffers are judged
+//! and copied, and user space is told of what was sent.
+
+use super::{
+    device::NetDevice,
+    driver::Driver,
+    napi::NapiState,
+    page_pool::Frag,
+    queue::QueuePair,
+    rtnl::Rtnl,
+    rx_napi::{
+        Context,
+        InPoll,
+        RxNapi, //
+    },
+    skb::RxSkb,
+    tx_queue::{
+        Backend,
+        TxGuard, //
+    },
+    xdp::{
+        exception,
+        Prog,
+        XdpFrame, //
+    },
+    xdp_meta::{
+        RxMeta,
+        META_AT, //
+    },
+    xsk::{
+        XskMapped,
+        XskRx,
+        XskTx,
+        MAX_SEGS, //
+    }, //
+};
+use crate::{
+    bindings::{
+        self,
+        ETH_HLEN, //
+    },
+    pure::rss::RxHash, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::prelude::*;
+
+// CAST: 8.
+const _: () = assert!(size_of::<RxMeta>() <= bindings::vnm_xsk_VNM_XSK_IN_RING_AT as usize);
+
+/// A received packet in a buffer of AF_XDP's, or several, inside of a poll, which `'a` is. Dropped, it goes back to its
+/// pool.
+///
+/// # Invariants
+///
+/// The pointer is to a buffer of the pool that the poll's queue uses, and it belongs to this value.
+pub(crate) struct XskBuff<'a>(
+    NonNull<bindings::xdp_buff>,
+    PhantomData<(&'a mut (), *mut ())>,
+);
+
+impl<'a> XskBuff<'a> {
+    /// # Safety
+    ///
+    /// The type's invariants hold.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(xdp: NonNull<bindings::xdp_buff>) -> Self {
+        // INVARIANT: By this function's contract.
+        Self(xdp, PhantomData)
+    }
+
+    #[inline(always)]
+    fn into_raw(self) -> *mut bindings::xdp_buff {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    #[inline(always)]
+    fn raw(&self) -> *mut bindings::xdp_buff {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for XskBuff<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; the poll owns the free list.
+        unsafe { bindings::xsk_buff_free(self.raw().cast()) };
+    }
+}
+
+/// Bytes of the longest header.
+pub(crate) const MAX_HDR: usize = 24;
+
+/// What a program said of a packet.
+pub(crate) enum XskVerdict<'a> {
+    /// It is the stack's.
+    Pass(XskBuff<'a>),
+    /// It is to be sent back.
+    Tx(XdpFrame),
+    /// It is on its way to elsewhere, a socket as a rule.
+    Redirected,
+    /// It is gone.
+    Dropped,
+}
+
+impl<C: Context> RxNapi<'_, C> {
+    /// Whether buffers are those of sockets.
+    #[inline(always)]
+    pub(crate) fn has_xsk(&self) -> bool {
+        self.xsk.is_some()
+    }
+
+    /// Whose buffers those are.
+    #[inline(always)]
+    pub(crate) fn xsk(&mut self) -> Option<&mut XskRx> {
+        self.xsk.as_deref_mut()
+    }
+}
+
+impl<'a> RxNapi<'a, InPoll> {
+    /// The first buffer of a packet has `len` bytes of it, and the header before them, which is copied.
+    ///
+    /// # Errors
+    ///
+    /// The buffer goes back if it isn't as long.
+    #[inline(always)]
+    pub(crate) fn xsk_begin(
+        &mut self,
+        buff: XskBuff<'a>,
+        len: u32,
+    ) -> Result<(XskBuff<'a>, [u8; MAX_HDR])> {
+        let mut hdr = [0; MAX_HDR];
+        let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
+        // CAST: 24.
+        if len > xsk.len() || xsk.hdr_len() > const { MAX_HDR as u32 } {
+            return Err(EINVAL);
+        }
+        // SAFETY: The buffer is ours, and the pool's; what was posted of it is at least that much.
+        unsafe {
+            bindings::xsk_buff_begin(
+                buff.raw().cast(),
+                xsk.hdr_len(),
+                len,
+                hdr.as_mut_ptr().cast(),
+            )
+        };
+        Ok((buff, hdr))
+    }
+
+    /// A later buffer of a packet has `len` bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// The buffer goes back if it isn't as long.
+    pub(crate) fn xsk_go_on(&mut self, buff: XskBuff<'a>, len: u32) -> Result<XskBuff<'a>> {
+        let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
+        if len > xsk.len().saturating_add(xsk.hdr_len()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: As above.
+        unsafe { bindings::xsk_buff_go_on(buff.raw().cast(), xsk.hdr_len(), len) };
+        Ok(buff)
+    }
+
+    /// Appends a buffer to a packet.
+    ///
+    /// # Errors
+    ///
+    /// The buffer goes back if the packet has too many, or the pool is none for such packets.
+    pub(crate) fn xsk_append(&mut self, head: &mut XskBuff<'a>, buff: XskBuff<'a>) -> Result {
+        if !self.xsk.as_deref().is_some_and(XskRx::is_sg) {
+            return Err(EINVAL);
+        }
+        // SAFETY: Both are ours and the pool's, which leaves room for the list behind the first one's data.
+        if unsafe { bindings::xsk_buff_add_frag(head.raw().cast(), buff.raw().cast()) } {
+            let _ = buff.into_raw();
+            Ok(())
+        } else {
+            Err(E2BIG)
+        }
+    }
+
+    /// Takes the second buffer out of a packet.
+    pub(crate) fn xsk_next(&mut self, head: &mut XskBuff<'a>) -> Option<XskBuff<'a>> {
+        // SAFETY: The packet is ours, and so are its buffers.
+        let next = unsafe { bindings::xsk_buff_get_frag(head.raw().cast()) };
+        // INVARIANT: It was the packet's.
+        NonNull::new(next.cast()).map(|next| XskBuff(next, PhantomData))
+    }
+
+    /// Has `prog` judge a packet, of which the device has this `hash`.
+    #[inline(always)]
+    pub(crate) fn run_xsk(
+        &mut self,
+        buff: XskBuff<'a>,
+        hash: Option<RxHash>,
+        prog: Prog<'_>,
+    ) -> XskVerdict<'a> {
+        let (dev, prog, xdp) = (self.netdev(), prog.as_raw(), buff.raw());
+        let meta = hash.map_or_else(RxMeta::default, RxMeta::from);
+        // SAFETY: A pool's buffers have 24 bytes for their driver there, of which the first eight are for this.
+        unsafe { xdp.byte_add(META_AT).cast::<RxMeta>().write(meta) };
+        // SAFETY: This is a poll with a budget; program and packet are valid.
+        let act = unsafe { bindings::bpf_prog_run_xdp(prog, xdp.cast()) };
+        match act {
+            bindings::xdp_action_XDP_REDIRECT => {
+                // SAFETY: As above; the device is the one whose poll this is.
+                if unsafe { bindings::xdp_do_redirect(dev.cast(), xdp.cast(), prog.cast()) } == 0 {
+                    let _ = buff.into_raw();
+                    self.set_redirected();
+                    return XskVerdict::Redirected;
+                }
+                // The core may have freed it. Once more at once does no harm: nobody else has it yet.
+            }
+            bindings::xdp_action_XDP_PASS => return XskVerdict::Pass(buff),
+            bindings::xdp_action_XDP_DROP => return XskVerdict::Dropped,
+            bindings::xdp_action_XDP_TX => {
+                // SAFETY: The packet is valid.
+                let frame = unsafe { bindings::xsk_to_frame(xdp.cast()) };
+                if let Some(frame) = NonNull::new(frame) {
+                    let _ = buff.into_raw();
+                    // INVARIANT: New; the buffer went back.
+                    // SAFETY: As above.
+                    return XskVerdict::Tx(unsafe { XdpFrame::from_raw(frame.cast()) });
+                }
+            }
+            _ => {}
+        }
+        // SAFETY: Device and program are valid.
+        unsafe { exception(dev, prog, act) };
+        XskVerdict::Dropped
+    }
+
+    /// An skb with a copy of a packet's first buffer.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINVAL` if there is less than an Ethernet header.
+    pub(crate) fn xsk_skb(&mut self, buff: &XskBuff<'a>) -> Result<RxSkb> {
+        let xdp = buff.raw();
+        // SAFETY: The packet is ours.
+        let len = unsafe { (*xdp).data_end.addr().wrapping_sub((*xdp).data.addr()) };
+        // CAST: 14.
+        if len < const { ETH_HLEN as usize } {
+            return Err(EINVAL);
+        }
+        // SAFETY: Inside of the poll; the packet is valid.
+        let skb = unsafe { bindings::napi_copy_xsk_skb(self.as_raw(), xdp.cast_const().cast()) };
+        // INVARIANT: New, and the helper has marked it, as is fine for a head of any kind (see
+        // `Frag::copy_skb_with_room`).
+        // SAFETY: A new skb has one reference.
+        Ok(unsafe { RxSkb::from_raw(NonNull::new(skb.cast()).ok_or(ENOMEM)?) })
+    }
+
+    /// Completes the checksum over what comes `start` bytes behind the packet's beginning, which belongs `offset` bytes behind
+    /// that. False if that isn't in its first buffer.
+    pub(crate) fn xsk_complete_csum(
+        &mut self,
+        buff: &mut XskBuff<'a>,
+        start: u16,
+        offset: u16,
+    ) -> bool {
+        // SAFETY: The packet is ours; the helper stays inside of it.
+        unsafe {
+            bindings::xdp_csum_complete(buff.raw().cast(), u32::from(start), u32::from(offset))
+        }
+    }
+}
+
+impl XskBuff<'_> {
+    /// Copies the bytes of this buffer to the beginning of `page`. Returns how many.
+    pub(crate) fn copy_to(&self, page: &mut Frag) -> u32 {
+        let xdp = self.raw();
+        // SAFETY: The packet is ours.
+        let (data, len) = unsafe {
+            (
+                (*xdp).data,
+                (*xdp).data_end.addr().wrapping_sub((*xdp).data.addr()),
+            )
+        };
+        // CAST: A chunk is a page at most.
+        let len = (len as u32).min(page.truesize());
+        // SAFETY: Inside of both. CAST: 32 bits fit.
+        unsafe {
+            core::ptr::copy_nonoverlapping(data.cast::<u8>(), page.va().as_ptr(), len as usize)
+        };
+        len
+    }
+}
+
+impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
+    /// The queue's state, and what sockets send by, if any do.
+    #[inline(always)]
+    pub(crate) fn state_and_xsk(&mut self) -> (&mut T::Tx, Option<&mut XskTx>) {
+        let q = self.queue();
+        // SAFETY: By the type invariant the lock is held while this guard exists, and the guard is borrowed.
+        unsafe { (&mut *q.state.get(), (*q.xsk.get()).as_deref_mut()) }
+    }
+
+    /// Whether sockets send on this queue.
+    #[inline(always)]
+    pub(crate) fn has_xsk(&mut self) -> bool {
+        self.state_and_xsk().1.is_some()
+    }
+
+    /// Tells user space of what was sent.
+    #[inline(never)]
+    pub(crate) fn xsk_complete(&mut self) {
+        if let Some(xsk) = self.state_and_xsk().1 {
+            xsk.complete();
+        }
+    }
+}
+
+impl<T: Driver> QueuePair<T> {
+    /// Whether the pair uses a pool.
+    pub(crate) fn has_xsk(&self, rtnl: &Rtnl) -> bool {
+        self.xsk_room(rtnl).is_some()
+    }
+
+    /// Bytes of a packet that the buffers of the pair's pool hold, if it uses one.
+    pub(crate) fn xsk_room(&self, _rtnl: &Rtnl) -> Option<u32> {
+        Some(self.xsk_room.get()).filter(|room| *room != 0)
+    }
+
+    /// The pair uses a pool from now on. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it isn't for this pair, `EBUSY` if that has one, or its receiving side isn't at rest.
+    pub(crate) fn xsk_install(&self, pool: XskMapped<'_>, rtnl: &mut Rtnl) -> Result {
+        if pool.dev != self.rx.dev || pool.queue != self.rx.index {
+            return Err(EINVAL);
+        }
+        if self.has_xsk(rtnl) || self.rx.napi.state.get() != NapiState::Quiesced {
+            return Err(EBUSY);
+        }
+        let XskMapped { rx, tx, .. } = pool;
+        let segs = if rx.is_sg() { MAX_SEGS } else { 1 };
+        let room = rx.len().saturating_mul(segs);
+        // SAFETY: RTNL is held, and no poll is left that has the state.
+        unsafe { *self.rx.xsk.get() = Some(rx) };
+        let guard = self.tx.lock_bh();
+        // SAFETY: The lock is held.
+        unsafe { *guard.queue().xsk.get() = Some(tx) };
+        self.xsk_room.set(room);
+        Ok(())
+    }
+
+    /// The pair uses no pool any more, though the device may still have memory of it: that is never freed. Process context.
+    pub(super) fn xsk_abandon(&self, dev: &NetDevice<T>, rtnl: &mut Rtnl) {
+        self.napi_disable(rtnl);
+        dev.synchronize_napi(rtnl);
+        if self.rx.napi.state.get() != NapiState::Quiesced {
+            return;
+        }
+        // SAFETY: RTNL is held, and no poll is left that has the state.
+        let rx = unsafe { (*self.rx.xsk.get()).take() };
+        let guard = self.tx.lock_bh();
+        // SAFETY: The lock is held.
+        let tx = unsafe { (*guard.queue().xsk.get()).take() };
+        drop(guard);
+        self.xsk_room.set(0);
+        core::mem::forget(tx);
+        if let Some(rx) = rx {
+            rx.abandon();
+        }
+    }
+
+    /// The pair uses no pool any more; what it sent for sockets is completed. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the receiving side isn't at rest, or a ring has something of the pool's.
+    pub(crate) fn xsk_remove(&self, _rtnl: &mut Rtnl) -> Result {
+        if self.rx.napi.state.get() != NapiState::Quiesced {
+            return Err(EBUSY);
+        }
+        // SAFETY: As above.
+        let rx = unsafe { &mut *self.rx.xsk.get() };
+        if rx.as_deref().is_some_and(|rx| !rx.is_out()) {
+            return Err(EBUSY);
+        }
+        let mut guard = self.tx.lock_bh();
+        if (guard.state_and_xsk().1).is_some_and(|tx| !tx.is_out()) {
+            return Err(EBUSY);
+        }
+        // SAFETY: The lock is held.
+        let tx = unsafe { (*guard.queue().xsk.get()).take() };
+        drop(guard);
+        self.xsk_room.set(0);
+        // Unmapped outside of the lock.
+        drop(tx);
+        drop(rx.take());
+        Ok(())
+    }
+}

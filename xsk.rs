@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! AF_XDP without copies: sockets' buffers come into use on a queue pair and go again, and user space wakes the driver.
+//!
+//! Only the receive ring is reset for that: the transmit ring takes packets of sockets beside others. A pool that goes leaves when
+//! neither ring has anything of it, whatever that takes: at last the device is reset. A pool that is in use stays over everything
+//! else, as it is with the queues' state.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{
+        features::Negotiated,
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        net_info,
+        net_warn,
+        queue::QueuePair,
+        xdp::XdpFeatures,
+        xsk::{
+            XskNew,
+            MAX_SEGS, //
+        },
+        Rtnl, //
+    },
+    pure::{
+        config::tx_vq,
+        features::bit, //
+    },
+    queue_pairs,
+    receive_queue::Mode,
+    rings::{
+        self,
+        Pending, //
+    },
+    sync::errno::eopnotsupp,
+    vqs,
+    xsk_tx, //
+};
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// Why sockets can't have buffers of their own.
+fn missing(f: &Negotiated, mode: Mode) -> Option<&'static str> {
+    if matches!(mode, Mode::Big { .. }) {
+        Some("packets arrive in lists of pages (no MRG_RXBUF)")
+    } else if !f.has(bit::ACCESS_PLATFORM) {
+        Some("the device has no ACCESS_PLATFORM")
+    } else if !f.has(bit::RING_RESET) {
+        Some("the device can't reset single queues (no RING_RESET)")
+    } else {
+        None
+    }
+}
+
+/// What there is of it.
+pub(crate) fn features(f: &Negotiated, mode: Mode) -> XdpFeatures {
+    if missing(f, mode).is_none() {
+        XdpFeatures::XSK_ZEROCOPY
+    } else {
+        XdpFeatures::NONE
+    }
+}
+
+/// Says once why there isn't, to who attaches a program, which is for a socket perhaps.
+pub(crate) fn say_why_not(dev: &Net) {
+    let info = dev.data();
+    let Some(why) = missing(&info.f, info.mode) else {
+        return;
+    };
+    if !core::mem::replace(&mut info.settings.lock().xsk_told, true) {
+        net_info!(dev, "AF_XDP without zero copy: {why}\n");
+    }
+}
+
+/// Buffers that a packet may have.
+pub(crate) fn max_segs(mode: Mode) -> u32 {
+    match mode {
+        Mode::Mergeable => MAX_SEGS,
+        _ => 1,
+    }
+}
+
+/// `ndo_bpf` with a pool.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if the device can't, `EINVAL` for a pair that isn't in use, `ENODEV` while the device is reset, and
+/// those of the stack and the ring.
+pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    if let Some(why) = missing(&info.f, info.mode) {
+        net_warn!(dev, "AF_XDP without zero copy: {why}\n");
+        return Err(eopnotsupp());
+    }
+    if index >= info.pairs() {
+        return Err(EINVAL);
+    }
+    let pair = dev.pair(index).ok_or(EINVAL)?;
+    let slots = info.vqs().ok_or(ENODEV)?.size_max(tx_vq(index));
+    let mut broken = false;
+    let done = rings::with_pair_paused(dev, index, Pending::Lose, rtnl, |rtnl| {
+        let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
+        let vq = rq.vq.as_mut().ok_or(ENODEV)?;
+        let dma = vq.dma_dev().ok_or_else(eopnotsupp)?;
+        let pool = pool.map(dma, info.f.hdr_len, slots, info.f.has(bit::CSUM))?;
+        let reset = vq.reset();
+        vq.disable_cb();
+        reset.inspect_err(|_| broken = true)?;
+        pair.xsk_install(pool, rtnl)
+    });
+    if let Err(e) = done {
+        net_warn!(dev, "pair {index}: AF_XDP without zero copy: {e:?}\n");
+        if broken || e == EBUSY {
+            dev.schedule_reset_work();
+        }
+    }
+    done
+}
+
+/// `ndo_bpf` without one.
+pub(crate) fn disable(dev: &Net, index: u16, rtnl: &mut Rtnl) {
+    let Some(pair) = dev.pair(index) else {
+        return;
+    };
+    if take_back(dev, pair, index, rtnl).is_ok() {
+        return;
+    }
+    if !pair.has_xsk(rtnl) {
+        // The pair doesn't come back.
+        dev.schedule_reset_work();
+        return;
+    }
+    lose_device(dev, pair, rtnl);
+    if let Err(e) = pair.xsk_remove(rtnl) {
+        net_warn!(
+            dev,
+            "pair {index}: buffers of AF_XDP's don't come back: {e:?}\n"
+        );
+    }
+}
+
+/// Takes back what the rings of a pair have, by resetting them alone.
+fn take_back(dev: &Net, pair: &QueuePair<VirtnetInfo>, index: u16, rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    if !info.f.has(bit::RING_RESET) || info.vqs().is_none() {
+        return Err(ENODEV);
+    }
+    rings::with_pair_paused(dev, index, Pending::Drain, rtnl, |rtnl| {
+        let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
+        let vq = rq.vq.as_mut().ok_or(ENODEV)?;
+        let reset = vq.reset();
+        vq.disable_cb();
+        reset?;
+        if pair.xsk_remove(rtnl).is_ok() {
+            return Ok(());
+        }
+        // The device hasn't sent all of it.
+        rings::reset_tx_ring(pair)?;
+        pair.xsk_remove(rtnl)
+    })
+}
+
+/// Milliseconds that the reset of a device is waited for.
+const RESET_MS: u32 = 1000;
+
+/// Has the device lose its rings, and what is in them, by a reset or because it is gone. The reset work sets it up again.
+fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) {
+    let info = dev.data();
+    queue_pairs::disable_pairs(dev, 0, info.max_pairs, rtnl);
+    if info.vqs().is_some() {
+        net_warn!(dev, "a queue can't be reset alone; resetting the device\n");
+        dev.detach(rtnl);
+        if let Some(parked) = vqs::park(dev, rtnl) {
+            vqs::release_locked(dev, parked, rtnl);
+        }
+        let mut s = info.settings.lock();
+        s.failed_resets = s.failed_resets.max(1);
+        drop(s);
+        dev.schedule_reset_work();
+        return;
+    }
+    // Somebody resets the device, and waits for RTNL to let go of the rings; or has done so.
+    dev.synchronize_napi(rtnl);
+    for _ in 0..RESET_MS {
+        if let Some((rq, _)) = pair.rx.stopped_state(rtnl) {
+            if rq.vq.as_ref().is_none_or(|vq| vq.is_reset()) {
+                drop(rq.vq.take());
+                let vq = pair.tx.lock_bh().state().take_parked();
+                drop(vq);
+                return;
+            }
+        }
+        fsleep(Delta::from_millis(1));
+    }
+}
+
+/// `ndo_xsk_wakeup`.
+///
+/// # Errors
+///
+/// `EINVAL` for a pair that isn't in use.
+pub(crate) fn wakeup(dev: &Net, index: u16, rx: bool, tx: bool) -> Result {
+    let pair = dev.pair(index).ok_or(EINVAL)?;
+    if tx {
+        xsk_tx::wakeup(dev, pair);
+    }
+    if rx {
+        pair.rx.schedule_now();
+    }
+    Ok(())
+}

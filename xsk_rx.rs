@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reception into buffers of AF_XDP's sockets: a program gives packets to them, and what is the stack's is copied.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    device::{
+        Net,
+        VirtnetInfo, //
+    },
+    net::{
+        page_pool::SkbChain,
+        queue::{
+            InPoll,
+            KickDeferral,
+            RxNapi,
+            RxQueue, //
+        },
+        skb::RxSkb,
+        xdp::Prog,
+        xsk_queue::{
+            XskBuff,
+            XskVerdict,
+            MAX_HDR, //
+        },
+        DropReason, //
+    },
+    pure::{
+        hdr::RawHdr,
+        rss::{
+            RxHash,
+            REPORT_AT, //
+        },
+        rx::{
+            cont_len,
+            num_buffers,
+            payload_len, //
+        }, //
+    },
+    receive_queue::{
+        Mode,
+        ReceiveQueue, //
+    },
+    rx::{
+        count_drop,
+        deliver,
+        Received,
+        RxDrop,
+        RxPacket, //
+    },
+    virtio::xsk_ring::XskTaken,
+    xdp_rx::{
+        count_unjudged,
+        Bulk,
+        Unjudged, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Takes packets off the ring, at most `budget`; `prog` judges each, without one they are the stack's.
+#[inline(never)]
+pub(crate) fn receive(
+    dev: &Net,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, InPoll>,
+    q: &RxQueue<VirtnetInfo>,
+    deferral: &KickDeferral<'_, VirtnetInfo>,
+    prog: Option<Prog<'_>>,
+    budget: i32,
+) -> Received {
+    let stats = q.shared();
+    let mut got = Received {
+        packets: 0,
+        bytes: 0,
+    };
+    let mut taken = XskTaken::new();
+    let mut bulk = Bulk::new();
+    let mut unsent = false;
+    while got.packets < budget {
+        let left = budget.wrapping_sub(got.packets).cast_unsigned();
+        let Some((buff, used)) = rq
+            .vq
+            .as_mut()
+            .and_then(|vq| vq.next_xsk(&mut taken, napi, left))
+        else {
+            break;
+        };
+        got.packets = got.packets.wrapping_add(1);
+        let packet = match packet(dev.data(), rq, napi, &mut taken, buff, used, prog) {
+            Ok(packet) => packet,
+            Err(why) => {
+                count_unjudged(stats, why);
+                continue;
+            }
+        };
+        let Packet {
+            what,
+            hdr,
+            hash,
+            len,
+        } = packet;
+        let verdict = match (what, prog) {
+            (What::Buff(buff), Some(prog)) => {
+                stats.xdp_packets.inc();
+                napi.run_xsk(buff, hash, prog)
+            }
+            (What::Buff(buff), None) => XskVerdict::Pass(buff),
+            (What::Skb(skb), _) => {
+                pass(dev, napi, q, &mut got, Ok(skb), hdr, hash);
+                continue;
+            }
+        };
+        if let XskVerdict::Pass(buff) = verdict {
+            let skb = into_skb(napi, buff);
+            pass(dev, napi, q, &mut got, skb, hdr, hash);
+            continue;
+        }
+        stats.packets.inc();
+        got.bytes = got.bytes.wrapping_add(u64::from(len));
+        match verdict {
+            XskVerdict::Tx(frame) => {
+                stats.xdp_tx.inc();
+                unsent = true;
+                if bulk.push(frame) {
+                    bulk.send(dev, deferral, stats, false);
+                }
+            }
+            XskVerdict::Redirected => stats.xdp_redirects.inc(),
+            XskVerdict::Pass(_) | XskVerdict::Dropped => stats.xdp_drops.inc(),
+        }
+    }
+    if unsent {
+        bulk.send(dev, deferral, stats, true);
+    }
+    got
+}
+
+/// Hands a packet to the stack.
+#[inline]
+fn pass(
+    dev: &Net,
+    napi: &RxNapi<'_, InPoll>,
+    q: &RxQueue<VirtnetInfo>,
+    got: &mut Received,
+    skb: Result<RxSkb, RxDrop>,
+    hdr: RawHdr,
+    hash: Option<RxHash>,
+) {
+    let stats = q.shared();
+    let mut skb = match skb {
+        Ok(skb) => skb,
+        Err(why) => return count_drop(stats, why),
+    };
+    if let Some(hash) = hash {
+        skb.set_rx_hash(hash);
+    }
+    let len = skb.len();
+    if deliver(dev, napi, q.index(), stats, RxPacket { skb, hdr }) {
+        got.bytes = got.bytes.wrapping_add(u64::from(len));
+    }
+}
+
+/// What a packet is in.
+enum What<'a> {
+    /// In buffers of sockets.
+    Buff(XskBuff<'a>),
+    /// In a copy.
+    Skb(RxSkb),
+}
+
+/// A packet, and what the device said of it, read before a program ran.
+struct Packet<'a> {
+    what: What<'a>,
+    hdr: RawHdr,
+    hash: Option<RxHash>,
+    len: u32,
+}
+
+/// The header of a packet, in whichever form it has.
+#[inline]
+fn header(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RawHdr> {
+    let hdr = RawHdr::from_bytes(bytes.first_chunk()?);
+    Some(match info.f.hdr_len {
+        10 => hdr.with_known_flags().with_one_buffer(),
+        24 => hdr.with_tunnel(*bytes.last_chunk()?, &info.f.rx),
+        _ => hdr.with_known_flags(),
+    })
+}
+
+/// What the device has put into a buffer, and into those that belong to it. All of them are taken off the ring, also after an
+/// error: the next one starts another packet.
+#[inline(always)]
+fn packet<'a>(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'a, InPoll>,
+    taken: &mut XskTaken<'a>,
+    buff: XskBuff<'a>,
+    used: u32,
+    prog: Option<Prog<'_>>,
+) -> Result<Packet<'a>, Unjudged> {
+    let hdr_len = info.f.hdr_len;
+    let room = napi.xsk().map_or(0, |xsk| xsk.len());
+    let len =
+        payload_len(used, room.saturating_add(hdr_len), hdr_len).map_err(|_| RxDrop::Length)?;
+    let (buff, bytes) = napi.xsk_begin(buff, len).map_err(|_| RxDrop::Length)?;
+    let mut hdr = header(info, &bytes).ok_or(RxDrop::Length)?;
+    let hash = if info.f.hash_report {
+        // CAST: 12.
+        let report = bytes.get(const { REPORT_AT as usize }..);
+        report
+            .and_then(|bytes| bytes.first_chunk())
+            .and_then(|bytes| info.rss.report(*bytes))
+    } else {
+        None
+    };
+    let n = match info.mode {
+        Mode::Mergeable => hdr.num_buffers(),
+        _ => 1,
+    };
+    let (mut what, len) = if n == 1 {
+        (What::Buff(buff), len)
+    } else {
+        gather(
+            rq,
+            napi,
+            taken,
+            (buff, len),
+            n,
+            prog.filter(|_| !hdr.is_gso()),
+        )?
+    };
+    if prog.is_some() {
+        let buff = match &mut what {
+            What::Buff(buff) if !hdr.is_gso() => buff,
+            _ => return Err(unjudged(what, hdr)),
+        };
+        if let Some((start, offset)) = hdr.partial_csum() {
+            if !info.f.rx.csum || !napi.xsk_complete_csum(buff, start, offset) {
+                return Err(RxDrop::Header.into());
+            }
+            hdr = hdr.with_complete_csum();
+        }
+    }
+    Ok(Packet {
+        what,
+        hdr,
+        hash,
+        len,
+    })
+}
+
+/// Why no program can judge it.
+#[cold]
+fn unjudged(what: What<'_>, hdr: RawHdr) -> Unjudged {
+    if let What::Skb(skb) = what {
+        skb.drop_with(DropReason::DevHdr);
+    }
+    if hdr.is_gso() {
+        Unjudged::Merged
+    } else {
+        Unjudged::Size
+    }
+}
+
+/// A packet in `n` buffers, of which the first has `head.1` bytes. With a `prog` that takes such packets it stays in them, if
+/// they have room for what names them; else it is copied.
+#[inline(never)]
+fn gather<'a>(
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'a, InPoll>,
+    taken: &mut XskTaken<'a>,
+    head: (XskBuff<'a>, u32),
+    n: u16,
+    prog: Option<Prog<'_>>,
+) -> Result<(What<'a>, u32), Unjudged> {
+    let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
+    let n = num_buffers(n, size).ok_or(RxDrop::NumBuffers)?;
+    let posted = napi
+        .xsk()
+        .map_or(0, |xsk| xsk.len().saturating_add(xsk.hdr_len()));
+    let (buff, mut len) = head;
+    let in_place =
+        prog.is_some_and(|prog| prog.has_frags()) && napi.xsk().is_some_and(|xsk| xsk.is_sg());
+    let mut packet = if in_place {
+        Ok(Growing::Buff(buff))
+    } else {
+        napi.xsk_skb(&buff)
+            .map(|skb| Growing::Chain(SkbChain::new(skb)))
+            .map_err(|_| RxDrop::NoMem)
+    };
+    for left in (1..n).rev() {
+        let next = rq
+            .vq
+            .as_mut()
+            .and_then(|vq| vq.next_xsk(taken, napi, u32::from(left)));
+        let Some((buff, used)) = next else {
+            packet = packet.and_then(|p| p.fail(RxDrop::NumBuffers));
+            break;
+        };
+        let more = match cont_len(used, posted) {
+            Ok(more) => more,
+            Err(_) => {
+                packet = packet.and_then(|p| p.fail(RxDrop::Length));
+                continue;
+            }
+        };
+        len = len.saturating_add(more);
+        packet = packet.and_then(|packet| match napi.xsk_go_on(buff, more) {
+            Ok(buff) => packet.append(napi, buff),
+            Err(_) => packet.fail(RxDrop::Length),
+        });
+    }
+    Ok((
+        match packet? {
+            Growing::Buff(buff) => What::Buff(buff),
+            Growing::Chain(chain) => What::Skb(chain.into_skb()),
+        },
+        len,
+    ))
+}
+
+/// A packet that grows.
+enum Growing<'a> {
+    /// In its buffers.
+    Buff(XskBuff<'a>),
+    /// In a copy.
+    Chain(SkbChain),
+}
+
+impl<'a> Growing<'a> {
+    fn append(mut self, napi: &mut RxNapi<'a, InPoll>, buff: XskBuff<'a>) -> Result<Self, RxDrop> {
+        let fits = match &mut self {
+            Self::Buff(head) => napi.xsk_append(head, buff).is_ok(),
+            Self::Chain(chain) => append_copy(napi, chain, &buff),
+        };
+        if fits {
+            Ok(self)
+        } else {
+            self.fail(RxDrop::NoMem)
+        }
+    }
+
+    #[cold]
+    fn fail(self, why: RxDrop) -> Result<Self, RxDrop> {
+        if let Self::Chain(chain) = self {
+            chain.into_skb().drop_with(DropReason::DevHdr);
+        }
+        Err(why)
+    }
+}
+
+/// Appends a copy of a buffer. False without memory.
+fn append_copy(napi: &mut RxNapi<'_, InPoll>, chain: &mut SkbChain, buff: &XskBuff<'_>) -> bool {
+    let Some(mut page) = napi.alloc_page() else {
+        return false;
+    };
+    let len = buff.copy_to(&mut page);
+    match chain.append(napi, page, 0, len) {
+        Ok(()) => true,
+        Err(page) => {
+            napi.recycle(page);
+            false
+        }
+    }
+}
+
+/// A copy of a packet that may pass.
+fn into_skb<'a>(napi: &mut RxNapi<'a, InPoll>, mut buff: XskBuff<'a>) -> Result<RxSkb, RxDrop> {
+    let skb = napi.xsk_skb(&buff).map_err(|_| RxDrop::NoMem)?;
+    let Some(mut next) = napi.xsk_next(&mut buff) else {
+        return Ok(skb);
+    };
+    let mut chain = SkbChain::new(skb);
+    loop {
+        if !append_copy(napi, &mut chain, &next) {
+            chain.into_skb().drop_with(DropReason::NoMem);
+            return Err(RxDrop::NoMem);
+        }
+        match napi.xsk_next(&mut buff) {
+            Some(buff) => next = buff,
+            None => return Ok(chain.into_skb()),
+        }
+    }
+}
