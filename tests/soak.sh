@@ -189,6 +189,20 @@ do_netns() {
 	run ip netns del soak
 	back
 }
+# Programs of xdp/programs.bpf.c, which judge none of this traffic and let it pass.
+xdp_programs=(pass drop tx meta pass_frags tx_frags "" "" "")
+xdp_pins=/sys/fs/bpf/soak
+do_xdp() {
+	local p=${xdp_programs[$1 % ${#xdp_programs[@]}]}
+	[ -e "$xdp_pins/pass" ] || return
+	did="XDP: ${p:-none}"
+	if [ "$p" ]; then
+		run ip -force link set dev "$NETIF" xdpdrv pinned "$xdp_pins/$p"
+		[ "$(ip link show dev "$NETIF" | grep -c 'prog/xdp')" = 1 ] || bad "$p isn't there"
+	else
+		run ip link set dev "$NETIF" xdpdrv off
+	fi
+}
 do_reads() {
 	did="everything read"
 	ethtool -S "$NETIF" >/dev/null || bad "ethtool -S"
@@ -202,8 +216,8 @@ do_reads() {
 
 # How often each comes: that many tickets of all.
 declare -A tickets=([channels]=6 [rings]=5 [features]=4 [mtu]=3 [updown]=4 [xps]=2 [cpu]=3 [link]=2 [rebind]=4 [reload]=1
-	[plug]=1 [suspend]=2 [filter]=3 [vlan]=1 [napi]=2 [qdisc]=2 [netns]=1 [reads]=2)
-names=(channels rings features mtu updown xps cpu link rebind reload plug suspend filter vlan napi qdisc netns reads)
+	[plug]=1 [suspend]=2 [filter]=3 [vlan]=1 [napi]=2 [qdisc]=2 [netns]=1 [xdp]=6 [reads]=2)
+names=(channels rings features mtu updown xps cpu link rebind reload plug suspend filter vlan napi qdisc netns xdp reads)
 lot=()
 for a in "${names[@]}"; do
 	[ -z "${ACTIONS:-}" ] || grep -qw "$a" <<<"$ACTIONS" || continue
@@ -231,6 +245,12 @@ cleanup() {
 	back
 }
 at_exit cleanup
+# A program stays through most of what is done; it goes with the driver.
+if [ -e "$HERE/xdp/programs.bpf.o" ]; then
+	rm -rf "$xdp_pins"
+	bpftool prog loadall "$HERE/xdp/programs.bpf.o" "$xdp_pins" 2>"$WORK/err" || note "no XDP: $(tail -1 "$WORK/err")"
+	at_exit 'rm -rf "$xdp_pins"'
+fi
 
 alive() {
 	local n tx rx
