@@ -428,17 +428,47 @@ pub(crate) fn add_frames(
     let Some(vq) = sq.vq.as_mut() else {
         return 0;
     };
-    let mut added = 0u32;
+    let (mut added, mut left) = (0u32, None);
     while let Some(frame) = next() {
         if let Err((_, frame)) = vq.add_frame(&mut sq.sg, frame, layout, reserved) {
-            refuse(frame);
+            left = Some(frame);
             break;
         }
         added = added.wrapping_add(1);
     }
+    if let Some(frame) = left {
+        added = added.wrapping_add(add_more(dev, tx, frame, next, refuse));
+    }
+    let sq = tx.state();
     if added > 0 {
         sq.deferred_kicks = sq.deferred_kicks.saturating_add(1);
         tx.touch();
+    }
+    added
+}
+
+/// Adds a frame that there was no room for, and what `next` has besides, with what is sent taken off the ring: a frame may take more
+/// than the one slot that is counted for it.
+#[cold]
+fn add_more(
+    dev: &Net,
+    tx: &mut TxGuard<'_, VirtnetInfo, Softirq>,
+    frame: XdpFrame,
+    mut next: impl FnMut() -> Option<XdpFrame>,
+    refuse: impl FnOnce(XdpFrame),
+) -> u32 {
+    reap(tx);
+    let layout = dev.data().f.layout;
+    let sq = tx.state();
+    let reserved = sq.xdp_reserve();
+    let (mut added, mut frame) = (0u32, Some(frame));
+    while let (Some(vq), Some(this)) = (sq.vq.as_mut(), frame.take()) {
+        if let Err((_, this)) = vq.add_frame(&mut sq.sg, this, layout, reserved) {
+            refuse(this);
+            break;
+        }
+        added = added.wrapping_add(1);
+        frame = next();
     }
     added
 }
