@@ -2,7 +2,8 @@
 
 //! AF_XDP without copies: sockets' buffers come into use on a queue pair and go again, and user space wakes the driver.
 //!
-//! Only the receive ring is reset for that: the transmit ring takes packets of sockets beside others. A pool that goes leaves when
+//! Only the receive ring is reset for that, where the device can do that, else the device: the reset work sets it up again, soon after the
+//! request. The transmit ring takes packets of sockets beside others. A pool that goes leaves when
 //! neither ring has anything of it, whatever that takes: at last the device is reset. A pool that is in use stays over everything
 //! else, as it is with the queues' state.
 
@@ -53,8 +54,6 @@ fn missing(f: &Negotiated, mode: Mode) -> Option<&'static str> {
         Some("packets arrive in lists of pages (no MRG_RXBUF)")
     } else if !f.has(bit::ACCESS_PLATFORM) {
         Some("the device has no ACCESS_PLATFORM")
-    } else if !f.has(bit::RING_RESET) {
-        Some("the device can't reset single queues (no RING_RESET)")
     } else {
         None
     }
@@ -92,8 +91,7 @@ pub(crate) fn max_segs(mode: Mode) -> u32 {
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the device can't, `EINVAL` for a pair that isn't in use, `ENODEV` while the device is reset, and
-/// those of the stack and the ring.
+/// `EOPNOTSUPP` if the device can't, `EINVAL` for a pair that isn't in use, and those of the stack and the ring.
 pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if let Some(why) = missing(&info.f, info.mode) {
@@ -104,18 +102,26 @@ pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) 
         return Err(EINVAL);
     }
     let pair = dev.pair(index).ok_or(EINVAL)?;
-    let slots = info.vqs().ok_or(ENODEV)?.size_max(tx_vq(index));
+    let dma = info.vdev.transport().ok_or_else(eopnotsupp)?;
+    // As many as there can be, of a device that is being reset.
+    let slots = info
+        .vqs()
+        .map_or(u32::MAX, |vqs| vqs.size_max(tx_vq(index)));
+    let pool = pool.map(dma, info.f.hdr_len, slots, info.f.has(bit::CSUM))?;
     let mut broken = false;
-    let done = rings::with_pair_paused(dev, index, Pending::Lose, rtnl, |rtnl| {
-        let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
-        let vq = rq.vq.as_mut().ok_or(ENODEV)?;
-        let dma = vq.dma_dev().ok_or_else(eopnotsupp)?;
-        let pool = pool.map(dma, info.f.hdr_len, slots, info.f.has(bit::CSUM))?;
-        let reset = vq.reset();
-        vq.disable_cb();
-        reset.inspect_err(|_| broken = true)?;
+    let done = if info.f.has(bit::RING_RESET) && info.vqs().is_some() {
+        rings::with_pair_paused(dev, index, Pending::Lose, rtnl, |rtnl| {
+            let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;
+            let vq = rq.vq.as_mut().ok_or(ENODEV)?;
+            let reset = vq.reset();
+            vq.disable_cb();
+            reset.inspect_err(|_| broken = true)?;
+            pair.xsk_install(pool, rtnl)
+        })
+    } else {
+        lose_device(dev, pair, rtnl);
         pair.xsk_install(pool, rtnl)
-    });
+    };
     if let Err(e) = done {
         net_warn!(dev, "pair {index}: AF_XDP without zero copy: {e:?}\n");
         if broken || e == EBUSY {
@@ -176,7 +182,7 @@ fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) {
     let info = dev.data();
     queue_pairs::disable_pairs(dev, 0, info.max_pairs, rtnl);
     if info.vqs().is_some() {
-        net_warn!(dev, "a queue can't be reset alone; resetting the device\n");
+        net_info!(dev, "a queue can't be reset alone; resetting the device\n");
         dev.detach(rtnl);
         if let Some(parked) = vqs::park(dev, rtnl) {
             vqs::release_locked(dev, parked, rtnl);

@@ -132,6 +132,16 @@ impl Device<device::Core<'_>> {
     }
 }
 
+impl Device<device::Bound> {
+    /// The transport's device: the one for which the virtio core maps memory as a rule, if it does
+    /// ([`super::Virtqueue::dma_dev`] tells).
+    pub(crate) fn transport(&self) -> Option<&device::Device<device::Bound>> {
+        let parent = self.parent();
+        // SAFETY: The parent lives as long as the device, which its driver has registered: both are bound for as long as this reference.
+        (!parent.is_null()).then(|| unsafe { <device::Device>::from_raw(parent.cast()).as_bound() })
+    }
+}
+
 impl Device {
     /// The generic device, for messages (`dev_err!` and so on).
     pub(crate) fn dev(&self) -> &device::Device {
