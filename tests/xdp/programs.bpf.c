@@ -244,7 +244,7 @@ SEC("xdp") int outwards(struct xdp_md *ctx)
 }
 
 /* For a device that misbehaves: echo and ARP pass, everything else meets a verdict by chance. */
-SEC("xdp") int by_chance(struct xdp_md *ctx)
+static __always_inline int chance(struct xdp_md *ctx, void *map)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
@@ -260,7 +260,7 @@ SEC("xdp") int by_chance(struct xdp_md *ctx)
 	case 1:
 		return XDP_TX;
 	case 2:
-		return bpf_redirect_map(&ports, 0, 0);
+		return bpf_redirect_map(map, 0, 0);
 	case 3:
 		return bpf_xdp_adjust_head(ctx, -16) ? XDP_ABORTED : XDP_TX;
 	case 4:
@@ -268,6 +268,16 @@ SEC("xdp") int by_chance(struct xdp_md *ctx)
 	default:
 		return put_meta(ctx);
 	}
+}
+
+SEC("xdp") int by_chance(struct xdp_md *ctx)
+{
+	return chance(ctx, &ports);
+}
+
+SEC("xdp.frags") int by_chance_frags(struct xdp_md *ctx)
+{
+	return chance(ctx, &ports_frags);
 }
 
 /* What the stack gets. */
