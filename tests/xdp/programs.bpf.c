@@ -44,7 +44,8 @@ struct {
 
 /* 0: the device itself; 1: another one. */
 MAP(ports, BPF_MAP_TYPE_DEVMAP, 2, __u32);
-MAP(cpus, BPF_MAP_TYPE_CPUMAP, 64, struct bpf_cpumap_val);
+/* No more than the kernel was built for. */
+MAP(cpus, BPF_MAP_TYPE_CPUMAP, 4, struct bpf_cpumap_val);
 
 /* AF_XDP's sockets, by the queues that they are bound to. */
 struct {
