@@ -282,18 +282,21 @@ static int vnm_xsk_add(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct
 	if (n == 1 && descs->len <= VNM_XSK_SLOT_SIZE - tx->hdr_len) {
 		/* One descriptor instead of two, or of a table; and user space has its buffer back at once */
 		memcpy(buf + tx->hdr_len, xsk_buff_raw_get_data(tx->pool, descs->addr), descs->len);
-		sg_dma_len(&sg[0]) = sg[0].length = tx->hdr_len + descs->len;
+		sg[0].length = tx->hdr_len + descs->len;
+		sg_dma_len(&sg[0]) = sg[0].length;
 		slot->copied = true;
 		k = 0;
 	} else {
-		sg_dma_len(&sg[0]) = sg[0].length = tx->hdr_len;
+		sg[0].length = tx->hdr_len;
+		sg_dma_len(&sg[0]) = sg[0].length;
 		for (k = 0; k < n; k++) {
 			dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, descs[k].addr);
 
 			xsk_buff_raw_dma_sync_for_device(tx->pool, dma, descs[k].len);
 			sg[k + 1].page_link = 0;
 			sg_dma_address(&sg[k + 1]) = dma;
-			sg_dma_len(&sg[k + 1]) = sg[k + 1].length = descs[k].len;
+			sg[k + 1].length = descs[k].len;
+			sg_dma_len(&sg[k + 1]) = sg[k + 1].length;
 		}
 	}
 	sg_mark_end(&sg[k]);

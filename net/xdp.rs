@@ -20,8 +20,7 @@ use super::{
     },
     skb::{
         ConsumeContext,
-        RxSkb,
-        COPYBREAK, //
+        RxSkb, //
     },
     xdp_meta::{
         RxMeta,
@@ -442,20 +441,15 @@ impl RxNapi<'_, InPoll> {
         Verdict::Dropped
     }
 
-    /// An skb of a packet that may pass: a copy of a small one without metadata.
+    /// An skb of a packet that may pass, around its memory: that costs less than a copy of even the smallest packet, whose
+    /// memory would have to go back.
     ///
     /// # Errors
     ///
     /// The packet is gone: there is no memory, or less than an Ethernet header in its first piece.
     #[inline(always)]
     pub(crate) fn xdp_skb(&mut self, buff: XdpBuff) -> Result<RxSkb> {
-        let (at, len) = buff.place();
-        if len <= COPYBREAK && buff.xdp.data_meta >= buff.xdp.data && !buff.has_frags() {
-            let frag = buff.into_frag();
-            let skb = frag.copy_skb(self, at, len);
-            self.recycle(frag);
-            return skb.ok_or(ENOMEM);
-        }
+        let (_, len) = buff.place();
         let skb = if len < ETH_HLEN {
             null_mut()
         } else {
