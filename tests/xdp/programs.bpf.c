@@ -126,31 +126,11 @@ static __always_inline int failed(void)
 	return XDP_DROP;
 }
 
-/* In front of the frame comes a copy of its addresses, with another type, so that the way it goes still has some. */
-static __always_inline int grow_head(struct xdp_md *ctx)
-{
-	void *data, *end;
-	struct ethhdr was, *eth;
-
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	eth = data;
-	if ((void *)(eth + 1) > end)
-		return failed();
-	was = *eth;
-	if (bpf_xdp_adjust_head(ctx, -amount()))
-		return failed();
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	eth = data;
-	if ((void *)(eth + 1) > end)
-		return failed();
-	*eth = was;
-	eth->h_proto = bpf_htons(0x88b5);
-	return back(ctx);
-}
-
-static __always_inline int shrink_head(struct xdp_md *ctx)
+/*
+ * In front of what the frame is then comes a copy of its addresses, with another type, so that the way it goes still has
+ * some.
+ */
+static __always_inline int move_head(struct xdp_md *ctx, int by)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr was, *eth = data;
@@ -158,7 +138,7 @@ static __always_inline int shrink_head(struct xdp_md *ctx)
 	if ((void *)(eth + 1) > end)
 		return failed();
 	was = *eth;
-	if (bpf_xdp_adjust_head(ctx, amount()))
+	if (bpf_xdp_adjust_head(ctx, by))
 		return failed();
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -202,8 +182,8 @@ EACH(drop, XDP_DROP)
 EACH(aborted, XDP_ABORTED)
 EACH(unknown, 77)
 EACH(tx, back(ctx))
-EACH(head_grow, grow_head(ctx))
-EACH(head_shrink, shrink_head(ctx))
+EACH(head_grow, move_head(ctx, -amount()))
+EACH(head_shrink, move_head(ctx, amount()))
 EACH(tail_grow, move_tail(ctx, amount()))
 EACH(tail_shrink, move_tail(ctx, -amount()))
 EACH(meta, put_meta(ctx))
