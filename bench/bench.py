@@ -62,11 +62,11 @@ def pick(conf, args):
         if args.quick and name != "default":
             continue
         cells = [c for c in conf["cell"] if (c.get("quick") or not args.quick)
-                 and c["name"] in variant.get("cells", [c["name"]])
+                 and (name in c["on"] if "on" in c else c["name"] in variant.get("cells", [c["name"]]))
                  and wanted(name, c["name"], f"{name}/{c['name']}")]
-        # A cell that is asked for by its bare name is measured on the default device.
+        # A cell that is asked for by its bare name is measured on the default device, or those that it is for.
         if args.names and name != "default":
-            cells = [c for c in cells if wanted(name, f"{name}/{c['name']}")]
+            cells = [c for c in cells if "on" in c or wanted(name, f"{name}/{c['name']}")]
         if cells:
             jobs.append({"name": name, "kind": "cells", "device": variant["device"], "cells": cells})
     if wanted("scaling") and not args.quick:
@@ -449,9 +449,9 @@ def main():
     conf = tomllib.loads((HERE / "cells.toml").read_text())
     if args.list:
         for c in conf["cell"]:
-            print(f"{c['name']:<16}{c['what']}")
+            print(f"{c['name']:<20}{c['what']}")
         for name, v in conf["variant"].items():
-            print(f"{name:<16}device: {v['what']}")
+            print(f"{name:<20}device: {v['what']}")
         print("scaling, memory, truesize, times, grid, grid-small")
         return 0
     if args.add and not args.results:

@@ -11,6 +11,7 @@
  *   load host REQUEST          tell the host REQUEST and wait for its answer
  *   load measured REQUEST      the same, measured
  *   load xmit IFINDEX SIZE N   have an XDP program redirect N frames of that size to a device, measured
+ *   load xsk …                 AF_XDP, see xsk.c
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -28,17 +29,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* bench/plugin/count.rs looks for these */
-#define BEGIN() asm volatile(".byte 0x0f,0x1f,0x84,0x00,0x6d,0x71,0x76,0x01" ::: "memory")
-#define END()   asm volatile(".byte 0x0f,0x1f,0x84,0x00,0x6d,0x71,0x76,0x02" ::: "memory")
+#include "load.h"
 
-static void die(const char *what)
+void die(const char *what)
 {
 	fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
-static int request(const char *text)
+int request(const char *text)
 {
 	char line[4096];
 	int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY);
@@ -50,7 +49,7 @@ static int request(const char *text)
 }
 
 /* The answer's line: "load ok …" or "load error …" */
-static int answer(int fd)
+int answer(int fd)
 {
 	char line[4096];
 	size_t n = 0;
@@ -177,6 +176,8 @@ int main(int argc, char **argv)
 		return do_send(argv[2], atoi(argv[3]), atoi(argv[4]), atol(argv[5]), *cmd == 's');
 	else if (!strcmp(cmd, "xmit") && argc == 5)
 		return do_xmit(atoi(argv[2]), atoi(argv[3]), atol(argv[4]));
+	else if (!strcmp(cmd, "xsk"))
+		return do_xsk(argc - 1, argv + 1);
 	else if (!strcmp(cmd, "recv") && argc == 5)
 		return do_recv(atoi(argv[2]), atol(argv[3]), argv[4]);
 	else if (!strcmp(cmd, "host") && argc == 3)

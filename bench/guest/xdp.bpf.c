@@ -30,9 +30,17 @@ struct {
 	__type(value, struct bpf_cpumap_val);
 } cpus SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sockets SEC(".maps");
+
 /* The next device is the one that came after this one. */
 ALWAYS(to_dev, bpf_redirect(ctx->ingress_ifindex + 1, 0))
 ALWAYS(to_map, bpf_redirect_map(&ports, 0, 0))
 ALWAYS(to_cpu, bpf_redirect_map(&cpus, 0, 0))
+ALWAYS(to_socket, bpf_redirect_map(&sockets, 0, 0))
 
 char license_[] SEC("license") = "GPL";

@@ -197,9 +197,9 @@ int sock_open(struct sock *s, const struct how *how, __u32 queue, const struct s
 	for (i = 0; i < CHUNKS; i++) {
 		__u64 chunk = chunk_address(how, nth * CHUNKS + i);
 
-		if (i < FOR_RECEIVING)
+		if (i < FOR_RECEIVING - how->idle)
 			sock_give(s, chunk);
-		else
+		else if (i >= FOR_RECEIVING)
 			s->spare[s->spares++] = chunk;
 	}
 	return 0;

@@ -9,9 +9,11 @@
 #include <stdbool.h>
 
 /* For each socket; so many chunks are for receiving at first, the others for sending. */
+#ifndef CHUNKS
 #define CHUNKS 1024
 #define FOR_RECEIVING 640
 #define RING 1024
+#endif
 #define PAGE 4096
 
 struct ring {
@@ -32,6 +34,8 @@ struct how {
 	__u32 metadata;
 	/* How many sockets share one memory. */
 	__u32 sharers;
+	/* So many of the chunks for receiving are left out. */
+	__u32 idle;
 };
 
 struct sock {
