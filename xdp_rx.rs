@@ -26,19 +26,16 @@ use crate::{
             Verdict,
             XdpBuff,
             XdpFrame,
+            XdpRoom,
             XDP_HEADROOM, //
         }, //
     },
     pure::{
         hdr::RawHdr,
-        rss::{
-            RxHash,
-            REPORT_AT, //
-        },
+        rss::REPORT_AT,
         rx::{
             cont_len,
-            num_buffers,
-            BufShape, //
+            num_buffers, //
         }, //
     },
     receive_queue::{
@@ -134,6 +131,7 @@ pub(crate) fn receive(
         packets: 0,
         bytes: 0,
     };
+    let mut room = XdpRoom::new();
     let mut bulk = Bulk::new();
     let mut unsent = false;
     while got.packets < budget {
@@ -143,38 +141,20 @@ pub(crate) fn receive(
             break;
         };
         got.packets = got.packets.wrapping_add(1);
-        let judged = match packet(dev.data(), rq, napi, prog, used) {
-            Ok(judged) => judged,
+        let (buff, hdr, len) = match packet(dev.data(), rq, napi, prog, &mut room, used) {
+            Ok(packet) => packet,
             Err(why) => {
                 count_unjudged(stats, why);
                 continue;
             }
         };
-        let Judged {
-            verdict,
-            hdr,
-            hash,
-            len,
-        } = judged;
         stats.xdp_packets.inc();
         rq.avg.add(len);
-        if let Verdict::Pass(buff) = verdict {
-            let Ok(mut skb) = napi.xdp_skb(buff) else {
-                count_drop(stats, RxDrop::NoMem);
+        match napi.run_xdp(buff, prog) {
+            Verdict::Pass(buff) => {
+                pass(dev, napi, q, &mut got, buff, hdr);
                 continue;
-            };
-            if let Some(hash) = hash {
-                skb.set_rx_hash(hash);
             }
-            let len = skb.len();
-            if deliver(dev, napi, q.index(), stats, RxPacket { skb, hdr }) {
-                got.bytes = got.bytes.wrapping_add(u64::from(len));
-            }
-            continue;
-        }
-        stats.packets.inc();
-        got.bytes = got.bytes.wrapping_add(u64::from(len));
-        match verdict {
             Verdict::Tx(frame) => {
                 stats.xdp_tx.inc();
                 unsent = true;
@@ -183,13 +163,35 @@ pub(crate) fn receive(
                 }
             }
             Verdict::Redirected => stats.xdp_redirects.inc(),
-            Verdict::Pass(_) | Verdict::Dropped => stats.xdp_drops.inc(),
+            Verdict::Dropped => stats.xdp_drops.inc(),
         }
+        stats.packets.inc();
+        got.bytes = got.bytes.wrapping_add(u64::from(len));
     }
     if unsent {
         bulk.send(dev, deferral, stats, true);
     }
     got
+}
+
+/// Hands a packet to the stack.
+#[inline(never)]
+fn pass(
+    dev: &Net,
+    napi: &mut RxNapi<'_, InPoll>,
+    q: &RxQueue<VirtnetInfo>,
+    got: &mut Received,
+    buff: XdpBuff<'_>,
+    hdr: RawHdr,
+) {
+    let stats = q.shared();
+    let Ok(skb) = napi.xdp_skb(buff) else {
+        return count_drop(stats, RxDrop::NoMem);
+    };
+    let len = skb.len();
+    if deliver(dev, napi, q.index(), stats, RxPacket { skb, hdr }) {
+        got.bytes = got.bytes.wrapping_add(u64::from(len));
+    }
 }
 
 /// Why no program judged a packet.
@@ -223,23 +225,17 @@ pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
     }
 }
 
-/// A packet with what the program said of it. `hdr` and `hash` are what the device said, read before the program ran.
-struct Judged {
-    verdict: Verdict,
-    hdr: RawHdr,
-    hash: Option<RxHash>,
-    len: u32,
-}
-
-/// Makes a packet of a used buffer, and those that belong to it, and has it judged.
+/// Makes a packet of a used buffer, and those that belong to it: what a program may judge, and what the device said of it, read
+/// before the program runs, with its length.
 #[inline(always)]
-fn packet(
+fn packet<'r>(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
     prog: Prog<'_>,
+    room: &'r mut XdpRoom,
     used: RxUsed,
-) -> Result<Judged, Unjudged> {
+) -> Result<(XdpBuff<'r>, RawHdr, u32), Unjudged> {
     let RxUsed::Frag(frag, shape, used) = used else {
         // No program is attached to a device with lists of pages.
         return Err(Unjudged::Size);
@@ -258,21 +254,20 @@ fn packet(
         None
     };
     let HeadBuf { mut hdr, at, len } = head;
-    let one = !matches!(info.mode, Mode::Mergeable) || hdr.num_buffers() == 1;
-    let (mut buff, len) = if one && !hdr.is_gso() {
-        match XdpBuff::new(frag, at, len) {
+    let n = match info.mode {
+        Mode::Mergeable => hdr.num_buffers(),
+        _ => 1,
+    };
+    let (mut buff, len) = if n == 1 && !hdr.is_gso() {
+        match XdpBuff::new(room, frag, at, len) {
             Ok(buff) => (buff, len),
-            Err(frag) => gather(rq, napi, prog, frag, &HeadBuf { hdr, at, len }, 1)?,
+            Err((room, frag)) => gather(rq, napi, prog, room, frag, HeadBuf { hdr, at, len }, 1)?,
         }
     } else {
-        let n = if one { 1 } else { hdr.num_buffers() };
-        gather(rq, napi, prog, frag, &HeadBuf { hdr, at, len }, n)?
+        gather(rq, napi, prog, room, frag, HeadBuf { hdr, at, len }, n)?
     };
     if let Some((start, offset)) = hdr.partial_csum() {
-        if !info.f.rx.csum {
-            return Err(RxDrop::Header.into());
-        }
-        if !buff.complete_csum(start, offset) {
+        if !info.f.rx.csum || !buff.complete_csum(start, offset) {
             return Err(RxDrop::Header.into());
         }
         hdr = hdr.with_complete_csum();
@@ -280,144 +275,195 @@ fn packet(
     if let Some(hash) = hash {
         buff.set_rx_hash(hash);
     }
-    Ok(Judged {
-        verdict: napi.run_xdp(buff, prog),
-        hdr,
-        hash,
-        len,
-    })
+    Ok((buff, hdr, len))
 }
 
-/// A packet over `n` buffers, or in a buffer without room before or behind it: what comes first is copied to a page, as much as
-/// that holds; the rest as well for a program that takes packets in one piece only. All of its buffers are taken off the ring,
-/// also after an error: the next one starts another packet.
+/// A packet over `n` buffers, or in a buffer without room before or behind it. All of its buffers are taken off the ring, also
+/// after an error: the next one starts another packet.
 #[inline(never)]
-fn gather(
+fn gather<'r>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
     prog: Prog<'_>,
+    room: &'r mut XdpRoom,
     frag: Frag,
-    head: &HeadBuf,
+    head: HeadBuf,
     n: u16,
-) -> Result<(XdpBuff, u32), Unjudged> {
+) -> Result<(XdpBuff<'r>, u32), Unjudged> {
     let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
     let Some(n) = num_buffers(n, size) else {
         napi.recycle(frag);
         return Err(RxDrop::NumBuffers.into());
     };
-    let mut packet = if head.hdr.is_gso() {
+    let mut rest = Rest(n.saturating_sub(1));
+    let packet = if head.hdr.is_gso() {
         napi.recycle(frag);
         Err(Unjudged::Merged)
+    } else if prog.has_frags() {
+        in_pieces(rq, napi, room, frag, &head, &mut rest)
     } else {
-        Pieces::new(napi, frag, head.at, head.len, prog.has_frags())
+        in_page(rq, napi, room, frag, &head, &mut rest)
     };
-    for left in (1..n).rev() {
+    if packet.is_err() {
+        rest.discard(rq, napi)?;
+    }
+    packet
+}
+
+/// How many buffers of a packet are still on the ring.
+struct Rest(u16);
+
+impl Rest {
+    /// The next one, and where in it the packet goes on.
+    ///
+    /// # Errors
+    ///
+    /// The device has used fewer than it said, or written nothing into this one, or more than there is room for.
+    #[inline(always)]
+    fn next(
+        &mut self,
+        rq: &mut ReceiveQueue,
+        napi: &mut RxNapi<'_, InPoll>,
+    ) -> Option<Result<(Frag, u32, u32), RxDrop>> {
+        let left = self.0;
+        self.0 = left.checked_sub(1)?;
         let Some(RxUsed::Frag(frag, shape, used)) = rq.next_used(u32::from(left)) else {
-            return Err(RxDrop::NumBuffers.into());
+            self.0 = 0;
+            return Some(Err(RxDrop::NumBuffers));
         };
-        packet = match (packet, cont_len(used, shape.posted())) {
-            (Ok(packet), Ok(len)) => packet.append(napi, frag, shape, len),
-            (Ok(_), Err(_)) => {
+        Some(match cont_len(used, shape.posted()) {
+            Ok(len) => Ok((frag, shape.offset(), len)),
+            Err(_) => {
                 napi.recycle(frag);
-                Err(RxDrop::Length.into())
+                Err(RxDrop::Length)
             }
-            (Err(why), _) => {
-                napi.recycle(frag);
-                Err(why)
-            }
-        };
+        })
     }
-    packet?.finish(napi)
-}
 
-/// A packet that grows.
-enum Pieces {
-    /// In one piece, a page, so many bytes.
-    Page(Frag, u32),
-    /// In several, so many bytes.
-    Several(XdpBuff, u32),
-}
-
-impl Pieces {
-    fn new(
+    /// Takes them off the ring.
+    ///
+    /// # Errors
+    ///
+    /// The device has used fewer than it said.
+    #[cold]
+    fn discard(
+        &mut self,
+        rq: &mut ReceiveQueue,
         napi: &mut RxNapi<'_, InPoll>,
-        frag: Frag,
-        at: u32,
-        len: u32,
-        several: bool,
-    ) -> Result<Self, Unjudged> {
-        let frag = if several {
-            match XdpBuff::new(frag, at, len) {
-                Ok(buff) => return Ok(Self::Several(buff, len)),
-                Err(frag) => frag,
+    ) -> Result<(), Unjudged> {
+        while let Some(next) = self.next(rq, napi) {
+            match next {
+                Ok((frag, _, _)) => napi.recycle(frag),
+                Err(RxDrop::NumBuffers) => return Err(RxDrop::NumBuffers.into()),
+                Err(_) => {}
             }
-        } else {
-            frag
-        };
-        let first = len.min(PAGE_ROOM);
-        if !several && first < len {
+        }
+        Ok(())
+    }
+}
+
+/// A packet in as many pieces as it came in. One without room before or behind its first piece gets a page for that, as much as
+/// it holds.
+#[inline(always)]
+fn in_pieces<'r>(
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, InPoll>,
+    room: &'r mut XdpRoom,
+    frag: Frag,
+    head: &HeadBuf,
+    rest: &mut Rest,
+) -> Result<(XdpBuff<'r>, u32), Unjudged> {
+    let mut len = head.len;
+    let mut buff = match XdpBuff::new(room, frag, head.at, len) {
+        Ok(buff) => buff,
+        Err((room, frag)) => first_page(napi, room, frag, head)?,
+    };
+    while let Some(next) = rest.next(rq, napi) {
+        let (frag, at, more) = next?;
+        if let Err(frag) = buff.append(frag, at, more) {
             napi.recycle(frag);
             return Err(Unjudged::Size);
         }
-        let Some(mut page) = napi.alloc_page() else {
-            napi.recycle(frag);
-            return Err(RxDrop::NoMem.into());
-        };
-        page.copy_from(XDP_HEADROOM, &frag, at, first);
-        if !several {
-            napi.recycle(frag);
-            return Ok(Self::Page(page, len));
-        }
-        let mut buff = XdpBuff::new(page, XDP_HEADROOM, first).map_err(|_| Unjudged::Size)?;
-        let rest = len.saturating_sub(first);
-        if rest == 0 {
-            napi.recycle(frag);
-        } else if let Err(frag) = buff.append(frag, at.saturating_add(first), rest) {
+        len = len.saturating_add(more);
+    }
+    Ok((buff, len))
+}
+
+/// What comes first of a packet, in a page; what that doesn't hold is the second piece.
+#[cold]
+fn first_page<'r>(
+    napi: &mut RxNapi<'_, InPoll>,
+    room: &'r mut XdpRoom,
+    frag: Frag,
+    head: &HeadBuf,
+) -> Result<XdpBuff<'r>, Unjudged> {
+    let first = head.len.min(PAGE_ROOM);
+    let Some(mut page) = napi.alloc_page() else {
+        napi.recycle(frag);
+        return Err(RxDrop::NoMem.into());
+    };
+    page.copy_from(XDP_HEADROOM, &frag, head.at, first);
+    let mut buff = match XdpBuff::new(room, page, XDP_HEADROOM, first) {
+        Ok(buff) => buff,
+        Err((_, page)) => {
+            napi.recycle(page);
             napi.recycle(frag);
             return Err(Unjudged::Size);
         }
-        Ok(Self::Several(buff, len))
+    };
+    let left = head.len.saturating_sub(first);
+    if left == 0 {
+        napi.recycle(frag);
+    } else if let Err(frag) = buff.append(frag, head.at.saturating_add(first), left) {
+        napi.recycle(frag);
+        return Err(Unjudged::Size);
     }
+    Ok(buff)
+}
 
-    fn append(
-        self,
-        napi: &mut RxNapi<'_, InPoll>,
-        frag: Frag,
-        shape: BufShape,
-        len: u32,
-    ) -> Result<Self, Unjudged> {
-        match self {
-            Self::Page(mut page, had) => {
-                let total = had.saturating_add(len);
-                let fits = total <= PAGE_ROOM
-                    && page.copy_from(XDP_HEADROOM.saturating_add(had), &frag, shape.offset(), len);
-                napi.recycle(frag);
-                if fits {
-                    return Ok(Self::Page(page, total));
-                }
+/// A packet for a program that takes packets in one piece only: a page, if it fits there.
+#[cold]
+fn in_page<'r>(
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, InPoll>,
+    room: &'r mut XdpRoom,
+    frag: Frag,
+    head: &HeadBuf,
+    rest: &mut Rest,
+) -> Result<(XdpBuff<'r>, u32), Unjudged> {
+    if head.len > PAGE_ROOM {
+        napi.recycle(frag);
+        return Err(Unjudged::Size);
+    }
+    let Some(mut page) = napi.alloc_page() else {
+        napi.recycle(frag);
+        return Err(RxDrop::NoMem.into());
+    };
+    page.copy_from(XDP_HEADROOM, &frag, head.at, head.len);
+    napi.recycle(frag);
+    let mut len = head.len;
+    while let Some(next) = rest.next(rq, napi) {
+        let (frag, at, more) = match next {
+            Ok(next) => next,
+            Err(why) => {
                 napi.recycle(page);
-                Err(Unjudged::Size)
+                return Err(why.into());
             }
-            Self::Several(mut buff, had) => match buff.append(frag, shape.offset(), len) {
-                Ok(()) => Ok(Self::Several(buff, had.saturating_add(len))),
-                Err(frag) => {
-                    napi.recycle(frag);
-                    Err(Unjudged::Size)
-                }
-            },
+        };
+        let to = XDP_HEADROOM.saturating_add(len);
+        len = len.saturating_add(more);
+        let fits = len <= PAGE_ROOM && page.copy_from(to, &frag, at, more);
+        napi.recycle(frag);
+        if !fits {
+            napi.recycle(page);
+            return Err(Unjudged::Size);
         }
     }
-
-    fn finish(self, napi: &mut RxNapi<'_, InPoll>) -> Result<(XdpBuff, u32), Unjudged> {
-        match self {
-            Self::Several(buff, len) => Ok((buff, len)),
-            Self::Page(page, len) => match XdpBuff::new(page, XDP_HEADROOM, len) {
-                Ok(buff) => Ok((buff, len)),
-                Err(page) => {
-                    napi.recycle(page);
-                    Err(Unjudged::Size)
-                }
-            },
+    match XdpBuff::new(room, page, XDP_HEADROOM, len) {
+        Ok(buff) => Ok((buff, len)),
+        Err((_, page)) => {
+            napi.recycle(page);
+            Err(Unjudged::Size)
         }
     }
 }

@@ -233,85 +233,101 @@ impl Prog<'_> {
     }
 }
 
+/// Where the packets of a poll are described, one after the other. It stays where it is: a description of one packet is as
+/// large as a cache line, and moving it would cost as much as all else that is done for a packet.
+#[repr(C)]
+pub(crate) struct XdpRoom {
+    xdp: bindings::xdp_buff,
+    meta: RxMeta,
+}
+
+const _: () = assert!(core::mem::offset_of!(XdpRoom, meta) == META_AT);
+
+impl XdpRoom {
+    /// Without a packet.
+    pub(crate) fn new() -> Self {
+        Self {
+            xdp: bindings::xdp_buff::default(),
+            meta: RxMeta::default(),
+        }
+    }
+}
+
 /// A received packet that a program may judge.
 ///
 /// # Invariants
 ///
-/// `xdp` describes a piece of a page of a pool, of which a fragment reference is owned, with `frame_sz` bytes from
+/// `xdp` of the room describes a piece of a page of a pool, of which a fragment reference is owned, with `frame_sz` bytes from
 /// `data_hard_start` on; `data..data_end` is inside, [`SHINFO`] bytes behind that are free at the end, and [`FRAME`]
 /// bytes before it at the beginning. If it says that there are more pieces, those bytes at the end name them, and
-/// references to them are owned as well. `rxq` is null. `meta` is at [`META_AT`]. The pool is the one that has the number `pool`.
-#[repr(C)]
-pub(crate) struct XdpBuff {
-    xdp: bindings::xdp_buff,
-    meta: RxMeta,
+/// references to them are owned as well. `rxq` is whatever it was. `meta` is at [`META_AT`]. The pool is the one that has the
+/// number `pool`.
+pub(crate) struct XdpBuff<'r> {
+    room: &'r mut XdpRoom,
     pool: PoolId,
 }
 
-const _: () = assert!(core::mem::offset_of!(XdpBuff, meta) == META_AT);
-
-impl XdpBuff {
+impl<'r> XdpBuff<'r> {
     /// The packet is `at..at + len` of `frag`.
     ///
     /// # Errors
     ///
-    /// The fragment back if that isn't inside of it, or leaves too little room before or behind.
+    /// The room and the fragment back if that isn't inside of it, or leaves too little room before or behind.
     #[inline(always)]
-    pub(crate) fn new(frag: Frag, at: u32, len: u32) -> Result<Self, Frag> {
+    pub(crate) fn new(
+        room: &'r mut XdpRoom,
+        frag: Frag,
+        at: u32,
+        len: u32,
+    ) -> Result<Self, (&'r mut XdpRoom, Frag)> {
         let end = at.checked_add(len).and_then(|n| n.checked_add(SHINFO));
         if at < FRAME || end.is_none_or(|end| end > frag.truesize()) {
-            return Err(frag);
+            return Err((room, frag));
         }
         let (truesize, pool) = (frag.truesize(), frag.pool());
         let va = frag.into_va().as_ptr();
-        let mut xdp = bindings::xdp_buff::default();
+        let xdp = &mut room.xdp;
         // SAFETY: Inside of the fragment, as was checked. CAST: widening.
         unsafe {
             xdp.data_hard_start = va.cast();
             xdp.data = va.add(at as usize).cast();
-            xdp.data_end = va.add(at as usize + len as usize).cast();
+            xdp.data_end = xdp.data.byte_add(len as usize);
         }
         xdp.data_meta = xdp.data;
         xdp.__bindgen_anon_1.__bindgen_anon_1 = bindings::xdp_buff__bindgen_ty_1__bindgen_ty_1 {
             frame_sz: truesize,
             flags: 0,
         };
+        room.meta.clear();
         // INVARIANT: As was checked; the reference is the fragment's.
-        Ok(Self {
-            xdp,
-            meta: RxMeta::default(),
-            pool,
-        })
+        Ok(Self { room, pool })
     }
 
     /// Says what the device's hash of the packet is, for programs that ask.
     #[inline]
     pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
-        self.meta = hash.into();
+        self.room.meta = hash.into();
     }
 
     #[inline(always)]
     fn has_frags(&self) -> bool {
         // SAFETY: Both variants are integers.
-        let flags = unsafe { self.xdp.__bindgen_anon_1.__bindgen_anon_1.flags };
+        let flags = unsafe { self.room.xdp.__bindgen_anon_1.__bindgen_anon_1.flags };
         flags & bindings::xdp_buff_flags_XDP_FLAGS_HAS_FRAGS != 0
     }
 
     #[inline(always)]
     fn frame_sz(&self) -> u32 {
         // SAFETY: As above.
-        unsafe { self.xdp.__bindgen_anon_1.__bindgen_anon_1.frame_sz }
+        unsafe { self.room.xdp.__bindgen_anon_1.__bindgen_anon_1.frame_sz }
     }
 
     /// Where in the first piece the data begins, and how much it is.
     #[inline(always)]
     fn place(&self) -> (u32, u32) {
-        let at = self
-            .xdp
-            .data
-            .addr()
-            .wrapping_sub(self.xdp.data_hard_start.addr());
-        let len = self.xdp.data_end.addr().wrapping_sub(self.xdp.data.addr());
+        let xdp = &self.room.xdp;
+        let at = xdp.data.addr().wrapping_sub(xdp.data_hard_start.addr());
+        let len = xdp.data_end.addr().wrapping_sub(xdp.data.addr());
         // CAST: Less than a page, by the type invariants.
         (at as u32, len as u32)
     }
@@ -327,7 +343,12 @@ impl XdpBuff {
         };
         // SAFETY: By the type invariants the room for it is there; the range is inside of the fragment.
         let added = unsafe {
-            bindings::xdp_buff_add_frag_va(&mut self.xdp, va.as_ptr().cast(), len, frag.truesize())
+            bindings::xdp_buff_add_frag_va(
+                &mut self.room.xdp,
+                va.as_ptr().cast(),
+                len,
+                frag.truesize(),
+            )
         };
         if !added {
             return Err(frag);
@@ -342,7 +363,9 @@ impl XdpBuff {
     #[cold]
     pub(crate) fn complete_csum(&mut self, start: u16, offset: u16) -> bool {
         // SAFETY: The helper stays inside of the packet, which by the type invariants is valid.
-        unsafe { bindings::xdp_csum_complete(&mut self.xdp, u32::from(start), u32::from(offset)) }
+        unsafe {
+            bindings::xdp_csum_complete(&mut self.room.xdp, u32::from(start), u32::from(offset))
+        }
     }
 
     /// Gives all but the first piece back.
@@ -350,7 +373,7 @@ impl XdpBuff {
     fn put_frags(&mut self) {
         if self.has_frags() {
             // SAFETY: By the type invariants; the helper notes that they are gone.
-            unsafe { bindings::xdp_buff_put_frags(&mut self.xdp) };
+            unsafe { bindings::xdp_buff_put_frags(&mut self.room.xdp) };
         }
     }
 
@@ -362,7 +385,7 @@ impl XdpBuff {
         // SAFETY: By the type invariants; the reference goes over.
         unsafe {
             Frag::from_raw(
-                NonNull::new_unchecked(this.xdp.data_hard_start.cast()),
+                NonNull::new_unchecked(this.room.xdp.data_hard_start.cast()),
                 this.frame_sz(),
                 this.pool,
             )
@@ -370,18 +393,18 @@ impl XdpBuff {
     }
 }
 
-impl Drop for XdpBuff {
+impl Drop for XdpBuff<'_> {
     fn drop(&mut self) {
         self.put_frags();
         // SAFETY: By the type invariants; the reference goes.
-        unsafe { bindings::page_pool_put_va_own(self.xdp.data_hard_start.cast()) };
+        unsafe { bindings::page_pool_put_va_own(self.room.xdp.data_hard_start.cast()) };
     }
 }
 
 /// What a program said of a packet.
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<'r> {
     /// It is the stack's.
-    Pass(XdpBuff),
+    Pass(XdpBuff<'r>),
     /// It is to be sent back.
     Tx(XdpFrame),
     /// It is on its way to elsewhere.
@@ -393,27 +416,25 @@ pub(crate) enum Verdict {
 impl RxNapi<'_, InPoll> {
     /// Has `prog` judge a packet.
     #[inline(always)]
-    pub(crate) fn run_xdp(&mut self, mut buff: XdpBuff, prog: Prog<'_>) -> Verdict {
+    pub(crate) fn run_xdp<'r>(&mut self, buff: XdpBuff<'r>, prog: Prog<'_>) -> Verdict<'r> {
         let dev = self.netdev();
         let Some(rxq) = self.xdp_rxq() else {
             return Verdict::Dropped;
         };
         let prog = prog.0.as_ptr();
-        buff.xdp.rxq = rxq.cast();
         // All of it: a program's functions look behind the `struct xdp_buff`.
-        let xdp = (&raw mut buff).cast::<bindings::xdp_buff>();
+        let xdp = (&raw mut *buff.room).cast::<bindings::xdp_buff>();
+        // SAFETY: The room's.
+        unsafe { (*xdp).rxq = rxq.cast() };
         // INVARIANT: The program moves what `xdp` describes within the bounds that the type names, and its
         // functions give back what they cut off.
         // SAFETY: This is a poll with a budget; program and packet are valid, and so is what `rxq` points to.
         let act = unsafe { bindings::bpf_prog_run_xdp(prog, xdp) };
         match act {
-            bindings::xdp_action_XDP_PASS => {
-                buff.xdp.rxq = null_mut();
-                return Verdict::Pass(buff);
-            }
+            bindings::xdp_action_XDP_PASS => return Verdict::Pass(buff),
             bindings::xdp_action_XDP_TX => {
-                // SAFETY: The packet is valid, and `rxq` still set.
-                let frame = unsafe { bindings::xdp_convert_buff_to_frame(&mut buff.xdp) };
+                // SAFETY: The packet is valid, and `rxq` what was set above.
+                let frame = unsafe { bindings::xdp_convert_buff_to_frame(xdp) };
                 if let Some(frame) = NonNull::new(frame) {
                     let _ = ManuallyDrop::new(buff);
                     // INVARIANT: What was the packet's is the frame's.
@@ -422,8 +443,7 @@ impl RxNapi<'_, InPoll> {
             }
             bindings::xdp_action_XDP_REDIRECT => {
                 // SAFETY: As above; the device is the one whose poll this is.
-                if unsafe { bindings::xdp_do_redirect(dev.cast(), &mut buff.xdp, prog.cast()) } == 0
-                {
+                if unsafe { bindings::xdp_do_redirect(dev.cast(), xdp, prog.cast()) } == 0 {
                     let _ = ManuallyDrop::new(buff);
                     self.set_redirected();
                     return Verdict::Redirected;
@@ -431,7 +451,6 @@ impl RxNapi<'_, InPoll> {
             }
             _ => {}
         }
-        buff.xdp.rxq = null_mut();
         if act != bindings::xdp_action_XDP_DROP {
             // SAFETY: Device and program are valid.
             unsafe { exception(dev, prog, act) };
@@ -442,23 +461,27 @@ impl RxNapi<'_, InPoll> {
     }
 
     /// An skb of a packet that may pass, around its memory: that costs less than a copy of even the smallest packet, whose
-    /// memory would have to go back.
+    /// memory would have to go back. It has the hash that the device gave.
     ///
     /// # Errors
     ///
     /// The packet is gone: there is no memory, or less than an Ethernet header in its first piece.
     #[inline(always)]
-    pub(crate) fn xdp_skb(&mut self, buff: XdpBuff) -> Result<RxSkb> {
+    pub(crate) fn xdp_skb(&mut self, buff: XdpBuff<'_>) -> Result<RxSkb> {
         let (_, len) = buff.place();
         let skb = if len < ETH_HLEN {
             null_mut()
         } else {
             // SAFETY: By the type invariants; inside of a poll.
-            unsafe { bindings::napi_build_xdp_skb(&buff.xdp) }
+            unsafe { bindings::napi_build_xdp_skb(&buff.room.xdp) }
         };
         match NonNull::new(skb) {
             Some(skb) => {
-                let _ = ManuallyDrop::new(buff);
+                let buff = ManuallyDrop::new(buff);
+                if let Some((hash, ports)) = buff.room.meta.skb_hash() {
+                    // SAFETY: The skb is new and nobody else's.
+                    unsafe { bindings::skb_set_rx_hash(skb.as_ptr(), hash, ports) };
+                }
                 // INVARIANT: New, and the helper has marked it; the pieces are its.
                 // SAFETY: A new skb has one reference.
                 Ok(unsafe { RxSkb::from_raw(skb.cast()) })

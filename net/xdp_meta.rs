@@ -17,26 +17,46 @@ use crate::{
 };
 use core::ffi::c_int;
 
-/// What a device says of a packet, for programs. All zeroes is nothing.
+/// The type of no hash.
+// CAST: 0.
+const NO_HASH: u16 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_NONE as u16;
+
+/// What a device says of a packet, for programs. All zeroes is nothing, and so is no `rss_type`.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct RxMeta {
+    rss_type: u16,
+    ports: bool,
     hash: u32,
-    rss_type: u32,
+}
+
+impl RxMeta {
+    /// Says that there is nothing.
+    #[inline(always)]
+    pub(super) fn clear(&mut self) {
+        self.rss_type = NO_HASH;
+    }
+
+    /// The hash for an skb, and whether it is over ports, too.
+    #[inline(always)]
+    pub(super) fn skb_hash(&self) -> Option<(u32, bool)> {
+        (self.rss_type != NO_HASH).then_some((self.hash, self.ports))
+    }
 }
 
 impl From<RxHash> for RxMeta {
     #[inline]
     fn from(hash: RxHash) -> Self {
         Self {
-            hash: hash.value,
             rss_type: rss_type(hash.flow),
+            ports: hash.ports(),
+            hash: hash.value,
         }
     }
 }
 
 /// `enum xdp_rss_hash_type`, none of which is 0 (`XDP_RSS_TYPE_NONE`).
-const fn rss_type(flow: Flow) -> u32 {
+const fn rss_type(flow: Flow) -> u16 {
     let addrs = if flow.v6 {
         bindings::xdp_rss_hash_type_XDP_RSS_L3_IPV6
     } else {
@@ -51,7 +71,8 @@ const fn rss_type(flow: Flow) -> u32 {
         }
         Proto::Other | Proto::Any => 0,
     };
-    addrs | ports
+    // CAST: Of nine bits.
+    (addrs | ports) as u16
 }
 
 /// Where it is: directly behind the `struct xdp_buff` that programs are given. An XSK pool's buffers have their driver's bytes
@@ -79,12 +100,12 @@ unsafe extern "C" fn rx_hash(
     // the verifier has seen that both places are the program's.
     unsafe {
         let meta = *ctx.byte_add(META_AT).cast::<RxMeta>();
-        if meta.rss_type == bindings::xdp_rss_hash_type_XDP_RSS_TYPE_NONE {
+        if meta.rss_type == NO_HASH {
             // CAST: 61.
             return -(bindings::ENODATA as c_int);
         }
         *hash = meta.hash;
-        *rss_type = meta.rss_type;
+        *rss_type = meta.rss_type.into();
     }
     0
 }

@@ -58,10 +58,13 @@ impl RawHdr {
     /// Takes over the bytes of a header.
     #[inline(always)]
     pub(crate) const fn from_bytes(bytes: &[u8; LEN]) -> Self {
+        // By words, as they were read: put together byte by byte they would be taken apart first.
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        // CAST: widening, `From` is not usable in a constant function.
         Self {
-            lo: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            hi: u64::from_le_bytes([i, j, k, l, 0, 0, 0, 0]),
+            lo: u32::from_le_bytes([a, b, c, d]) as u64
+                | (u32::from_le_bytes([e, f, g, h]) as u64) << 32,
+            hi: u32::from_le_bytes([i, j, k, l]) as u64,
         }
     }
 

@@ -81,13 +81,10 @@ impl Ewma {
 
     /// Takes another packet of `len` bytes into account.
     pub(crate) fn add(&mut self, len: u32) {
-        // With `scaled` below 2^38 the difference is not negative and the sum is below 2^38 again:
+        // Nothing wraps: with `scaled` below 2^38 the difference is not negative and the sum is below 2^38 again,
         // at most 2^38 - 1 - (2^32 - 1) + (2^32 - 1).
         let decay = self.scaled >> Self::SHIFT;
-        self.scaled = self
-            .scaled
-            .saturating_sub(decay)
-            .saturating_add(u64::from(len));
+        self.scaled = self.scaled.wrapping_sub(decay).wrapping_add(u64::from(len));
     }
 
     /// Returns the average, rounded down.

@@ -21,7 +21,7 @@ use crate::net::{
     NetDevice, //
 };
 
-fn at_rest(napi: &mut RxNapi<'_, AtRest>, prog: Prog<'_>, buff: XdpBuff) {
+fn at_rest(napi: &mut RxNapi<'_, AtRest>, prog: Prog<'_>, buff: XdpBuff<'_>) {
     let _ = napi.run_xdp(buff, prog); //~ no method named `run_xdp`
 }
 
@@ -42,8 +42,8 @@ fn elsewhere(prog: Prog<'_>) {
     sent(prog); //~ cannot be sent between threads safely
 }
 
-fn rewritten(mut buff: XdpBuff) {
-    buff.xdp = Default::default(); //~ field `xdp` of struct `XdpBuff` is private
+fn rewritten(mut buff: XdpBuff<'_>) {
+    buff.room = Default::default(); //~ field `room` of struct `XdpBuff` is private
 }
 
 fn taken(frame: XdpFrame) {

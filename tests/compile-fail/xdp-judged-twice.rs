@@ -14,22 +14,23 @@ use crate::net::{
         Prog,
         Verdict,
         XdpBuff,
-        XdpFrame, //
+        XdpFrame,
+        XdpRoom, //
     }, //
 };
 
-fn judged_twice(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff) {
+fn judged_twice(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_>) {
     let _ = napi.run_xdp(buff, prog);
     let _ = napi.run_xdp(buff, prog); //~ use of moved value
 }
 
-fn received_too(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff) {
+fn received_too(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_>) {
     let verdict = napi.run_xdp(buff, prog);
     let _ = napi.xdp_skb(buff); //~ use of moved value
     drop(verdict);
 }
 
-fn dropped_is_received(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff) {
+fn dropped_is_received(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_>) {
     match napi.run_xdp(buff, prog) {
         Verdict::Dropped(buff) => drop(napi.xdp_skb(buff)), //~ expected tuple struct or tuple variant
         _ => {}
@@ -45,12 +46,17 @@ fn sent_twice(frame: XdpFrame, mut send: impl FnMut(XdpFrame)) {
     send(frame); //~ use of moved value
 }
 
-fn posted_too(napi: &mut RxNapi<'_, InPoll>, frag: Frag) -> Result<XdpBuff, Frag> {
-    let buff = XdpBuff::new(frag, 192, 60);
+fn posted_too(napi: &mut RxNapi<'_, InPoll>, room: &mut XdpRoom, frag: Frag) {
+    let _ = XdpBuff::new(room, frag, 192, 60);
     napi.recycle(frag); //~ use of moved value
-    buff
 }
 
-fn copied(buff: &XdpBuff) -> XdpBuff {
+fn two_in_a_room(room: &mut XdpRoom, first: Frag, second: Frag) {
+    let buff = XdpBuff::new(room, first, 192, 60);
+    let _ = XdpBuff::new(room, second, 192, 60); //~ cannot borrow `*room` as mutable more than once
+    drop(buff);
+}
+
+fn copied<'r>(buff: &XdpBuff<'r>) -> XdpBuff<'r> {
     buff.clone() //~ mismatched types
 }
