@@ -7,6 +7,16 @@
 
 /* --- virtio --- */
 
+/*
+ * May whoever adds memory to @vq say its physical addresses, as if it had mapped them?  The core would find the
+ * same ones out, by way of each one's page.  KMSAN wants to be told of each by the core.
+ */
+bool vnm_helper_virtqueue_takes_phys(const struct virtqueue *vq)
+{
+	return !IS_ENABLED(CONFIG_KMSAN) && !vq->vdev->map &&
+	       !virtqueue_dma_dev((struct virtqueue *)vq);
+}
+
 /* One contiguous buffer for the device to write to */
 static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, void *data,
 			     void *ctx, gfp_t gfp)
@@ -18,18 +28,37 @@ static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, v
 	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
 }
 
+/* The same at an address that the device knows */
+static int vnm_add_inbuf_dma(struct virtqueue *vq, dma_addr_t addr, unsigned int len, void *data,
+			     void *ctx, gfp_t gfp)
+{
+	struct scatterlist sg;
+
+	sg.page_link = SG_END;
+	sg_dma_address(&sg) = addr;
+	sg_dma_len(&sg) = len;
+	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
+}
+
 /* The same for a piece of a page that a pool has mapped for the queue's device */
 static int vnm_add_inbuf_mapped(struct virtqueue *vq, void *va, unsigned int len, void *data,
 				void *ctx, gfp_t gfp)
 {
 	struct page *page = virt_to_head_page(va);
-	struct scatterlist sg;
 
-	sg.page_link = SG_END;
-	sg.length = len;
-	sg_dma_address(&sg) = page_pool_get_dma_addr(page) + (va - page_address(page));
-	sg_dma_len(&sg) = len;
-	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
+	return vnm_add_inbuf_dma(vq, page_pool_get_dma_addr(page) + (va - page_address(page)), len,
+				 data, ctx, gfp);
+}
+
+static int vnm_post_one(struct virtqueue *vq, const struct vnm_post *p, void *data)
+{
+	void *va = data + p->offset;
+
+	if (likely(p->phys))
+		return vnm_add_inbuf_dma(vq, virt_to_phys(va), p->len, data, p->ctx, p->gfp);
+	if (p->dev)
+		return vnm_add_inbuf_mapped(vq, va, p->len, data, p->ctx, p->gfp);
+	return vnm_add_inbuf_one(vq, va, p->len, data, p->ctx, p->gfp);
 }
 
 /* A piece of a page as @p says, or NULL.  One that was in use is the device's again. */
@@ -72,9 +101,7 @@ unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct vnm_po
 			p->err = -ENODATA;
 			break;
 		}
-		p->err = p->dev ?
-			 vnm_add_inbuf_mapped(vq, va + p->offset, p->len, va, p->ctx, p->gfp) :
-			 vnm_add_inbuf_one(vq, va + p->offset, p->len, va, p->ctx, p->gfp);
+		p->err = vnm_post_one(vq, p, va);
 		if (unlikely(p->err)) {
 			page_pool_put_page(p->pool, virt_to_head_page(va), -1, false);
 			break;
@@ -110,16 +137,32 @@ unsigned int vnm_helper_virtqueue_get_bufs(struct virtqueue *vq, struct vnm_used
 /* --- sk_buff: sending --- */
 
 /* A marked end is taken off an entry by writing it anew, so the table needs no initialisation */
-static void vnm_sg_fill(struct scatterlist *sg, struct page *page, unsigned int len,
-			unsigned int offset)
+static __always_inline void vnm_sg_fill_phys(struct scatterlist *sg, phys_addr_t addr,
+					     unsigned int len)
 {
 	sg->page_link = 0;
-	sg_set_page(sg, page, len, offset);
+	sg_dma_address(sg) = addr;
+	sg_dma_len(sg) = len;
 }
 
-static void vnm_sg_fill_buf(struct scatterlist *sg, const void *va, unsigned int len)
+static __always_inline void vnm_sg_fill(struct scatterlist *sg, struct page *page,
+					unsigned int len, unsigned int offset, unsigned int form)
 {
-	vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va));
+	if (likely(form & VNM_SG_PHYS)) {
+		vnm_sg_fill_phys(sg, page_to_phys(page) + offset, len);
+	} else {
+		sg->page_link = 0;
+		sg_set_page(sg, page, len, offset);
+	}
+}
+
+static __always_inline void vnm_sg_fill_buf(struct scatterlist *sg, const void *va,
+					    unsigned int len, unsigned int form)
+{
+	if (likely(form & VNM_SG_PHYS))
+		vnm_sg_fill_phys(sg, virt_to_phys((void *)va), len);
+	else
+		vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va), 0);
 }
 
 /* Packets that came from outside don't say how many segments they have */
@@ -232,7 +275,7 @@ long vnm_helper_skb_copy_xmit(struct sk_buff *skb, struct scatterlist *sg, unsig
 		memcpy(to + at, skb_frag_address(frag), skb_frag_size(frag));
 		at += skb_frag_size(frag);
 	}
-	vnm_sg_fill_buf(sg, to, len);
+	vnm_sg_fill_buf(sg, to, len, form);
 	sg_mark_end(sg);
 	if (unlikely(vnm_put_hdr(skb, to, form)))
 		return -EINVAL;
@@ -256,14 +299,14 @@ long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *
 	void *hdr = skb->data - hdr_len;
 
 	if (likely(vnm_can_push_hdr(skb, form))) {
-		vnm_sg_fill_buf(sg, hdr, skb_headlen(skb) + hdr_len);
+		vnm_sg_fill_buf(sg, hdr, skb_headlen(skb) + hdr_len, form);
 	} else {
 		hdr = skb->cb;
 		memcpy(saved, hdr, sizeof(struct virtio_net_hdr_v1_hash_tunnel));
 		flags = VNM_XMIT_HDR_IN_CB;
-		vnm_sg_fill_buf(sg, hdr, hdr_len);
+		vnm_sg_fill_buf(sg, hdr, hdr_len, form);
 		if (skb_headlen(skb))
-			vnm_sg_fill_buf(&sg[n++], skb->data, skb_headlen(skb));
+			vnm_sg_fill_buf(&sg[n++], skb->data, skb_headlen(skb), form);
 	}
 	if (unlikely(shinfo->frag_list || shinfo->nr_frags > MAX_SKB_FRAGS))
 		return -EINVAL;
@@ -271,7 +314,7 @@ long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *
 		const skb_frag_t *frag = &shinfo->frags[i];
 
 		vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
-			    skb_frag_off(frag));
+			    skb_frag_off(frag), form);
 	}
 	sg_mark_end(&sg[n - 1]);
 	if (unlikely(vnm_put_hdr(skb, hdr, form))) {

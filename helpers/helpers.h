@@ -10,6 +10,8 @@ enum vnm_hdr_form {
 	VNM_HDR_EXACT		= 1 << 9,
 	/* tunnelled packets may be left to it for segmentation (HOST_UDP_TUNNEL_GSO) */
 	VNM_HDR_TUNNEL		= 1 << 10,
+	/* not of the header: entries have physical addresses in the place of DMA addresses */
+	VNM_SG_PHYS		= 1 << 11,
 };
 
 /* A used buffer: what it was added with, and the length that the device says it wrote */
@@ -24,6 +26,8 @@ struct vnm_post {
 	struct page_pool *pool;
 	/* whom the pool maps for, NULL if nothing is to be mapped */
 	const struct device *dev;
+	/* the device takes physical addresses */
+	bool phys;
 	/* the piece is half a page, else a page */
 	bool half;
 	/* what the device may write to of each */

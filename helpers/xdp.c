@@ -142,10 +142,10 @@ int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *s
 	}
 	memset(hdr, 0, hdr_len);
 	if (likely(form & VNM_HDR_ANY_LAYOUT)) {
-		vnm_sg_fill_buf(sg, hdr, frame->len + hdr_len);
+		vnm_sg_fill_buf(sg, hdr, frame->len + hdr_len, form);
 	} else {
-		vnm_sg_fill_buf(sg, hdr, hdr_len);
-		vnm_sg_fill_buf(&sg[n++], frame->data, frame->len);
+		vnm_sg_fill_buf(sg, hdr, hdr_len, form);
+		vnm_sg_fill_buf(&sg[n++], frame->data, frame->len, form);
 	}
 	if (unlikely(xdp_frame_has_frags(frame))) {
 		const struct skb_shared_info *sinfo = xdp_get_shared_info_from_frame(frame);
@@ -156,7 +156,7 @@ int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *s
 			const skb_frag_t *frag = &sinfo->frags[i];
 
 			vnm_sg_fill(&sg[n++], skb_frag_page(frag), skb_frag_size(frag),
-				    skb_frag_off(frag));
+				    skb_frag_off(frag), form);
 		}
 	}
 	sg_mark_end(&sg[n - 1]);

@@ -239,7 +239,7 @@ impl Virtqueue<RxBuf> {
             .dma_raw()
             .map_or(core::ptr::null(), |dev| dev.as_ptr().cast_const());
         let ctx = core::ptr::without_provenance_mut(shape.into_usize());
-        let vq = self.as_raw();
+        let (vq, phys) = (self.as_raw(), self.takes_phys());
         let tag = &mut self.tag;
         let result = napi.post(|from, pool| {
             if *tag != pool.0 {
@@ -250,6 +250,7 @@ impl Virtqueue<RxBuf> {
                 *tag = pool.0;
             }
             from.dev = dev;
+            from.phys = phys;
             from.half = half;
             from.offset = shape.offset();
             from.len = shape.posted();

@@ -158,6 +158,33 @@ impl Drop for InFlight {
 }
 
 impl Virtqueue<InFlight> {
+    /// How headers are laid out, and which addresses the entries of a list have ([`Self::add_list`]).
+    #[inline(always)]
+    fn form(&self, layout: HdrLayout) -> u32 {
+        let phys = bindings::vnm_hdr_form_VNM_SG_PHYS;
+        layout.as_raw() | if self.takes_phys() { phys } else { 0 }
+    }
+
+    /// Adds the first `n` entries of a list. Returns 0 or what the queue says.
+    ///
+    /// # Safety
+    ///
+    /// They were filled for [`Self::form`], with memory that is the packet's; `raw` is what [`InFlight`] has, and is given
+    /// away unless there is an error.
+    #[inline(always)]
+    unsafe fn add_list(&mut self, sg: &mut TxSg, n: u32, raw: NonNull<c_void>) -> i32 {
+        let (vq, list, gfp) = (self.as_raw(), sg.sg.as_mut_ptr(), bindings::GFP_ATOMIC);
+        // Two calls: a pointer to one of two functions would be an indirect one.
+        // SAFETY: By this function's contract. A queue that takes physical addresses has them in the place of mapped ones.
+        unsafe {
+            if self.takes_phys() {
+                bindings::virtqueue_add_outbuf_premapped(vq, list, n, raw.as_ptr(), gfp)
+            } else {
+                bindings::virtqueue_add_outbuf(vq, list, n, raw.as_ptr(), gfp)
+            }
+        }
+    }
+
     /// Adds a packet with its header (specification 5.1.6.2). The header goes right before the data where
     /// the skb lets us, else into its control buffer as an entry of its own; either way the skb owns it. A
     /// small packet in pieces is put together there as well.
@@ -174,7 +201,7 @@ impl Virtqueue<InFlight> {
         skb: TxSkb<'x>,
         layout: HdrLayout,
     ) -> Result<u32, (Error, TxSkb<'x>)> {
-        let (raw, list, form) = (skb.as_raw(), sg.sg.as_mut_ptr(), layout.as_raw());
+        let (raw, list, form) = (skb.as_raw(), sg.sg.as_mut_ptr(), self.form(layout));
         let mut map = 0;
         if skb.is_nonlinear() && skb.len() <= COPYBREAK {
             // SAFETY: The skb is ours, what may be written of its headroom included. The list then names memory
@@ -194,15 +221,7 @@ impl Virtqueue<InFlight> {
         let segs = (map >> bindings::vnm_xmit_map_VNM_XMIT_SEGS_SHIFT) as u32;
         let raw = skb.into_raw();
         // SAFETY: `n` entries were filled; the pointer is what `InFlight` has, and is given away.
-        let err = unsafe {
-            bindings::virtqueue_add_outbuf(
-                self.as_raw(),
-                sg.sg.as_mut_ptr(),
-                n,
-                raw.as_ptr().cast(),
-                bindings::GFP_ATOMIC,
-            )
-        };
+        let err = unsafe { self.add_list(sg, n, raw.cast()) };
         if err != 0 {
             // INVARIANT: The same that came.
             // SAFETY: Refused: the reference is still ours.
@@ -233,8 +252,8 @@ impl Virtqueue<InFlight> {
     ) -> Result<(), (Error, XdpFrame)> {
         // SAFETY: The frame is ours, with what is before its data. The list has the entries that the helper wants,
         // and then names memory of the frame only, which is the buffer's until the device gives it back.
-        let n =
-            unsafe { bindings::xdp_map_xmit(frame.as_raw(), sg.sg.as_mut_ptr(), layout.as_raw()) };
+        let form = self.form(layout);
+        let n = unsafe { bindings::xdp_map_xmit(frame.as_raw(), sg.sg.as_mut_ptr(), form) };
         let Ok(n) = u32::try_from(n) else {
             return Err((EINVAL, frame));
         };
@@ -243,15 +262,7 @@ impl Virtqueue<InFlight> {
         }
         let raw = InFlight::of_frame(frame).into_raw();
         // SAFETY: `n` entries were filled; the pointer is given away.
-        let err = unsafe {
-            bindings::virtqueue_add_outbuf(
-                self.as_raw(),
-                sg.sg.as_mut_ptr(),
-                n,
-                raw.as_ptr(),
-                bindings::GFP_ATOMIC,
-            )
-        };
+        let err = unsafe { self.add_list(sg, n, raw) };
         if err != 0 {
             // SAFETY: Refused: the buffer is still ours.
             if let SentPacket::Frame(frame) = unsafe { InFlight::from_raw(raw) }.into_packet() {

@@ -134,6 +134,8 @@ impl UnusedVirtqueue {
             tag: 0,
             // SAFETY: As above.
             dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
+            // SAFETY: As above.
+            phys: unsafe { bindings::virtqueue_takes_phys(vq.as_ptr()) },
             _t: PhantomData,
         }
     }
@@ -343,7 +345,7 @@ pub(crate) struct Used<T> {
 ///
 /// `vq` is a queue of `set` and this is the only handle to it. Each buffer in it came from
 /// `T::into_raw`. `size` is the ring's number of descriptors. `dma` is the queue's
-/// `virtqueue_dma_dev`, alive as long as `set`.
+/// `virtqueue_dma_dev`, alive as long as `set`. With `phys` the device takes physical addresses.
 ///
 /// Locking: `&mut self` is whoever owns the queue's exclusive state (TX lock, NAPI). A transmit queue's
 /// interrupt runs beside it and only calls `virtqueue_disable_cb`, which C allows; it has scheduled a poll
@@ -358,8 +360,10 @@ pub(crate) struct Virtqueue<T: VqBuffer> {
     /// A number that goes with all buffers of the ring. It is 0 at first and after a reset of the queue; what it
     /// means is up to their type.
     pub(super) tag: u32,
-    /// The device that DMA addresses are for; none where it is given physical ones.
+    /// The device that DMA addresses are for; none where it is given physical ones, or others than the DMA API's.
     dma: Option<NonNull<kernel::bindings::device>>,
+    /// Physical addresses may be added as if they were mapped.
+    phys: bool,
     _t: PhantomData<T>,
 }
 
@@ -380,6 +384,12 @@ impl<T: VqBuffer> Virtqueue<T> {
     #[inline(always)]
     pub(super) fn dma_raw(&self) -> Option<NonNull<kernel::bindings::device>> {
         self.dma
+    }
+
+    /// Whether physical addresses may be added as if they were mapped: that saves the way there by each one's page.
+    #[inline(always)]
+    pub(super) fn takes_phys(&self) -> bool {
+        self.phys
     }
 
     /// The queue's C object.
