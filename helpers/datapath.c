@@ -61,10 +61,14 @@ static int vnm_post_one(struct virtqueue *vq, const struct vnm_post *p, void *da
 	return vnm_add_inbuf_one(vq, va, p->len, data, p->ctx, p->gfp);
 }
 
-/* A piece of a page as @p says, or NULL.  One that was in use is the device's again. */
+/*
+ * A piece of a page as @p says, or NULL.  One that was in use is the device's again.
+ *
+ * A page of the pool's makes two halves, of which the second one is kept at hand: page_pool_alloc_frag() has sizes
+ * of any kind to add up and hands out references one by one.
+ */
 static void *vnm_post_piece(struct vnm_post *p)
 {
-	unsigned int at = 0;
 	struct page *page;
 	void *va;
 
@@ -78,9 +82,15 @@ static void *vnm_post_piece(struct vnm_post *p)
 		}
 		return va;
 	}
-	page = p->half ? page_pool_alloc_frag(p->pool, &at, PAGE_SIZE / 2, p->gfp) :
-			 page_pool_alloc_pages(p->pool, p->gfp);
-	return page ? page_address(page) + at : NULL;
+	page = page_pool_alloc_pages(p->pool, p->gfp);
+	if (unlikely(!page))
+		return NULL;
+	va = page_address(page);
+	if (p->half) {
+		page_pool_fragment_page(page, 2);
+		p->spare[p->spares++] = va + PAGE_SIZE / 2;
+	}
+	return va;
 }
 
 /*
@@ -342,11 +352,14 @@ static __always_inline int vnm_rx_prepare(struct sk_buff *skb, struct net_device
 	if (unlikely(err))
 		return err;
 	skb->dev = dev;
-	skb_set_network_header(skb, ETH_HLEN);
-	err = tunnel ? virtio_net_hdr_tnl_to_skb(skb, (void *)hdr, true, true, true) :
-		       virtio_net_hdr_to_skb(skb, hdr, true);
-	if (unlikely(err))
-		return err;
+	/* Of a header that asks for neither the function makes nothing */
+	if (tunnel || hdr->gso_type || hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+		skb_set_network_header(skb, ETH_HLEN);
+		err = tunnel ? virtio_net_hdr_tnl_to_skb(skb, (void *)hdr, true, true, true) :
+			       virtio_net_hdr_to_skb(skb, hdr, true);
+		if (unlikely(err))
+			return err;
+	}
 	skb_record_rx_queue(skb, rxq);
 	skb->protocol = eth_type_trans(skb, dev);
 	return 0;

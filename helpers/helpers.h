@@ -35,7 +35,7 @@ struct vnm_post {
 	/* goes with each */
 	void *ctx;
 	gfp_t gfp;
-	/* halves of pages of the pool that are there already */
+	/* halves of pages of the pool that are there already, and room for one at least */
 	void **spare;
 	unsigned int spares;
 	/* why not all were posted: -ENODATA if the pool had no memory, else what the queue said */

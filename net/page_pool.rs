@@ -70,8 +70,9 @@ impl FragSize {
     }
 }
 
-/// How many fragments a pool keeps at hand at most.
-const SPARE: usize = 128;
+/// How many fragments a pool keeps at hand at most: what comes back of a ring of 256 buffers before it is filled again, half of
+/// them and a poll's.
+const SPARE: usize = 192;
 
 /// The number of a page pool, which no other pool has or had.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,8 +96,9 @@ impl PoolId {
 
 /// A receive queue's page pool; [`super::rx_napi::RxNapi`] gives the queue's owner what it can do.
 ///
-/// Fragments of half a page that come back in the queue's poll, because what was in them was copied, are kept
-/// at hand and used again first: the C pool would count each one's way out and in.
+/// Fragments of half a page that come back in the queue's poll, because what was in them was copied or dropped, are kept
+/// at hand and used again first: the C pool would count each one's way out and in. So is the second half of a page that
+/// was taken for one.
 ///
 /// # Invariants
 ///
@@ -230,8 +232,8 @@ impl PagePool {
             ..Default::default()
         };
         let posted = post(&mut from, self.id);
-        // INVARIANT: The helper takes them from the end.
-        self.spares = self.spares.min(from.spares);
+        // INVARIANT: The helper takes them from the end, and where there are none it puts the second half of a page there.
+        self.spares = from.spares.min(const { SPARE as u32 });
         (posted, from.err)
     }
 
