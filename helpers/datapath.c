@@ -175,6 +175,14 @@ static __always_inline void vnm_sg_fill_buf(struct scatterlist *sg, const void *
 		vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va), 0);
 }
 
+/* All of a list */
+static __always_inline void vnm_sg_fill_one(struct scatterlist *sg, const void *va,
+					    unsigned int len, unsigned int form)
+{
+	vnm_sg_fill_buf(sg, va, len, form);
+	sg->page_link |= SG_END;
+}
+
 /* Packets that came from outside don't say how many segments they have */
 static unsigned int vnm_gso_segs(const struct sk_buff *skb)
 {
@@ -285,24 +293,15 @@ long vnm_helper_skb_copy_xmit(struct sk_buff *skb, struct scatterlist *sg, unsig
 		memcpy(to + at, skb_frag_address(frag), skb_frag_size(frag));
 		at += skb_frag_size(frag);
 	}
-	vnm_sg_fill_buf(sg, to, len, form);
-	sg_mark_end(sg);
+	vnm_sg_fill_one(sg, to, len, form);
 	if (unlikely(vnm_put_hdr(skb, to, form)))
 		return -EINVAL;
 	return 1 | vnm_xmit_segs(skb);
 }
 
-/*
- * All that a packet takes to be added to a ring: its header is written where the device is to read it,
- * and header and packet are described in @sg, of MAX_SKB_FRAGS + 2 entries of any content.  The header
- * goes right before the data if it may, else into the control buffer; what that had goes to
- * @saved (24 bytes).  See enum vnm_hdr_form for @form and enum vnm_xmit_map for the result; or -EINVAL:
- * then no header can say what the packet is, or it has more pieces than @sg.
- *
- * One call, instead of one for the header, one to see whether there is room for it, and one for the list.
- */
-long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *saved,
-			     unsigned int form)
+/* The same as vnm_helper_skb_map_xmit(), for any packet */
+static noinline long vnm_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *saved,
+				      unsigned int form)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(skb);
 	unsigned int hdr_len = form & VNM_HDR_LEN, flags = 0, n = 1, i;
@@ -333,6 +332,30 @@ long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *
 		return -EINVAL;
 	}
 	return n | flags | vnm_xmit_segs(skb);
+}
+
+/*
+ * All that a packet takes to be added to a ring: its header is written where the device is to read it,
+ * and header and packet are described in @sg, of MAX_SKB_FRAGS + 2 entries of any content.  The header
+ * goes right before the data if it may, else into the control buffer; what that had goes to
+ * @saved (24 bytes).  See enum vnm_hdr_form for @form and enum vnm_xmit_map for the result; or -EINVAL:
+ * then no header can say what the packet is, or it has more pieces than @sg.
+ *
+ * One call, instead of one for the header, one to see whether there is room for it, and one for the list.
+ * Most packets are in one piece with room for the header, and that is seen to first.
+ */
+long vnm_helper_skb_map_xmit(struct sk_buff *skb, struct scatterlist *sg, void *saved,
+			     unsigned int form)
+{
+	const struct skb_shared_info *shinfo = skb_shinfo(skb);
+	void *hdr = skb->data - (form & VNM_HDR_LEN);
+
+	if (unlikely(!vnm_can_push_hdr(skb, form) || shinfo->nr_frags || shinfo->gso_size ||
+		     shinfo->frag_list))
+		return vnm_skb_map_xmit(skb, sg, saved, form);
+	vnm_sg_fill_one(sg, hdr, skb->len + (form & VNM_HDR_LEN), form);
+	vnm_put_hdr(skb, hdr, form);
+	return 1;
 }
 
 /* --- sk_buff: receiving --- */

@@ -22,6 +22,7 @@ void vnm_helper_trace_xdp_exception(const struct net_device *dev, const struct b
 	trace_xdp_exception(dev, prog, act);
 }
 
+/* All pieces of one that has several */
 unsigned int vnm_helper_xdp_get_frame_len(const struct xdp_frame *frame)
 {
 	return xdp_get_frame_len(frame);
@@ -120,6 +121,17 @@ bool vnm_helper_xdp_csum_complete(struct xdp_buff *xdp, unsigned int start, unsi
 	return true;
 }
 
+/* memset() would go by the bits of the length */
+static __always_inline void vnm_zero_hdr(void *hdr, unsigned int len)
+{
+	if (likely(len == sizeof(struct virtio_net_hdr_mrg_rxbuf))) {
+		put_unaligned((u64)0, (u64 *)hdr);
+		put_unaligned(0, (u32 *)(hdr + 8));
+	} else {
+		memset(hdr, 0, len);
+	}
+}
+
 /*
  * Writes an empty virtio-net header before the data of @frame, or behind it, and describes both in @sg, of
  * MAX_SKB_FRAGS + 2 entries of any content.  How many entries it takes, or -EINVAL: there is no room for
@@ -140,14 +152,17 @@ int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *s
 		hdr = xdp_get_shared_info_from_frame((struct xdp_frame *)frame);
 		form &= ~VNM_HDR_ANY_LAYOUT;
 	}
-	memset(hdr, 0, hdr_len);
+	vnm_zero_hdr(hdr, hdr_len);
 	if (likely(form & VNM_HDR_ANY_LAYOUT)) {
-		vnm_sg_fill_buf(sg, hdr, frame->len + hdr_len, form);
+		vnm_sg_fill_one(sg, hdr, frame->len + hdr_len, form);
+		if (likely(!xdp_frame_has_frags(frame)))
+			return 1;
+		sg->page_link = 0;
 	} else {
 		vnm_sg_fill_buf(sg, hdr, hdr_len, form);
 		vnm_sg_fill_buf(&sg[n++], frame->data, frame->len, form);
 	}
-	if (unlikely(xdp_frame_has_frags(frame))) {
+	if (xdp_frame_has_frags(frame)) {
 		const struct skb_shared_info *sinfo = xdp_get_shared_info_from_frame(frame);
 
 		if (sinfo->nr_frags > MAX_SKB_FRAGS)

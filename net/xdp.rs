@@ -549,6 +549,11 @@ impl XdpFrame {
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         // SAFETY: By the type invariants.
+        let (flags, len) = unsafe { ((*self.as_raw()).flags, (*self.as_raw()).len) };
+        if flags & bindings::xdp_buff_flags_XDP_FLAGS_HAS_FRAGS == 0 {
+            return len;
+        }
+        // SAFETY: As above.
         unsafe { bindings::xdp_get_frame_len(self.as_raw()) }
     }
 }
