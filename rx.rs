@@ -12,6 +12,7 @@ use crate::{
     net::{
         page_pool::{
             Frag,
+            FragBytes,
             SkbChain, //
         },
         queue::{
@@ -158,7 +159,7 @@ fn receive_hashed(
 fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr, RxDrop> {
     let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(RxDrop::Length)?);
     match info.f.hdr_len {
-        10 | 24 => other_header(info, frag, at, used, hdr),
+        10 | 24 => other_header(info, frag.bytes(), at, used, hdr),
         _ => Ok(hdr.with_known_flags()),
     }
 }
@@ -168,7 +169,7 @@ fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr,
 #[inline(never)]
 fn other_header(
     info: &VirtnetInfo,
-    frag: &Frag,
+    frag: FragBytes<'_>,
     at: u32,
     used: u32,
     hdr: RawHdr,
@@ -193,7 +194,7 @@ fn other_header(
 #[cold]
 fn tunnel_fields(
     info: &VirtnetInfo,
-    frag: &Frag,
+    frag: FragBytes<'_>,
     at: u32,
     used: u32,
     hdr: RawHdr,

@@ -12,6 +12,7 @@ use crate::{
     net::{
         page_pool::{
             Frag,
+            FragBytes,
             PAGE_SIZE,
             SHINFO, //
         },
@@ -35,7 +36,8 @@ use crate::{
         rss::REPORT_AT,
         rx::{
             cont_len,
-            num_buffers, //
+            num_buffers,
+            BufShape, //
         }, //
     },
     receive_queue::{
@@ -247,12 +249,9 @@ fn packet<'r>(
             return Err(why.into());
         }
     };
-    let hash = if info.f.hash_report {
-        let report = frag.copy(shape.offset().saturating_add(REPORT_AT));
-        report.and_then(|bytes| info.rss.report(bytes))
-    } else {
-        None
-    };
+    if info.f.hash_report {
+        note_hash(info, room, frag.bytes(), shape);
+    }
     let HeadBuf { mut hdr, at, len } = head;
     let n = match info.mode {
         Mode::Mergeable => hdr.num_buffers(),
@@ -272,10 +271,14 @@ fn packet<'r>(
         }
         hdr = hdr.with_complete_csum();
     }
-    if let Some(hash) = hash {
-        buff.set_rx_hash(hash);
-    }
     Ok((buff, hdr, len))
+}
+
+/// Keeps what the device says of the hash. A function of its own, so that other devices don't pay for it.
+#[inline(never)]
+fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom, frag: FragBytes<'_>, shape: BufShape) {
+    let report = frag.copy(shape.offset().saturating_add(REPORT_AT));
+    room.set_rx_hash(report.and_then(|bytes| info.rss.report(bytes)));
 }
 
 /// A packet over `n` buffers, or in a buffer without room before or behind it. All of its buffers are taken off the ring, also

@@ -183,7 +183,7 @@ pub(crate) struct Setup<T: Driver> {
     pub(crate) rxfh: rxfh::Sizes,
     /// What of XDP there is.
     pub(crate) xdp: XdpFeatures,
-    /// Programs can ask for the hash of a packet ([`super::xdp::XdpBuff::set_rx_hash`]).
+    /// Programs can ask for the hash of a packet ([`super::xdp::XdpRoom::set_rx_hash`]).
     pub(crate) xdp_rx_hash: bool,
     /// Buffers that a packet of a socket of AF_XDP's may have; 0 is 1.
     pub(crate) xsk_max_segs: u32,

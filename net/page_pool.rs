@@ -16,6 +16,7 @@ use crate::bindings::{
 };
 use core::{
     ffi::c_void,
+    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull,
     sync::atomic::{
@@ -349,48 +350,28 @@ impl Frag {
         }
     }
 
+    /// Its bytes, to be looked at.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> FragBytes<'_> {
+        // INVARIANT: The fragment is borrowed.
+        FragBytes {
+            va: self.va,
+            truesize: self.truesize,
+            _a: PhantomData,
+        }
+    }
+
     /// Copies the `N` bytes from `at` on, or none if they aren't all inside.
     #[inline(always)]
     pub(crate) fn copy<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
-        /// Four bytes, wherever they are. (A volatile array would be read byte by byte.)
-        #[repr(C, packed)]
-        struct Word(u32);
-        // CAST: `N` is a small constant.
-        let va = self.range(at, N as u32)?;
-        let mut out = [0; N];
-        let (words, rest) = out.as_chunks_mut::<4>();
-        let whole = words.len();
-        // What is read is what was there once, and isn't read again: a device may write there though
-        // the buffer came back.
-        for (i, to) in words.iter_mut().enumerate() {
-            // SAFETY: One of the words that are inside of the fragment.
-            *to = unsafe { va.cast::<Word>().add(i).read_volatile() }
-                .0
-                .to_ne_bytes();
-        }
-        for (i, to) in rest.iter_mut().enumerate() {
-            // SAFETY: One of the bytes behind those, and inside as well.
-            *to = unsafe {
-                va.cast::<Word>()
-                    .add(whole)
-                    .cast::<u8>()
-                    .add(i)
-                    .read_volatile()
-            };
-        }
-        Some(out)
+        self.bytes().copy(at)
     }
 
     /// Where the bytes `at..at + len` are, or none if that is not all inside. A pointer, for a
     /// reference would promise that nobody writes there, and a device may.
     #[inline(always)]
     pub(super) fn range(&self, at: u32, len: u32) -> Option<NonNull<u8>> {
-        let end = at.checked_add(len)?;
-        if end > self.truesize {
-            return None;
-        }
-        // SAFETY: Inside of the fragment.
-        Some(unsafe { self.va.add(usize::try_from(at).ok()?) })
+        self.bytes().range(at, len)
     }
 
     /// Builds an skb around the fragment: `len` bytes of data, `headroom` bytes before them.
@@ -498,6 +479,63 @@ impl Frag {
                 Err(frag)
             }
         }
+    }
+}
+
+/// The bytes of a fragment: two words, which are handed on in registers where a reference would be to memory.
+///
+/// # Invariants
+///
+/// `va..va + truesize` is memory of a fragment for as long as `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct FragBytes<'a> {
+    va: NonNull<u8>,
+    truesize: u32,
+    _a: PhantomData<&'a Frag>,
+}
+
+impl FragBytes<'_> {
+    /// Where `at..at + len` are: see [`Frag::range`].
+    #[inline(always)]
+    fn range(self, at: u32, len: u32) -> Option<NonNull<u8>> {
+        let end = at.checked_add(len)?;
+        if end > self.truesize {
+            return None;
+        }
+        // SAFETY: Inside of the fragment.
+        Some(unsafe { self.va.add(usize::try_from(at).ok()?) })
+    }
+
+    /// Copies the `N` bytes from `at` on, or none if they aren't all inside.
+    #[inline(always)]
+    pub(crate) fn copy<const N: usize>(self, at: u32) -> Option<[u8; N]> {
+        /// Four bytes, wherever they are. (A volatile array would be read byte by byte.)
+        #[repr(C, packed)]
+        struct Word(u32);
+        // CAST: `N` is a small constant.
+        let va = self.range(at, N as u32)?;
+        let mut out = [0; N];
+        let (words, rest) = out.as_chunks_mut::<4>();
+        let whole = words.len();
+        // What is read is what was there once, and isn't read again: a device may write there though
+        // the buffer came back.
+        for (i, to) in words.iter_mut().enumerate() {
+            // SAFETY: One of the words that are inside of the fragment.
+            *to = unsafe { va.cast::<Word>().add(i).read_volatile() }
+                .0
+                .to_ne_bytes();
+        }
+        for (i, to) in rest.iter_mut().enumerate() {
+            // SAFETY: One of the bytes behind those, and inside as well.
+            *to = unsafe {
+                va.cast::<Word>()
+                    .add(whole)
+                    .cast::<u8>()
+                    .add(i)
+                    .read_volatile()
+            };
+        }
+        Some(out)
     }
 }
 

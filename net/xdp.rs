@@ -251,6 +251,12 @@ impl XdpRoom {
             meta: RxMeta::default(),
         }
     }
+
+    /// Says what the device's hash of the next packets is, for programs that ask. None has one before that.
+    #[inline]
+    pub(crate) fn set_rx_hash(&mut self, hash: Option<RxHash>) {
+        self.meta = hash.map_or_else(RxMeta::default, RxMeta::from);
+    }
 }
 
 /// A received packet that a program may judge.
@@ -298,15 +304,8 @@ impl<'r> XdpBuff<'r> {
             frame_sz: truesize,
             flags: 0,
         };
-        room.meta.clear();
         // INVARIANT: As was checked; the reference is the fragment's.
         Ok(Self { room, pool })
-    }
-
-    /// Says what the device's hash of the packet is, for programs that ask.
-    #[inline]
-    pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
-        self.room.meta = hash.into();
     }
 
     #[inline(always)]

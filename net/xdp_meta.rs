@@ -31,12 +31,6 @@ pub(super) struct RxMeta {
 }
 
 impl RxMeta {
-    /// Says that there is nothing.
-    #[inline(always)]
-    pub(super) fn clear(&mut self) {
-        self.rss_type = NO_HASH;
-    }
-
     /// The hash for an skb, and whether it is over ports, too.
     #[inline(always)]
     pub(super) fn skb_hash(&self) -> Option<(u32, bool)> {
