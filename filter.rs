@@ -190,10 +190,15 @@ fn csum_bits(info: &VirtnetInfo) -> u64 {
     }
 }
 
+/// What the user wishes, as the command names it: checksums always, packets merged with GRO_HW.
+fn wished_bits(info: &VirtnetInfo, gro_hw: bool) -> u64 {
+    csum_bits(info) | if gro_hw { gro_hw_bits(info) } else { 0 }
+}
+
 /// Whether the device has receive offloads that it can be told of. One without any may refuse all such commands, as QEMU's does
 /// where its backend knows no headers.
 fn has_offloads(info: &VirtnetInfo) -> bool {
-    info.f.has(bit::CTRL_GUEST_OFFLOADS) && csum_bits(info) | gro_hw_bits(info) != 0
+    info.f.has(bit::CTRL_GUEST_OFFLOADS) && wished_bits(info, true) != 0
 }
 
 /// Tells the device which receive offloads there are (5.1.6.5.8). Nothing for one that has none or can't be told, and none
@@ -229,7 +234,7 @@ pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     }
     // With GRO_HW it is `set_features` that tells the device.
     if !dev.wanted_features(rtnl).has(NetFeatures::GRO_HW) {
-        let bits = csum_bits(info);
+        let bits = wished_bits(info, false);
         info.settings.lock().guest_offloads = Some(bits);
         if let Err(e) = send_offloads(dev, bits) {
             net_warn!(
@@ -270,7 +275,7 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
         // They were switched off for the program.
         return Ok(());
     }
-    let bits = csum_bits(info) | if on { gro_hw_bits(info) } else { 0 };
+    let bits = wished_bits(info, on);
     let done = info.control().exec(&GuestOffloadsSet(bits));
     if done.is_err() {
         watch_late(dev);
