@@ -250,9 +250,9 @@ impl Virtqueue<InFlight> {
         layout: HdrLayout,
         reserve: u32,
     ) -> Result<(), (Error, XdpFrame)> {
+        let form = self.form(layout);
         // SAFETY: The frame is ours, with what is before its data. The list has the entries that the helper wants,
         // and then names memory of the frame only, which is the buffer's until the device gives it back.
-        let form = self.form(layout);
         let n = unsafe { bindings::xdp_map_xmit(frame.as_raw(), sg.sg.as_mut_ptr(), form) };
         let Ok(n) = u32::try_from(n) else {
             return Err((EINVAL, frame));
