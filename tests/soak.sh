@@ -64,7 +64,9 @@ back() { wait_for 20 find_by_mac || bad "the interface doesn't come back"; confi
 run() { "$@" 2>"$WORK/err" || bad "$*: $(head -c 300 "$WORK/err")"; }
 random_pairs() { echo $(($1 % $(max_pairs) + 1)); }
 
-do_channels() { did="combined $(random_pairs "$1")"; run set_pairs "$(random_pairs "$1")"; }
+# The kernel refuses to take away the queue of a socket of AF_XDP.
+some_pairs() { if socket_there; then set_pairs "$1" 2>/dev/null; else run set_pairs "$1"; fi; }
+do_channels() { did="combined $(random_pairs "$1")"; some_pairs "$(random_pairs "$1")"; }
 do_rings() {
 	did="rings $((32 << $1 % 4))/$((32 << $2 % 4))"
 	# The driver wants 19 at least, a device has its most.
@@ -81,7 +83,7 @@ do_mtu() { did="MTU $((1280 + $1 % 221))"; run ip link set "$NETIF" mtu $((1280 
 do_updown() {
 	did="down, up"
 	run ip link set "$NETIF" down
-	if (($1 % 3 == 0)); then did+=", combined between"; run set_pairs "$(random_pairs "$2")"; fi
+	if (($1 % 3 == 0)); then did+=", combined between"; some_pairs "$(random_pairs "$2")"; fi
 	if (($1 % 3 == 1)); then did+=", rings between"; ethtool -G "$NETIF" rx $((64 << $2 % 3)) 2>/dev/null; fi
 	run ip link set "$NETIF" up
 }
@@ -214,10 +216,40 @@ do_reads() {
 	pools >/dev/null || bad "page pools can't be listed"
 }
 
+# A socket of AF_XDP, with zero copy or in copy mode, which sends some frames and goes, or takes what comes and stays until the next
+# time. Without a program all that comes is the stack's.
+declare -A sockets=()
+socket=
+socket_there() { [ "$socket" ] && kill -0 "$socket" 2>/dev/null; }
+no_socket() {
+	[ "$socket" ] || return
+	kill -KILL "$socket" 2>/dev/null
+	wait "$socket" 2>/dev/null
+	socket=
+}
+do_xsk() {
+	local mode=-c what=(hold)
+	[ -x "$HERE/xsk/xsk" ] || return
+	if socket_there; then
+		did="the socket goes"
+		no_socket
+		return
+	fi
+	(($1 % 3)) && mode=-z
+	(($1 % 2)) && what=(-n 3000 -s 200 -d 02:76:6e:6d:00:02 send)
+	did="a socket, $mode ${what[*]}, on queue $(($2 % $(pairs)))"
+	: >"$WORK/socket"
+	"$HERE/xsk/xsk" $mode -w -q $(($2 % $(pairs))) "${what[@]}" "$NETIF" >"$WORK/socket" 2>&1 &
+	socket=$!
+	wait_for 20 eval 'grep -q ^ready "$WORK/socket" || ! socket_there'
+	grep -q ^ready "$WORK/socket" || bad "no socket: $(cat "$WORK/socket")"
+	sockets[$mode]=$((sockets[$mode] + 1))
+}
+
 # How often each comes: that many tickets of all.
 declare -A tickets=([channels]=6 [rings]=5 [features]=4 [mtu]=3 [updown]=4 [xps]=2 [cpu]=3 [link]=2 [rebind]=4 [reload]=1
-	[plug]=1 [suspend]=2 [filter]=3 [vlan]=1 [napi]=2 [qdisc]=2 [netns]=1 [xdp]=6 [reads]=2)
-names=(channels rings features mtu updown xps cpu link rebind reload plug suspend filter vlan napi qdisc netns xdp reads)
+	[plug]=1 [suspend]=2 [filter]=3 [vlan]=1 [napi]=2 [qdisc]=2 [netns]=1 [xdp]=6 [xsk]=6 [reads]=2)
+names=(channels rings features mtu updown xps cpu link rebind reload plug suspend filter vlan napi qdisc netns xdp xsk reads)
 lot=()
 for a in "${names[@]}"; do
 	[ -z "${ACTIONS:-}" ] || grep -qw "$a" <<<"$ACTIONS" || continue
@@ -230,6 +262,7 @@ done
 # Without traffic, module and caches: what the system has then is its own.
 settle() {
 	no_traffic
+	no_socket
 	all_cpus_online
 	rmmod virtio_net_mq 2>"$WORK/err" || wait_for 20 rmmod virtio_net_mq 2>"$WORK/err" ||
 		bad "the module can't be unloaded: $(cat "$WORK/err")"
@@ -320,6 +353,7 @@ for ((step = 1; step <= STEPS; step++)); do
 		break
 	fi
 done
+[ -z "${sockets[*]}" ] || note "sockets: ${sockets[-z]:-0} with zero copy, ${sockets[-c]:-0} in copy mode"
 verdict "all steps were taken"
 
 begin
