@@ -72,8 +72,16 @@ mode_is() { [ "$BOUND" = "$1" ] || bad "bound with '$BOUND', not $1: $(xsk_said)
 echoes() {
 	frames "$1" "$2" back="$1"
 	all_of "$3: came back" "${GOT[back]}" "$1"
+	# Where they are then.
+	[ "${GOT[back]}" = "$1" ] || note "$3: the host lost ${GOT[lost]} of ${GOT[sent]}; $(xsk_counters)"
 	[ "${GOT[twice]} ${GOT[wrong]}" = "0 0" ] || bad "$3: ${GOT[twice]} came back twice, ${GOT[wrong]} with other contents"
 	[ "${GOT[least]} ${GOT[most]}" = "$2 $2" ] || bad "$3: sizes from ${GOT[least]} to ${GOT[most]}, not $2"
+}
+
+# What the driver counts of packets and programs, and what sockets say of their rings.
+xsk_counters() {
+	ethtool -S "$NETIF" | grep -vE ': 0$' | grep -E 'rx.*(packets|drops|xdp|kicks|callbacks)' | tr -s ' \n' ' '
+	ss --xdp -e | tail -n +2 | tr -s ' \n\t' ' '
 }
 
 # catch SIZE, then caught N: what the guest sends by itself, as the host sees it, in GOT.
