@@ -19,13 +19,15 @@ static int get_fail_at(char *buf, const struct kernel_param *kp)
 
 static const struct kernel_param_ops fail_at_ops = { .set = set_fail_at, .get = get_fail_at };
 module_param_cb(fail_at, &fail_at_ops, NULL, 0644);
-MODULE_PARM_DESC(fail_at, "The step, counted from now on, that fails (0 = none; negative: it did)");
+MODULE_PARM_DESC(fail_at, "The step, counted from now on, that fails (0 = none; -1: it did; -2: each one)");
 
 bool vnm_helper_fail_point(void)
 {
+	int left = atomic_read(&fail_left);
+
 	/* 0 stays: no step is to fail.  1 becomes -1: this one does. */
-	if (atomic_read(&fail_left) <= 0)
-		return false;
+	if (left <= 0)
+		return left == -2;
 	if (atomic_dec_return(&fail_left))
 		return false;
 	atomic_set(&fail_left, -1);

@@ -41,7 +41,8 @@ use crate::{
         self,
         ETH_HLEN, //
     },
-    pure::rss::RxHash, //
+    pure::rss::RxHash,
+    sync::fail, //
 };
 use core::{
     marker::PhantomData,
@@ -377,6 +378,7 @@ impl<T: Driver> QueuePair<T> {
     ///
     /// `EBUSY` if the receiving side isn't at rest, or a ring has something of the pool's.
     pub(crate) fn xsk_remove(&self, _rtnl: &mut Rtnl) -> Result {
+        fail::point()?;
         if self.rx.napi.state.get() != NapiState::Quiesced {
             return Err(EBUSY);
         }

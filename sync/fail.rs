@@ -2,9 +2,9 @@
 
 //! Failure injection, in a module built with `VNM_FAILPOINTS=1` only.
 //!
-//! [`point`] stands before each step of probe and open that can fail. The module parameter
-//! `fail_at` counts down with each of them; the one that brings it to 0 fails. A test walks
-//! through all of them and looks for what a failed step leaves behind.
+//! [`point`] stands before each step of probe and open that can fail, and where sockets' buffers are taken
+//! out of use. The module parameter `fail_at` counts down with each of them; the one that brings it to 0 fails,
+//! with -2 each one. A test walks through all of them and looks for what a failed step leaves behind.
 //!
 //! [`delay_after_complete`] makes a race that is nanoseconds wide one of milliseconds.
 
