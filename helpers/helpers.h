@@ -61,6 +61,8 @@ enum vnm_xsk {
 	VNM_XSK_SLOT_SIZE	= 256,
 	/* in a buffer's private bytes, where the word is that counts it; what is said for programs is before that */
 	VNM_XSK_IN_RING_AT	= 8,
+	/* what that word says once the pool is gone, and its buffers are nobody's */
+	VNM_XSK_ABANDONED	= 0xffffffff,
 	/* bytes before the data of a frame that was an AF_XDP buffer */
 	VNM_XSK_FRAME_ROOM	= 64,
 };

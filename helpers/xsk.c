@@ -35,10 +35,15 @@ void vnm_helper_xsk_pool_set_rxq(struct xsk_buff_pool *pool, struct xdp_rxq_info
 	xsk_pool_fill_cb(pool, &desc);
 }
 
-/* Its memory stays, and stays mapped, for ever */
-void vnm_helper_xsk_pool_keep_umem(struct xsk_buff_pool *pool)
+/*
+ * Its memory stays, and stays mapped, for ever, as does what describes its buffers: who has some of those can tell
+ * from the word that counts them that there is no pool any more.
+ */
+void vnm_helper_xsk_pool_abandon(struct xsk_buff_pool *pool)
 {
 	refcount_inc(&pool->umem->users);
+	/* The core frees what it finds here, and looks at it for nothing else without a device. */
+	pool->heads = NULL;
 }
 
 unsigned int vnm_helper_xsk_pool_headroom(struct xsk_buff_pool *pool)
@@ -109,6 +114,8 @@ void vnm_helper_xsk_buff_unpost(struct xdp_buff *xdp)
 	u32 *in_ring;
 
 	memcpy(&in_ring, vnm_xskb(xdp)->cb + VNM_XSK_IN_RING_AT, sizeof(in_ring));
+	if (*in_ring == VNM_XSK_ABANDONED)
+		return;
 	WRITE_ONCE(*in_ring, *in_ring - 1);
 	xsk_buff_free(xdp);
 }

@@ -21,7 +21,6 @@ use core::{
         NonNull, //
     },
     sync::atomic::{
-        AtomicBool,
         AtomicU32,
         Ordering, //
     }, //
@@ -500,7 +499,7 @@ impl Drop for XskSent {
 ///
 /// # Invariants
 ///
-/// The pointer is to a buffer of a pool whose [`XskRx`] counts it. Whoever drops it owns the pool's free list, as who
+/// The pointer is to a buffer of a pool whose [`XskRx`] counts it, or was given up ([`XskRx::abandon`]). Whoever drops it owns the pool's free list, as who
 /// owns the ring does.
 pub(crate) struct XskPosted(NonNull<bindings::xdp_buff>);
 
@@ -524,26 +523,22 @@ impl XskPosted {
     }
 }
 
-/// Pools were given up while rings had buffers of them, which are nobody's any more.
-static ABANDONED: AtomicBool = AtomicBool::new(false);
-
 impl XskRx {
-    /// Gives the pool up without taking back what rings have: its memory is never freed, and stays mapped.
+    /// Gives the pool up without taking back what rings have: its memory is never freed, and stays mapped. Process context.
     pub(super) fn abandon(self: KBox<Self>) {
-        ABANDONED.store(true, Ordering::Relaxed);
-        // SAFETY: The pool is valid.
-        unsafe { bindings::xsk_pool_keep_umem(self.pool.as_ptr()) };
+        // Rings that let go of its buffers later change nothing of a pool: they do that under RTNL, as does who calls this.
+        self.in_ring
+            .store(bindings::vnm_xsk_VNM_XSK_ABANDONED, Ordering::Relaxed);
+        // SAFETY: The pool is valid, and uses no buffer any more: no poll is left, and its sockets have no device.
+        unsafe { bindings::xsk_pool_abandon(self.pool.as_ptr()) };
+        // The word stays as well.
         core::mem::forget(self);
     }
 }
 
 impl Drop for XskPosted {
     fn drop(&mut self) {
-        if ABANDONED.load(Ordering::Relaxed) {
-            // It may be one of those.
-            return;
-        }
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants; of a pool that was given up, what says so is still there.
         unsafe { bindings::xsk_buff_unpost(self.0.as_ptr().cast()) };
     }
 }

@@ -70,6 +70,8 @@ for i in 1 2 3; do
 	xsk_end
 	socket_sound "turn $i"
 done
+# It is that one pool alone.
+log_since | grep "keeps the memory" >"$WORK/kept" && bad "$(head -1 "$WORK/kept")"
 reach || bad "no answer to ping"
 nothing_said
 verdict "sockets are bound again"
