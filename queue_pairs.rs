@@ -40,9 +40,13 @@ use kernel::{
     }, //
 };
 
-/// `ndo_open`.
+/// `ndo_open`. While the device is being reset its queues come into use with the end of that, as those of an interface that was up.
 pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
+    if info.vqs().is_none() {
+        dev.detach(rtnl);
+        return Ok(());
+    }
     let n = info.pairs();
     enable_pairs(dev, 0, n, rtnl)?;
     // What they had to send when the interface went down.

@@ -70,7 +70,7 @@ impl FreezeReason {
     }
 }
 
-/// Takes the interface out of the stack's sight and lets go of the device. Process context.
+/// Takes the interface out of the stack's sight, if it is up, and lets go of the device. Process context.
 ///
 /// # Errors
 ///
@@ -92,7 +92,10 @@ pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -
         let rtnl = &mut *guard;
         // Before the queues are stopped: a poll wakes one that has room.
         queue_pairs::disable_pairs(dev, 0, info.max_pairs, rtnl);
-        dev.detach(rtnl);
+        // Our own reset of an interface that is down isn't seen by who brings it up: that waits for nothing then.
+        if reason != FreezeReason::OwnReset || dev.is_running() {
+            dev.detach(rtnl);
+        }
         vqs::park(dev, rtnl)
     };
     if let Some(parked) = parked {
@@ -115,6 +118,10 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) 
     }
     let up = bring_up(vdev, dev);
     dev.enable_config_work();
+    if dev.is_running() {
+        // The link may have changed while nobody looked.
+        dev.schedule_config_work();
+    }
     let up = up.and_then(|again| dev.hotplug_add().map(|()| again));
     if up.is_ok() {
         info.settings.lock().failed_resets = 0;
@@ -353,6 +360,12 @@ pub(crate) fn work(dev: &Net) {
 /// The `failed`th time. It is tried again.
 fn reset_failed(dev: &Net, e: Error, failed: u32) {
     let info = dev.data();
+    if info.vqs().is_none() {
+        // One that was down as well: it can't be brought up.
+        if let Some(mut guard) = dev.lock_rtnl() {
+            dev.detach(&mut guard);
+        }
+    }
     renegotiate::failed(dev);
     info.settings.lock().failed_resets = failed;
     let recovery::Retry { after_ms, hopeless } = recovery::retry(failed);

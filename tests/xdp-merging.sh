@@ -14,7 +14,7 @@ merged() { stat_sum 'rx[0-9]+_gso_packets'; }
 dropped() { stat_sum 'rx[0-9]+_xdp_drop_merged'; }
 
 mark_log
-plan 6
+plan 7
 reach
 first_pairs=$(pairs)
 full=$(on_device)
@@ -91,6 +91,25 @@ for state in down up; do
 done
 nothing_said
 verdict "with the interface down, too"
+
+begin
+for ((i = 0; i < 20; i++)); do
+	ip link set "$NETIF" down
+	if [ $((i % 2)) = 0 ]; then
+		command ip -force link set dev "$NETIF" xdpdrv pinned "$PINNED/progs/tx" || bad "turn $i: no program"
+	else
+		command ip link set dev "$NETIF" xdpdrv off || bad "turn $i: it stays"
+	fi
+	[ $((i % 3)) = 0 ] || sleep 0.0$((RANDOM % 5))
+	ip link set "$NETIF" up 2>"$WORK/said" || bad "turn $i: $(said)"
+	settled && wait_for 10 carrier || bad "turn $i: it isn't back"
+	[ $((i % 2)) = 1 ] || { frames 32 100 back=32; all_of "turn $i: came back" "${GOT[back]}" 32; }
+	[ ${#_bad[@]} = 0 ] || break
+done
+configure || bad "no address"
+received merged
+nothing_said
+verdict "who brings it up meets no reset"
 
 # Whoever comes and goes while the device is being reset.
 begin
