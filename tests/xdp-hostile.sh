@@ -15,8 +15,6 @@ ip() {
 	if [ "$*" = "link set $NETIF up" ]; then
 		put ports 0 "$(<"/sys/class/net/$NETIF/ifindex")"
 		attach "$PROGRAM"
-		# A device that merges packets for good is reset now, and can't be brought up meanwhile.
-		! merges || negotiated $CTRL_GUEST_OFFLOADS || { wait_for 2 eval '! merges'; wait_for 2 present; }
 	fi
 	command ip "$@"
 	status=$?
