@@ -18,7 +18,7 @@ ip() {
 	fi
 	command ip "$@"
 	status=$?
-	# Not where it means a reset each time: QEMU has ended by itself (SIGSEGV) after three of them in a row.
+	# Not where it means a reset each time: QEMU ends if the device tells of a change just then.
 	if [ "$*" = "link set $NETIF promisc on" ] && negotiated $CTRL_GUEST_OFFLOADS; then
 		# Of the log's complaints, because this runs beside the test. A program goes whatever the device says.
 		! ours || command ip link set dev "$NETIF" xdpdrv off || [ ! -e "/sys/class/net/$NETIF" ] ||
