@@ -66,7 +66,7 @@ def pick(conf, args):
                  and wanted(name, c["name"], f"{name}/{c['name']}")]
         # A cell that is asked for by its bare name is measured on the default device, or those that it is for.
         if args.names and name != "default":
-            cells = [c for c in cells if "on" in c or wanted(name, f"{name}/{c['name']}")]
+            cells = [c for c in cells if "default" not in c.get("on", ["default"]) or wanted(name, f"{name}/{c['name']}")]
         if cells:
             jobs.append({"name": name, "kind": "cells", "device": variant["device"], "cells": cells})
     if wanted("scaling") and not args.quick:
