@@ -217,8 +217,8 @@ check: device $(if $(filter debug,$(KERNEL)),,props-crates) ## all checks and te
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
-xdp-clients: module ## real users of XDP in a guest: xdp-tools' own tests, Knot DNS, Suricata; and the kernel's tests of AF_XDP; T=name for one
-	@$(TREE) add knot knot-dnsutils suricata xdp-tests
+xdp-clients: module ## real users of XDP in a guest: xdp-tools' own tests, Knot DNS, Suricata, DPDK; and the kernel's tests of AF_XDP; T=name for one
+	@$(TREE) add knot knot-dnsutils suricata xdp-tests dpdk-dev
 	@$(TREE) run --net -- python3 qemu-test/check $(or $(patsubst %,'%',$(T)),clients xsk-upstream)
 
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
