@@ -19,10 +19,10 @@ use crate::{
         },
         skb::RxSkb,
         xdp::Prog,
+        xsk::MAX_HDR,
         xsk_queue::{
             XskBuff,
-            XskVerdict,
-            MAX_HDR, //
+            XskVerdict, //
         },
         DropReason, //
     },
@@ -34,8 +34,7 @@ use crate::{
         },
         rx::{
             cont_len,
-            num_buffers,
-            payload_len, //
+            num_buffers, //
         }, //
     },
     receive_queue::{
@@ -79,11 +78,7 @@ pub(crate) fn receive(
     let mut unsent = false;
     while got.packets < budget {
         let left = budget.wrapping_sub(got.packets).cast_unsigned();
-        let Some((buff, used)) = rq
-            .vq
-            .as_mut()
-            .and_then(|vq| vq.next_xsk(&mut taken, napi, left))
-        else {
+        let Some((buff, used)) = taken.next(rq.vq.as_mut(), napi, left) else {
             break;
         };
         got.packets = got.packets.wrapping_add(1);
@@ -188,6 +183,17 @@ fn header(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RawHdr> {
     })
 }
 
+/// The hash that the device has put into a header.
+#[inline(always)]
+fn hash_of(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RxHash> {
+    if !info.f.hash_report {
+        return None;
+    }
+    // CAST: 12.
+    let report = bytes.get(const { REPORT_AT as usize }..)?;
+    info.rss.report(*report.first_chunk()?)
+}
+
 /// What the device has put into a buffer, and into those that belong to it. All of them are taken off the ring, also after an
 /// error: the next one starts another packet.
 #[inline(always)]
@@ -200,36 +206,40 @@ fn packet<'a>(
     used: u32,
     prog: Option<Prog<'_>>,
 ) -> Result<Packet<'a>, Unjudged> {
-    let hdr_len = info.f.hdr_len;
-    let room = napi.xsk().map_or(0, |xsk| xsk.len());
-    let len =
-        payload_len(used, room.saturating_add(hdr_len), hdr_len).map_err(|_| RxDrop::Length)?;
-    let (buff, bytes) = napi.xsk_begin(buff, len).map_err(|_| RxDrop::Length)?;
-    let mut hdr = header(info, &bytes).ok_or(RxDrop::Length)?;
-    let hash = if info.f.hash_report {
-        // CAST: 12.
-        let report = bytes.get(const { REPORT_AT as usize }..);
-        report
-            .and_then(|bytes| bytes.first_chunk())
-            .and_then(|bytes| info.rss.report(*bytes))
-    } else {
-        None
-    };
+    let (buff, len, bytes) = napi.xsk_begin(buff, used).map_err(|_| RxDrop::Length)?;
+    match bytes.first_chunk().map(RawHdr::from_bytes) {
+        Some(hdr) if hdr.is_plain() => Ok(Packet {
+            what: What::Buff(buff),
+            hdr,
+            hash: hash_of(info, &bytes),
+            len,
+        }),
+        _ => no_plain_packet(info, rq, napi, taken, (buff, len), &bytes, prog),
+    }
+}
+
+/// The same for a packet in several buffers, or with something to be done before a program sees it. `head.1` bytes of it are in
+/// the first one, behind a header of these `bytes`.
+#[inline(never)]
+fn no_plain_packet<'a>(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'a, InPoll>,
+    taken: &mut XskTaken<'a>,
+    head: (XskBuff<'a>, u32),
+    bytes: &[u8; MAX_HDR],
+    prog: Option<Prog<'_>>,
+) -> Result<Packet<'a>, Unjudged> {
+    let mut hdr = header(info, bytes).ok_or(RxDrop::Length)?;
+    let hash = hash_of(info, bytes);
     let n = match info.mode {
         Mode::Mergeable => hdr.num_buffers(),
         _ => 1,
     };
     let (mut what, len) = if n == 1 {
-        (What::Buff(buff), len)
+        (What::Buff(head.0), head.1)
     } else {
-        gather(
-            rq,
-            napi,
-            taken,
-            (buff, len),
-            n,
-            prog.filter(|_| !hdr.is_gso()),
-        )?
+        gather(rq, napi, taken, head, n, prog.filter(|_| !hdr.is_gso()))?
     };
     if prog.is_some() {
         let buff = match &mut what {
@@ -291,11 +301,7 @@ fn gather<'a>(
             .map_err(|_| RxDrop::NoMem)
     };
     for left in (1..n).rev() {
-        let next = rq
-            .vq
-            .as_mut()
-            .and_then(|vq| vq.next_xsk(taken, napi, u32::from(left)));
-        let Some((buff, used)) = next else {
+        let Some((buff, used)) = taken.next(rq.vq.as_mut(), napi, u32::from(left)) else {
             packet = packet.and_then(|p| p.fail(RxDrop::NumBuffers));
             break;
         };

@@ -59,6 +59,8 @@ enum vnm_tag {
 enum vnm_xsk {
 	/* bytes of a slot's own memory */
 	VNM_XSK_SLOT_SIZE	= 256,
+	/* bytes of the longest header */
+	VNM_XSK_MAX_HDR		= 24,
 	/* in a buffer's private bytes, where the word is that counts it; what is said for programs is before that */
 	VNM_XSK_IN_RING_AT	= 8,
 	/* what that word says once the pool is gone, and its buffers are nobody's */

@@ -5,7 +5,8 @@ static_assert(__alignof__(struct xdp_buff_xsk) > VNM_TAG_XSK);
 static_assert(__alignof__(struct vnm_xsk_slot) > VNM_TAG_XSK);
 /* What the driver says of a packet, for programs, is right behind (net/xdp_meta.rs); then comes what is C's */
 static_assert(offsetof(struct xdp_buff_xsk, cb) == sizeof(struct xdp_buff));
-static_assert(VNM_XSK_SLOT_SIZE > sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+static_assert(VNM_XSK_MAX_HDR == sizeof(struct virtio_net_hdr_v1_hash_tunnel));
+static_assert(VNM_XSK_SLOT_SIZE > VNM_XSK_MAX_HDR);
 
 static struct xdp_buff_xsk *vnm_xskb(struct xdp_buff *xdp)
 {
@@ -79,7 +80,7 @@ unsigned int vnm_helper_virtqueue_post_xsk(struct virtqueue *vq, struct xsk_buff
 					   unsigned int n, unsigned int hdr_len, unsigned int len,
 					   gfp_t gfp, int *err)
 {
-	struct xdp_buff *bufs[64];
+	struct xdp_buff *bufs[64] __uninitialized;
 	unsigned int posted = 0;
 	struct scatterlist sg;
 
@@ -127,7 +128,7 @@ void vnm_helper_xsk_buff_free(struct xdp_buff *xdp)
 
 /*
  * The device has written @before bytes before the packet's data, and @len bytes of that: they can be read.
- * The bytes before are copied to @hdr.
+ * The bytes before are copied to @hdr, VNM_XSK_MAX_HDR in any case.
  *
  * One call instead of three.
  */
@@ -138,7 +139,7 @@ void vnm_helper_xsk_buff_begin(struct xdp_buff *xdp, unsigned int before, unsign
 	dma_sync_single_for_cpu(xskb->pool->dev, xskb->dma - before, before + len,
 				DMA_BIDIRECTIONAL);
 	xsk_buff_set_size(xdp, len);
-	memcpy(hdr, xdp->data - before, before);
+	memcpy(hdr, xdp->data - before, VNM_XSK_MAX_HDR);
 }
 
 /* The same for a later buffer of a packet, where its bytes begin @before bytes earlier */
@@ -263,51 +264,74 @@ static unsigned int vnm_xsk_packet_descs(const struct xdp_desc *descs, unsigned 
 	return 0;
 }
 
-/* Adds the packet of @n descriptors from @descs on, by slot @i.  0 or what the queue says. */
-static int vnm_xsk_add(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *descs,
-		       unsigned int n, unsigned int i)
+/* The header of a packet of @len bytes that begins with @desc: what user space asks for, and zeroes else */
+static void vnm_xsk_header(struct vnm_xsk_tx *tx, const struct xdp_desc *desc, unsigned int len, void *hdr)
 {
-	void *buf = tx->bufs + i * VNM_XSK_SLOT_SIZE, *token = (void *)&tx->slots[i] + VNM_TAG_XSK;
-	struct vnm_xsk_slot *slot = &tx->slots[i];
-	struct scatterlist sg[MAX_SKB_FRAGS + 2];
 	struct xsk_tx_metadata *meta;
-	unsigned int k;
+
+	/* The longest one: the packet, if it is right behind, comes afterwards */
+	memset(hdr, 0, VNM_XSK_MAX_HDR);
+	if (likely(!(desc->options & XDP_TX_METADATA)) || !tx->csum)
+		return;
+	meta = xsk_buff_get_metadata(tx->pool, desc->addr, desc->options);
+	if (!meta)
+		return;
+	xsk_tx_metadata_request(tx->pool, &meta, &vnm_xsk_tx_metadata_ops, hdr);
+	vnm_xsk_check_csum(hdr, len);
+}
+
+/* Adds the packet of @n descriptors from @descs on, by slot @i, behind its header.  0 or what the queue says. */
+static noinline int vnm_xsk_add_parts(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *descs,
+				      unsigned int n, unsigned int i)
+{
+	/* Zeroes for all of it would cost more than the rest */
+	struct scatterlist sg[MAX_SKB_FRAGS + 2] __uninitialized;
+	struct vnm_xsk_slot *slot = &tx->slots[i];
+	void *hdr = tx->bufs + i * VNM_XSK_SLOT_SIZE;
+	unsigned int k, len = 0;
 
 	if (unlikely(n > MAX_SKB_FRAGS + 1))
 		return -EINVAL;
-	slot->bytes = 0;
-	for (k = 0; k < n; k++)
-		slot->bytes += descs[k].len;
-	memset(buf, 0, tx->hdr_len);
-	meta = tx->csum ? xsk_buff_get_metadata(tx->pool, descs->addr, descs->options) : NULL;
-	if (unlikely(meta)) {
-		xsk_tx_metadata_request(tx->pool, &meta, &vnm_xsk_tx_metadata_ops, buf);
-		vnm_xsk_check_csum(buf, slot->bytes);
-	}
 	sg[0].page_link = 0;
+	sg[0].length = tx->hdr_len;
 	sg_dma_address(&sg[0]) = tx->dma + i * VNM_XSK_SLOT_SIZE;
-	if (n == 1 && descs->len <= VNM_XSK_SLOT_SIZE - tx->hdr_len) {
-		/* One descriptor instead of two, or of a table; and user space has its buffer back at once */
-		memcpy(buf + tx->hdr_len, xsk_buff_raw_get_data(tx->pool, descs->addr), descs->len);
-		sg[0].length = tx->hdr_len + descs->len;
-		sg_dma_len(&sg[0]) = sg[0].length;
-		slot->copied = true;
-		k = 0;
-	} else {
-		sg[0].length = tx->hdr_len;
-		sg_dma_len(&sg[0]) = sg[0].length;
-		for (k = 0; k < n; k++) {
-			dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, descs[k].addr);
+	sg_dma_len(&sg[0]) = tx->hdr_len;
+	for (k = 0; k < n; k++) {
+		dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, descs[k].addr);
 
-			xsk_buff_raw_dma_sync_for_device(tx->pool, dma, descs[k].len);
-			sg[k + 1].page_link = 0;
-			sg_dma_address(&sg[k + 1]) = dma;
-			sg[k + 1].length = descs[k].len;
-			sg_dma_len(&sg[k + 1]) = sg[k + 1].length;
-		}
+		xsk_buff_raw_dma_sync_for_device(tx->pool, dma, descs[k].len);
+		sg[k + 1].page_link = 0;
+		sg[k + 1].length = descs[k].len;
+		sg_dma_address(&sg[k + 1]) = dma;
+		sg_dma_len(&sg[k + 1]) = descs[k].len;
+		len += descs[k].len;
 	}
-	sg_mark_end(&sg[k]);
-	return virtqueue_add_outbuf_premapped(vq, sg, k + 1, token, GFP_ATOMIC);
+	sg_mark_end(&sg[n]);
+	slot->bytes = len;
+	vnm_xsk_header(tx, descs, len, hdr);
+	return virtqueue_add_outbuf_premapped(vq, sg, n + 1, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
+}
+
+/*
+ * The same for a packet of one descriptor, which is copied behind the header: one descriptor instead of two, or of
+ * a table, and user space has its buffer back at once
+ */
+static inline int vnm_xsk_add_copy(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *desc,
+				   unsigned int i)
+{
+	struct vnm_xsk_slot *slot = &tx->slots[i];
+	void *hdr = tx->bufs + i * VNM_XSK_SLOT_SIZE;
+	struct scatterlist sg __uninitialized;
+
+	sg.page_link = SG_END;
+	sg.length = tx->hdr_len + desc->len;
+	sg_dma_address(&sg) = tx->dma + i * VNM_XSK_SLOT_SIZE;
+	sg_dma_len(&sg) = sg.length;
+	slot->copied = true;
+	slot->bytes = desc->len;
+	vnm_xsk_header(tx, desc, desc->len, hdr);
+	memcpy(hdr + tx->hdr_len, xsk_buff_raw_get_data(tx->pool, desc->addr), desc->len);
+	return virtqueue_add_outbuf_premapped(vq, &sg, 1, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
 }
 
 /*
@@ -327,17 +351,19 @@ unsigned int vnm_helper_virtqueue_send_xsk(struct virtqueue *vq, struct vnm_xsk_
 	while (at < taken) {
 		unsigned int i = tx->head & tx->mask, n = vnm_xsk_packet_descs(descs + at, taken - at);
 		struct vnm_xsk_slot *slot = &tx->slots[i];
+		int err;
 
 		slot->copied = false;
-		slot->done = true;
+		slot->done = false;
 		slot->descs = n ?: taken - at;
-		if (likely(n)) {
-			slot->done = false;
-			if (likely(!vnm_xsk_add(vq, tx, descs + at, n, i)))
-				++*added;
-			else
-				slot->done = true;
-		}
+		if (n == 1 && descs[at].len <= VNM_XSK_SLOT_SIZE - tx->hdr_len)
+			err = vnm_xsk_add_copy(vq, tx, &descs[at], i);
+		else
+			err = n ? vnm_xsk_add_parts(vq, tx, &descs[at], n, i) : -EINVAL;
+		if (likely(!err))
+			++*added;
+		else
+			slot->done = true;
 		at += slot->descs;
 		tx->head++;
 	}

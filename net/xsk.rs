@@ -37,6 +37,9 @@ use kernel::{
 /// Packets that a device may have of a pool, at most.
 const MAX_SLOTS: u32 = 1024;
 
+/// Bytes of the longest header.
+pub(crate) const MAX_HDR: usize = bindings::vnm_xsk_VNM_XSK_MAX_HDR as usize;
+
 /// Buffers that a packet may have: as many pieces as an skb can hold, and the first one.
 pub(crate) const MAX_SEGS: u32 = super::page_pool::MAX_SKB_FRAGS + 1;
 
@@ -89,7 +92,8 @@ impl XskNew<'_> {
             .cast_mut()
             .cast::<kernel::bindings::device>();
         // SAFETY: By the type invariants.
-        if hdr_len > unsafe { bindings::xsk_pool_headroom(pool) } {
+        let headroom = unsafe { bindings::xsk_pool_headroom(pool) };
+        if hdr_len > headroom || usize::try_from(hdr_len)? > MAX_HDR {
             return Err(EINVAL);
         }
         let slots = slots
@@ -147,7 +151,8 @@ pub(crate) struct XskMapped<'a> {
 ///
 /// `pool` is valid and mapped for `dma`, a bound device. With `is_registered` its buffers say that they come from `rxq`,
 /// which is registered, and count in `in_ring` while a ring has them; `len` bytes of each, and `hdr_len` before them, may be
-/// written by a device. `id` is a number that no other pool has. The free list of the pool belongs to who owns this.
+/// written by a device; `hdr_len` is [`MAX_HDR`] at most, and `len` at least. `id` is a number that no other pool has. The free
+/// list of the pool belongs to who owns this.
 ///
 /// Dropped, it unmaps the pool, unless a ring has buffers of it: then it stays mapped for ever.
 pub(crate) struct XskRx {
@@ -174,7 +179,7 @@ impl XskRx {
             self.len = bindings::xsk_pool_rx_frame_size(pool);
             self.is_sg = bindings::xsk_pool_is_sg(pool);
         }
-        if self.len < ETH_HLEN {
+        if self.len < ETH_HLEN || usize::try_from(self.len)? < MAX_HDR {
             return Err(EINVAL);
         }
         // SAFETY: Pool and device are valid, and the structure stays where it is.

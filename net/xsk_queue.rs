@@ -33,6 +33,7 @@ use super::{
         XskMapped,
         XskRx,
         XskTx,
+        MAX_HDR,
         MAX_SEGS, //
     }, //
 };
@@ -41,12 +42,21 @@ use crate::{
         self,
         ETH_HLEN, //
     },
-    pure::rss::RxHash,
+    pure::{
+        rss::RxHash,
+        rx::{
+            payload_len,
+            LenError, //
+        }, //
+    },
     sync::fail, //
 };
 use core::{
     marker::PhantomData,
-    mem::ManuallyDrop,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ptr::NonNull, //
 };
 use kernel::prelude::*;
@@ -93,9 +103,6 @@ impl Drop for XskBuff<'_> {
     }
 }
 
-/// Bytes of the longest header.
-pub(crate) const MAX_HDR: usize = 24;
-
 /// What a program said of a packet.
 pub(crate) enum XskVerdict<'a> {
     /// It is the stack's.
@@ -123,33 +130,29 @@ impl<C: Context> RxNapi<'_, C> {
 }
 
 impl<'a> RxNapi<'a, InPoll> {
-    /// The first buffer of a packet has `len` bytes of it, and the header before them, which is copied.
+    /// The first buffer of a packet was used for `used` bytes: the header, which is copied, and the packet's, of which there are
+    /// as many as are returned. Where the header is shorter than the copy, bytes of the packet follow.
     ///
     /// # Errors
     ///
-    /// The buffer goes back if it isn't as long.
+    /// [`LenError`]; the buffer goes back.
     #[inline(always)]
     pub(crate) fn xsk_begin(
         &mut self,
         buff: XskBuff<'a>,
-        len: u32,
-    ) -> Result<(XskBuff<'a>, [u8; MAX_HDR])> {
-        let mut hdr = [0; MAX_HDR];
-        let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
-        // CAST: 24.
-        if len > xsk.len() || xsk.hdr_len() > const { MAX_HDR as u32 } {
-            return Err(EINVAL);
-        }
-        // SAFETY: The buffer is ours, and the pool's; what was posted of it is at least that much.
-        unsafe {
-            bindings::xsk_buff_begin(
-                buff.raw().cast(),
-                xsk.hdr_len(),
-                len,
-                hdr.as_mut_ptr().cast(),
-            )
+        used: u32,
+    ) -> Result<(XskBuff<'a>, u32, [u8; MAX_HDR]), LenError> {
+        let xsk = self.xsk.as_deref().ok_or(LenError::Long)?;
+        let hdr_len = xsk.hdr_len();
+        let len = payload_len(used, xsk.len().saturating_add(hdr_len), hdr_len)?;
+        let mut hdr = MaybeUninit::<[u8; MAX_HDR]>::uninit();
+        // SAFETY: The buffer is ours, and the pool's; what was posted of it is at least that much. All of the copy is written: by
+        // `XskRx`'s invariants what was posted is that long.
+        let hdr = unsafe {
+            bindings::xsk_buff_begin(buff.raw().cast(), hdr_len, len, hdr.as_mut_ptr().cast());
+            hdr.assume_init()
         };
-        Ok((buff, hdr))
+        Ok((buff, len, hdr))
     }
 
     /// A later buffer of a packet has `len` bytes of it.

@@ -167,6 +167,13 @@ impl RawHdr {
         (self.hi >> 16) as u16
     }
 
+    /// Whether it says no more of a packet, in one buffer, than that its checksum is right or that nothing is known of it.
+    /// Then it is all that [`Self::with_known_flags`], [`Self::with_tunnel`] and [`Self::with_one_buffer`] would make of it.
+    #[inline(always)]
+    pub(crate) const fn is_plain(self) -> bool {
+        self.flags() & !F_DATA_VALID == 0 && !self.is_gso() && self.num_buffers() == 1
+    }
+
     /// Whether the packet is several on the wire.
     #[inline(always)]
     pub(crate) const fn is_gso(self) -> bool {

@@ -1472,6 +1472,36 @@ mod hdr {
         }
     }
 
+    #[test]
+    fn plain_header() {
+        let mut random = Random::new();
+        let mut found = 0;
+        for _ in 0..10000 {
+            let mut bytes = [(); LEN].map(|()| random.u32() as u8);
+            // Few bits, so that often there are none.
+            for byte in &mut bytes[..2] {
+                *byte &= random.u32() as u8 & random.u32() as u8;
+            }
+            [bytes[10], bytes[11]] = [random.u32() as u8 % 3, random.u32() as u8 & 1];
+            let raw = RawHdr::from_bytes(&bytes);
+            let plain = bytes[0] & !2 == 0 && bytes[1] == 0 && bytes[10..] == [1, 0];
+            assert_eq!(raw.is_plain(), plain, "{bytes:?}");
+            if !plain {
+                continue;
+            }
+            found += 1;
+            assert_eq!(raw.with_known_flags().to_bytes(), raw.to_bytes());
+            assert_eq!(raw.with_one_buffer().to_bytes(), raw.to_bytes());
+            assert!(raw.partial_csum().is_none() && !raw.is_gso());
+            let fields = [(); 4].map(|()| random.u32() as u8);
+            for o in [ALL, NONE] {
+                let parse = |raw| super::pure::hdr::parse_rx(raw, &o, 60);
+                assert_eq!(parse(raw.with_tunnel(fields, &o)), parse(raw));
+            }
+        }
+        assert!(found > 20, "{found}");
+    }
+
     const ALL: RxOffloads = RxOffloads {
         csum: true,
         tso4: true,

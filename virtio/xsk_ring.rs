@@ -8,10 +8,7 @@ use super::{
         RxBuf, //
     },
     tx_ring::InFlight,
-    virtqueue::{
-        Virtqueue,
-        VqBuffer, //
-    }, //
+    virtqueue::Virtqueue, //
 };
 use crate::{
     bindings,
@@ -22,7 +19,10 @@ use crate::{
             InPoll,
             RxNapi, //
         },
-        xsk::XskTx,
+        xsk::{
+            untag,
+            XskTx, //
+        },
         xsk_queue::XskBuff, //
     }, //
 };
@@ -40,7 +40,7 @@ const TOGETHER: usize = 8;
 ///
 /// # Invariants
 ///
-/// `bufs[at..end]` are such buffers.
+/// `bufs[at..end]` are such buffers, of the pool that the poll's queue uses; no ring has them, and they belong to this value.
 pub(crate) struct XskTaken<'a> {
     bufs: [MaybeUninit<bindings::vnm_used_buf>; TOGETHER],
     at: usize,
@@ -59,8 +59,44 @@ impl<'a> XskTaken<'a> {
         }
     }
 
+    /// The next used buffer of the sockets' pool that comes with `napi`, from `vq` and with the length that the device
+    /// reports, unchecked. It is the first of up to `want` that are taken together.
     #[inline(always)]
-    fn pop(&mut self) -> Option<(RxBuf, u32)> {
+    pub(crate) fn next(
+        &mut self,
+        vq: Option<&mut Virtqueue<RxBuf>>,
+        napi: &mut RxNapi<'a, InPoll>,
+        want: u32,
+    ) -> Option<(XskBuff<'a>, u32)> {
+        if self.at == self.end {
+            self.take(vq?, napi, want);
+        }
+        self.pop()
+    }
+
+    #[inline]
+    fn take(&mut self, vq: &mut Virtqueue<RxBuf>, napi: &mut RxNapi<'a, InPoll>, want: u32) {
+        let Some(xsk) = napi.xsk() else {
+            return;
+        };
+        if PoolId(vq.tag) != xsk.id() {
+            return;
+        }
+        // CAST: A small constant.
+        let want = want.min(const { TOGETHER as u32 });
+        let bufs = self.bufs.as_mut_ptr().cast();
+        // SAFETY: The queue is valid and ours; there is room for that many.
+        let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, 0) };
+        // SAFETY: The ring had them, and hasn't any more.
+        unsafe { xsk.taken(n) };
+        // INVARIANT: So many were written. All in this ring are of this pool, by its tag.
+        self.at = 0;
+        // CAST: 32 bits fit.
+        self.end = n as usize;
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<(XskBuff<'a>, u32)> {
         if self.at == self.end {
             return None;
         }
@@ -70,7 +106,8 @@ impl<'a> XskTaken<'a> {
         // SAFETY: By the invariants; each is used once.
         unsafe {
             let used = used.assume_init_ref();
-            Some((RxBuf::from_raw(NonNull::new(used.data)?), used.len))
+            let xdp = NonNull::new(untag(NonNull::new(used.data)?))?;
+            Some((XskBuff::from_raw(xdp.cast()), used.len))
         }
     }
 }
@@ -124,45 +161,6 @@ impl Virtqueue<RxBuf> {
             e => Some(NotPosted::Refused(Error::from_errno(e))),
         };
         (posted, why)
-    }
-
-    /// The next used buffer of the sockets' pool that comes with `napi`, with the length that the device reports, unchecked. It is the
-    /// first of up to `want` that are taken together.
-    #[inline(always)]
-    pub(crate) fn next_xsk<'a>(
-        &mut self,
-        taken: &mut XskTaken<'a>,
-        napi: &mut RxNapi<'a, InPoll>,
-        want: u32,
-    ) -> Option<(XskBuff<'a>, u32)> {
-        let xsk = napi.xsk()?;
-        if PoolId(self.tag) != xsk.id() {
-            return None;
-        }
-        if taken.at == taken.end {
-            // CAST: A small constant.
-            let want = want.min(const { TOGETHER as u32 });
-            let bufs = taken.bufs.as_mut_ptr().cast();
-            // SAFETY: The queue is valid and ours; there is room for that many.
-            let n = unsafe { bindings::virtqueue_get_bufs(self.as_raw(), bufs, want, 0) };
-            taken.at = 0;
-            // CAST: 32 bits fit.
-            // INVARIANT: So many were written.
-            taken.end = n as usize;
-        }
-        match taken.pop()? {
-            (RxBuf::Xsk(posted), len) => {
-                let xdp = posted.into_raw();
-                // INVARIANT: All in this ring are of this pool, by its tag.
-                // SAFETY: The ring had it, and hasn't any more.
-                unsafe {
-                    xsk.taken(1);
-                    Some((XskBuff::from_raw(xdp), len))
-                }
-            }
-            // None with that tag.
-            (RxBuf::Frag(_) | RxBuf::Big(_), _) => None,
-        }
     }
 }
 
