@@ -36,8 +36,7 @@ use crate::{
         rss::REPORT_AT,
         rx::{
             cont_len,
-            num_buffers,
-            BufShape, //
+            num_buffers, //
         }, //
     },
     receive_queue::{
@@ -154,7 +153,8 @@ pub(crate) fn receive(
         rq.avg.add(len);
         match napi.run_xdp(buff, prog) {
             Verdict::Pass(buff) => {
-                pass(dev, napi, q, &mut got, buff, hdr);
+                let bytes = pass(dev, napi, q, buff, hdr);
+                got.bytes = got.bytes.wrapping_add(u64::from(bytes));
                 continue;
             }
             Verdict::Tx(frame) => {
@@ -176,23 +176,25 @@ pub(crate) fn receive(
     got
 }
 
-/// Hands a packet to the stack.
+/// Hands a packet to the stack. Returns its bytes, 0 if it was dropped.
 #[inline(never)]
 fn pass(
     dev: &Net,
     napi: &mut RxNapi<'_, InPoll>,
     q: &RxQueue<VirtnetInfo>,
-    got: &mut Received,
     buff: XdpBuff<'_>,
     hdr: RawHdr,
-) {
+) -> u32 {
     let stats = q.shared();
     let Ok(skb) = napi.xdp_skb(buff) else {
-        return count_drop(stats, RxDrop::NoMem);
+        count_drop(stats, RxDrop::NoMem);
+        return 0;
     };
     let len = skb.len();
     if deliver(dev, napi, q.index(), stats, RxPacket { skb, hdr }) {
-        got.bytes = got.bytes.wrapping_add(u64::from(len));
+        len
+    } else {
+        0
     }
 }
 
@@ -250,7 +252,7 @@ fn packet<'r>(
         }
     };
     if info.f.hash_report {
-        note_hash(info, room, frag.bytes(), shape);
+        note_hash(info, room, frag.bytes(), shape.offset());
     }
     let HeadBuf { mut hdr, at, len } = head;
     let n = match info.mode {
@@ -276,8 +278,8 @@ fn packet<'r>(
 
 /// Keeps what the device says of the hash. A function of its own, so that other devices don't pay for it.
 #[inline(never)]
-fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom, frag: FragBytes<'_>, shape: BufShape) {
-    let report = frag.copy(shape.offset().saturating_add(REPORT_AT));
+fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom, frag: FragBytes<'_>, at: u32) {
+    let report = frag.copy(at.saturating_add(REPORT_AT));
     room.set_rx_hash(report.and_then(|bytes| info.rss.report(bytes)));
 }
 
