@@ -365,6 +365,7 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
         return;
     };
     let (mut packets, mut bytes, mut sockets) = (0u32, 0u32, false);
+    let (mut frames, mut frame_bytes) = (0u32, 0u32);
     // Bounded by the ring: nothing is added while the lock is held. A broken ring gives none.
     while let Some(used) = vq.get_buf() {
         match used.buf.into_packet() {
@@ -375,8 +376,8 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
             }
             // The stack's limit of bytes in the ring (BQL) knows nothing of these.
             SentPacket::Frame(frame) => {
-                stats.packets.inc();
-                stats.bytes.add(u64::from(frame.len()));
+                frames = frames.wrapping_add(1);
+                frame_bytes = frame_bytes.wrapping_add(frame.len());
                 sq.sent_frames.give_back(frame, &context);
             }
             SentPacket::Xsk(sent) => {
@@ -385,6 +386,11 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
                 sockets = true;
             }
         }
+    }
+    sq.sent_frames.flush(&context);
+    if frames != 0 {
+        stats.packets.add(u64::from(frames));
+        stats.bytes.add(u64::from(frame_bytes));
     }
     sq.reap_below = reap_below(vq.num_free());
     let room = !paused && should_wake(vq.num_free(), stop_threshold);

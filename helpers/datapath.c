@@ -32,7 +32,7 @@ static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, v
 static int vnm_add_inbuf_dma(struct virtqueue *vq, dma_addr_t addr, unsigned int len, void *data,
 			     void *ctx, gfp_t gfp)
 {
-	struct scatterlist sg;
+	struct scatterlist sg __uninitialized;
 
 	sg.page_link = SG_END;
 	sg_dma_address(&sg) = addr;

@@ -132,15 +132,9 @@ static __always_inline void vnm_zero_hdr(void *hdr, unsigned int len)
 	}
 }
 
-/*
- * Writes an empty virtio-net header before the data of @frame, or behind it, and describes both in @sg, of
- * MAX_SKB_FRAGS + 2 entries of any content.  How many entries it takes, or -EINVAL: there is no room for
- * the header, or the frame has more pieces than @sg.
- *
- * One call instead of one for the header and one for each piece.
- */
-int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *sg,
-			    unsigned int form)
+/* The same as vnm_helper_xdp_map_xmit(), for any frame */
+static noinline int vnm_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *sg,
+				     unsigned int form)
 {
 	unsigned int hdr_len = form & VNM_HDR_LEN, n = 1, i;
 	void *hdr = frame->data - hdr_len;
@@ -153,11 +147,8 @@ int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *s
 		form &= ~VNM_HDR_ANY_LAYOUT;
 	}
 	vnm_zero_hdr(hdr, hdr_len);
-	if (likely(form & VNM_HDR_ANY_LAYOUT)) {
-		vnm_sg_fill_one(sg, hdr, frame->len + hdr_len, form);
-		if (likely(!xdp_frame_has_frags(frame)))
-			return 1;
-		sg->page_link = 0;
+	if (form & VNM_HDR_ANY_LAYOUT) {
+		vnm_sg_fill_buf(sg, hdr, frame->len + hdr_len, form);
 	} else {
 		vnm_sg_fill_buf(sg, hdr, hdr_len, form);
 		vnm_sg_fill_buf(&sg[n++], frame->data, frame->len, form);
@@ -176,6 +167,40 @@ int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *s
 	}
 	sg_mark_end(&sg[n - 1]);
 	return n;
+}
+
+/*
+ * Writes an empty virtio-net header before the data of @frame, or behind it, and describes both in @sg, of
+ * MAX_SKB_FRAGS + 2 entries of any content.  How many entries it takes, or -EINVAL: there is no room for
+ * the header, or the frame has more pieces than @sg.
+ *
+ * One call instead of one for the header and one for each piece.  Most frames are in one piece with room for the
+ * header, and that is seen to first.
+ */
+int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *sg,
+			    unsigned int form)
+{
+	unsigned int hdr_len = form & VNM_HDR_LEN;
+	void *hdr = frame->data - hdr_len;
+
+	if (unlikely(!(form & VNM_HDR_ANY_LAYOUT) || frame->headroom < hdr_len ||
+		     xdp_frame_has_frags(frame)))
+		return vnm_xdp_map_xmit(frame, sg, form);
+	vnm_zero_hdr(hdr, hdr_len);
+	vnm_sg_fill_one(sg, hdr, frame->len + hdr_len, form);
+	return 1;
+}
+
+/* xdp_return_frame(), with the usual kind of memory seen to here: one call instead of three */
+void vnm_helper_xdp_put_frame(struct xdp_frame *frame)
+{
+	if (likely(frame->mem_type == MEM_TYPE_PAGE_POOL && !xdp_frame_has_frags(frame))) {
+		netmem_ref netmem = page_to_netmem(virt_to_head_page(frame->data));
+
+		page_pool_put_full_netmem(netmem_get_pp(netmem), netmem, false);
+	} else {
+		xdp_return_frame(frame);
+	}
 }
 
 /* @msg is what the user is told */

@@ -560,7 +560,7 @@ impl XdpFrame {
 impl Drop for XdpFrame {
     fn drop(&mut self) {
         // SAFETY: By the type invariants; it goes.
-        unsafe { bindings::xdp_return_frame(self.as_raw().cast()) };
+        unsafe { bindings::xdp_put_frame(self.as_raw()) };
     }
 }
 
@@ -588,7 +588,13 @@ impl SentFrames {
             return self.keep(frame);
         }
         drop(frame);
-        if !self.0.is_null() {
+    }
+
+    /// Gives back those that were kept, where that is possible.
+    #[inline]
+    pub(crate) fn flush(&mut self, context: &ConsumeContext<'_>) {
+        // SAFETY: As above.
+        if !self.0.is_null() && (context.budget() != 0 || !unsafe { bindings::irqs_disabled() }) {
             self.clear();
         }
     }
