@@ -4,8 +4,12 @@
 # Each allocation that the driver makes, itself or by what it calls, fails once: those of probe, of open, of -L, -G and other
 # commands, one after the other (the kernel's fail-nth), and those of receiving by chance and all at once. Either the operation
 # fails and leaves nothing behind, or it does without; and then everything works. Needs a kernel with fault injection
-# (make check KERNEL=debug).
+# (make check KERNEL=debug). With WITH=xdp in the environment it is programs and AF_XDP's sockets that come and go, and that are
+# there meanwhile, instead of all else.
 . "$(dirname "$0")/lib.sh"
+WITH=${WITH:-}
+# shellcheck source=tests/xsk/lib.sh
+[ -z "$WITH" ] || . "$HERE/xsk/lib.sh"
 
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
 debug=/sys/kernel/debug
@@ -99,56 +103,81 @@ works() {
 max=$(max_pairs)
 name=() before=() command=() refused=() undo=()
 operation() { name+=("$1"); before+=("$2"); command+=("$3"); refused+=("$4"); undo+=("${5:-}"); }
-operation "open" 'ip link set $NETIF down' 'ip link set $NETIF up' ''
-operation "-L up" 'set_pairs 1' 'ethtool -L $NETIF combined $max' '[ "$(pairs)" = 1 ]'
-operation "-L down" 'set_pairs $max' 'ethtool -L $NETIF combined 1' '[ "$(pairs)" = $max ]'
-operation "-G" 'ethtool -G $NETIF rx 64 tx 64' 'ethtool -G $NETIF rx 32 tx 32' ''
-operation "-G with the interface down" 'ethtool -G $NETIF rx 64; ip link set $NETIF down' 'ethtool -G $NETIF rx 32' ''
-operation "address" '' 'ip link set $NETIF address 02:00:00:00:51:01' '[ "$(mac)" = $mac0 ]' 'ip link set $NETIF address $mac0'
-operation "VLAN" '[ -d /proc/net/vlan ] || modprobe 8021q' 'ip link add link $NETIF name fail.7 type vlan id 7' '[ ! -e /sys/class/net/fail.7 ]' 'ip link del fail.7'
-operation "group" '' 'ip maddr add 01:00:5e:11:22:33 dev $NETIF' '' 'ip maddr del 01:00:5e:11:22:33 dev $NETIF'
-operation "promisc" '' 'ip link set $NETIF promisc on' '' 'ip link set $NETIF promisc off'
-operation "MTU" '' 'ip link set $NETIF mtu 1400' '' 'ip link set $NETIF mtu $mtu0'
-operation "-K rx-gro-hw" '' 'ethtool -K $NETIF rx-gro-hw off' '' 'ethtool -K $NETIF rx-gro-hw on'
-operation "-S" '' 'ethtool -S $NETIF' ''
-operation "-C" '' 'ethtool -C $NETIF rx-usecs 10' ''
-operation "close" '' 'ip link set $NETIF down' ''
+everything() {
+	operation "open" 'ip link set $NETIF down' 'ip link set $NETIF up' ''
+	operation "-L up" 'set_pairs 1' 'ethtool -L $NETIF combined $max' '[ "$(pairs)" = 1 ]'
+	operation "-L down" 'set_pairs $max' 'ethtool -L $NETIF combined 1' '[ "$(pairs)" = $max ]'
+	operation "-G" 'ethtool -G $NETIF rx 64 tx 64' 'ethtool -G $NETIF rx 32 tx 32' ''
+	operation "-G with the interface down" 'ethtool -G $NETIF rx 64; ip link set $NETIF down' 'ethtool -G $NETIF rx 32' ''
+	operation "address" '' 'ip link set $NETIF address 02:00:00:00:51:01' '[ "$(mac)" = $mac0 ]' 'ip link set $NETIF address $mac0'
+	operation "VLAN" '[ -d /proc/net/vlan ] || modprobe 8021q' 'ip link add link $NETIF name fail.7 type vlan id 7' '[ ! -e /sys/class/net/fail.7 ]' 'ip link del fail.7'
+	operation "group" '' 'ip maddr add 01:00:5e:11:22:33 dev $NETIF' '' 'ip maddr del 01:00:5e:11:22:33 dev $NETIF'
+	operation "promisc" '' 'ip link set $NETIF promisc on' '' 'ip link set $NETIF promisc off'
+	operation "MTU" '' 'ip link set $NETIF mtu 1400' '' 'ip link set $NETIF mtu $mtu0'
+	operation "-K rx-gro-hw" '' 'ethtool -K $NETIF rx-gro-hw off' '' 'ethtool -K $NETIF rx-gro-hw on'
+	operation "-S" '' 'ethtool -S $NETIF' ''
+	operation "-C" '' 'ethtool -C $NETIF rx-usecs 10' ''
+	operation "close" '' 'ip link set $NETIF down' ''
+}
+# A socket on each queue that is in use, unless it is there already.
+bound_socket() {
+	attach to_socket
+	[ "$XSK_PID" ] && kill -0 "$XSK_PID" 2>/dev/null && return
+	xsk_start -z -w -q "$(all_queues)" echo "$NETIF" || bad "$(xsk_said)"
+}
+programs_and_sockets() {
+	operation "a program" '' 'ip -force link set dev $NETIF xdpdrv pinned $PINNED/progs/pass' '[ -z "$(attached)" ]' 'detach'
+	operation "another program" 'attach pass; id=$(attached)' 'ip -force link set dev $NETIF xdpdrv pinned $PINNED/progs/drop_too' '[ "$(attached)" = "$id" ]' 'detach'
+	# It goes whatever fails.
+	operation "no program" 'attach pass' 'ip link set dev $NETIF xdpdrv off' 'false'
+	operation "open with a program" 'attach pass; ip link set $NETIF down' 'ip link set $NETIF up' ''
+	operation "-L with a program" 'attach pass; set_pairs 1' 'ethtool -L $NETIF combined $max' '[ "$(pairs)" = 1 ]'
+	operation "-G with a program" 'attach pass; ethtool -G $NETIF rx 64 tx 64' 'ethtool -G $NETIF rx 32 tx 32' ''
+	operation "a socket" 'attach to_socket' '"$XSK" -m "$MAP" -z -w -q 0 -n 1 -t 0.1 receive $NETIF' ''
+	operation "open with sockets" 'bound_socket; ip link set $NETIF down' 'ip link set $NETIF up' ''
+	operation "-G with sockets" 'bound_socket; ethtool -G $NETIF rx 64 tx 64' 'ethtool -G $NETIF rx 32 tx 32' ''
+}
+if [ "$WITH" ]; then programs_and_sockets; else everything; fi
 mac0=$(mac) mtu0=$(mtu)
 plan $((${#name[@]} + 6))
 
 # --- probe ------------------------------------------------------------------------------------------------------------
 
-begin
-failed=0 survived=0
-echo "$VDEV" >"$bind/unbind" || bad "unbind failed"
-for ((n = 1; n <= LIMIT; n++)); do
-	times
-	before=$left
-	{
-		echo "$n" >/proc/self/fail-nth
-		echo "$VDEV" >"$bind/bind"
-		echo 0 >/proc/self/fail-nth
-	} 2>/dev/null
-	times
-	[ "$left" != "$before" ] || break
-	if bound; then
-		survived=$((survived + 1))
-		works "allocation $n"
-		echo "$VDEV" >"$bind/unbind" || bad "allocation $n: unbind failed"
-	else
-		failed=$((failed + 1))
-		grep -q "$VDEV-" /proc/interrupts && bad "allocation $n: interrupts are left"
-		[ -e "/sys/bus/virtio/devices/$VDEV/net" ] && bad "allocation $n: an interface is left"
-	fi
-	((n % 50)) || note "$n allocations so far"
-	[ ${#_bad[@]} -lt 10 ] || break
-done
-note "$((n - 1)) allocations of probe: $failed make it fail, $survived don't"
-((n <= LIMIT)) || bad "no end after $LIMIT allocations"
-((failed >= 10)) || bad "only $failed failures: is the injection at work?"
-bound || echo "$VDEV" >"$bind/bind" || bad "bind failed"
-works "in the end"
-verdict "probe undoes what it did, whatever allocation fails"
+probing() {
+	begin
+	failed=0 survived=0
+	echo "$VDEV" >"$bind/unbind" || bad "unbind failed"
+	for ((n = 1; n <= LIMIT; n++)); do
+		times
+		before=$left
+		{
+			echo "$n" >/proc/self/fail-nth
+			echo "$VDEV" >"$bind/bind"
+			echo 0 >/proc/self/fail-nth
+		} 2>/dev/null
+		times
+		[ "$left" != "$before" ] || break
+		if bound; then
+			survived=$((survived + 1))
+			works "allocation $n"
+			echo "$VDEV" >"$bind/unbind" || bad "allocation $n: unbind failed"
+		else
+			failed=$((failed + 1))
+			grep -q "$VDEV-" /proc/interrupts && bad "allocation $n: interrupts are left"
+			[ -e "/sys/bus/virtio/devices/$VDEV/net" ] && bad "allocation $n: an interface is left"
+		fi
+		((n % 50)) || note "$n allocations so far"
+		[ ${#_bad[@]} -lt 10 ] || break
+	done
+	note "$((n - 1)) allocations of probe: $failed make it fail, $survived don't"
+	((n <= LIMIT)) || bad "no end after $LIMIT allocations"
+	((failed >= 10)) || bad "only $failed failures: is the injection at work?"
+	bound || echo "$VDEV" >"$bind/bind" || bad "bind failed"
+	works "in the end"
+	verdict "probe undoes what it did, whatever allocation fails"
+}
+# Without programs, which would go with the interface.
+[ "$WITH" ] || probing
 
 # --- commands ---------------------------------------------------------------------------------------------------------
 
@@ -231,6 +260,22 @@ quiet
 [ $((seen - left)) -gt 0 ] || bad "nothing failed: is the injection at work?"
 works "afterwards"
 verdict "open works after all of its allocations failed"
+
+# Sockets go in a worker, whose allocations all fail; others come.
+if [ "$WITH" ]; then
+	begin
+	for i in 1 2 3; do
+		bound_socket
+		set_all probability 100
+		xsk_kill
+		wait_for 60 eval '! "$XSK" -m "$MAP" -z -w -q 0 -n 1 -t 0.1 receive $NETIF 2>&1 | grep -qi busy'
+		quiet
+		works "turn $i"
+		"$XSK" -m "$MAP" -z -w -q "$(all_queues)" -n 1 -t 0.1 receive "$NETIF" >"$WORK/xsk" 2>&1 || bad "turn $i: not bound again: $(xsk_said)"
+	done
+	[ -z "$(log_since | grep 'keeps the memory')" ] || bad "$(log_since | grep 'keeps the memory' | head -1)"
+	verdict "sockets go whatever allocation fails"
+fi
 
 # But for what its checkers say when they get no memory.
 begin

@@ -3,8 +3,11 @@
 #
 # The driver is unbound and bound BINDS times, some of them with traffic and with other settings than at first. Nothing of it
 # is left behind: no memory in the slab caches, no page pool, no interrupt, and nothing that kmemleak finds, where the kernel
-# has that.
+# has that. With WITH=xdp in the environment programs, and AF_XDP's sockets on all queues, are there as it is unbound.
 . "$(dirname "$0")/lib.sh"
+WITH=${WITH:-}
+# shellcheck source=tests/xsk/lib.sh
+[ -z "$WITH" ] || . "$HERE/xsk/lib.sh"
 
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
 BINDS=${BINDS:-200}
@@ -20,6 +23,11 @@ unbind() {
 	[ -e "$bind/$VDEV" ] && bad "turn $1: still bound"
 	grep -q "$VDEV-" /proc/interrupts && bad "turn $1: interrupts are left"
 }
+occupy() {
+	[ "$WITH" ] || return
+	attach to_socket || bad "turn $1: $(said)"
+	((($1 / 10) % 2)) || xsk_start -z -w -q "$(all_queues)" echo "$NETIF" || bad "turn $1: $(xsk_said)"
+}
 # One in ten carries traffic, with the settings that the turn's number gives.
 turn() {
 	echo "$VDEV" >"$bind/bind" || { bad "turn $1: bind failed"; return; }
@@ -27,14 +35,17 @@ turn() {
 		configure || bad "turn $1: the interface isn't back"
 		set_pairs $(($1 / 10 % $(max_pairs) + 1)) || bad "turn $1: -L failed"
 		((($1 / 10) % 2)) || ethtool -G "$NETIF" rx 64 tx 64 2>/dev/null
+		occupy "$1"
 		reach || bad "turn $1: no answer to ping"
 		ping -q -f -w 30 "$PEER" >/dev/null 2>&1 &
 		iperf_start -p 5203 -t 20
 		sleep 1
 	elif (($1 % 3 == 0)); then
 		find_netif && ip link set "$NETIF" up
+		[ -z "$WITH" ] || attach pass || bad "turn $1: $(said)"
 	fi
 	unbind "$1"
+	[ -z "$WITH" ] || xsk_kill
 	if (($1 % 10 == 0)); then
 		kill %% $IPERF_PID 2>/dev/null
 		pkill -x ping
