@@ -583,18 +583,24 @@ impl SentFrames {
     /// Gives a frame back, or keeps it where that isn't possible.
     #[inline]
     pub(crate) fn give_back(&mut self, frame: XdpFrame, context: &ConsumeContext<'_>) {
-        // SAFETY: Reads this CPU's state.
-        if context.budget() == 0 && unsafe { bindings::irqs_disabled() } {
-            return self.keep(frame);
+        if Self::can_free(context) {
+            drop(frame);
+        } else {
+            self.keep(frame);
         }
-        drop(frame);
+    }
+
+    /// Whether frames can be given back here: not by netpoll with interrupts off.
+    #[inline(always)]
+    fn can_free(context: &ConsumeContext<'_>) -> bool {
+        // SAFETY: Reads this CPU's state.
+        context.budget() != 0 || !unsafe { bindings::irqs_disabled() }
     }
 
     /// Gives back those that were kept, where that is possible.
     #[inline]
     pub(crate) fn flush(&mut self, context: &ConsumeContext<'_>) {
-        // SAFETY: As above.
-        if !self.0.is_null() && (context.budget() != 0 || !unsafe { bindings::irqs_disabled() }) {
+        if !self.0.is_null() && Self::can_free(context) {
             self.clear();
         }
     }

@@ -504,8 +504,8 @@ impl Drop for XskSent {
 ///
 /// # Invariants
 ///
-/// The pointer is to a buffer of a pool whose [`XskRx`] counts it, or was given up ([`XskRx::abandon`]). Whoever drops it owns the pool's free list, as who
-/// owns the ring does.
+/// The pointer is to a buffer of a pool whose [`XskRx`] counts it, or was given up ([`XskRx::abandon`]). Whoever drops it owns
+/// the pool's free list, as who owns the ring does.
 pub(crate) struct XskPosted(NonNull<bindings::xdp_buff>);
 
 // SAFETY: As for what owns the ring.
