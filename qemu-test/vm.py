@@ -42,7 +42,7 @@ DEFAULTS = {
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "one_thread": False, "failpoints": False,
     "samples": False, "programs": [], "testdev": None, "primary": False, "env": {}, "migrate": False,
-    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0,
+    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0, "mmio": "",
 }
 # How often a guest is started at most if its kernel dies as it boots.
 BOOTS = 3
@@ -186,8 +186,14 @@ class Guest:
             return {"driver": "vhost-user-test-device-pci", "id": "nic0", "bus": "rp0", "chardev": "dev0", "virtio-id": "1",
                     "num_vqs": str(2 * s["queues"] + 1), "config_size": "24", "vq_size": "256", **options(s["device"])}
         opts = {"driver": "virtio-net-pci", "id": "nic0", "bus": "rp0", "netdev": "net0", "mac": DUT_MAC}
+        if s["mmio"]:
+            # On the first free of the machine's virtio buses. All queues share its one interrupt.
+            opts["driver"] = "virtio-net-device"
+            del opts["bus"]
         if s["queues"] > 1:
             opts["mq"] = "on"
+        if s["mmio"]:
+            return {**opts, **options(s["device"])}
         # One vector each for configuration changes and the control queue, two for each pair.
         opts["vectors"] = str(2 * s["queues"] + 2 if s["vectors"] is None else s["vectors"])
         opts.update(options(s["device"]))
@@ -203,7 +209,7 @@ class Guest:
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
             "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "", "BOUND": "yes" if s["bound"] else "",
-            "VHOST": "yes" if s["vhost"] else "", "SAMPLES": "/job/samples" if s["samples"] else "",
+            "VHOST": "yes" if s["vhost"] else "", "MMIO": s["mmio"], "SAMPLES": "/job/samples" if s["samples"] else "",
             "KSFT_MACHINE_SLOW": "yes",
             "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
         }
@@ -286,6 +292,16 @@ class Guest:
             told = f"{name}={round(int(khz) / self.spec['wrong_clock'])}"
         return told
 
+    def machine(self):
+        """What the guest's hardware hangs on, as arguments of QEMU."""
+        mmio = self.spec["mmio"]
+        if not mmio:
+            return ["-machine", "q35", "-device", "pcie-root-port,id=rp0,chassis=1,slot=1"]
+        if mmio not in ("modern", "legacy"):
+            sys.exit(f"vm: guest {self.name}: mmio is modern or legacy, not {mmio}")
+        # Debian's kernel takes such devices from ACPI only, not from its command line.
+        return ["-machine", "microvm,acpi=on", "-global", f"virtio-mmio.force-legacy={'on' if mmio == 'legacy' else 'off'}"]
+
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
@@ -303,12 +319,13 @@ class Guest:
         console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"
         cmd = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-machine", "q35", *accel.arguments(s["one_thread"]), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
+            *self.machine(), *accel.arguments(s["one_thread"]), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
             "-kernel", str(kernel), "-initrd", str(self.initrd()), "-append", cmdline,
             "-chardev", console, "-serial", "chardev:con",
-            "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off", "-serial", "chardev:ctl",
+            "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off",
+            # A microvm makes no second one by itself.
+            *(["-device", "isa-serial,index=1,chardev=ctl"] if s["mmio"] else ["-serial", "chardev:ctl"]),
             "-qmp", f"unix:{self.run_dir}/qmp,server=on,wait=off",
-            "-device", "pcie-root-port,id=rp0,chassis=1,slot=1",
             *self.dut_arguments(),
         ]
         if s["peer"]:
@@ -611,6 +628,7 @@ def main():
     ap.add_argument("--wrong-clock", type=float, default=0, metavar="N", help="at first its kernel takes its clock for N times as slow")
     ap.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the tests' environment")
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
+    ap.add_argument("--mmio", choices=["modern", "legacy"], default="", help="the device is on virtio-mmio, of a microvm, instead of PCI")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
     ap.add_argument("--primary", action="store_true", help="a second NIC that the first is the standby of")
     ap.add_argument("--migrate", action="store_true", help="with a second tap, so that it can be migrated")
