@@ -29,6 +29,9 @@ RUSTC ?= rustc
 KERNEL ?= forky
 export KERNEL
 
+# Another architecture than this machine's that the module is built for, with a tree, and guests of it: arm64 (qemu-test/tree --help).
+foreign = $(filter-out x86 x86_64 amd64,$(ARCH))
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 TREE := qemu-test/tree
@@ -42,8 +45,12 @@ compiler := LLVM=1
 else ifneq ($(filter-out gcc,$(kcc)),)
 compiler := CC=$(kcc)
 endif
-# The architecture is the machine's own, unless it is that of user-mode Linux.
+# The architecture is the machine's own, unless it is that of user-mode Linux, or KDIR is for arm64, whose compiler's name begins as
+# the names of the other tools do.
 arch := $(if $(shell grep -s '^CONFIG_UML=y' $(conf)),ARCH=um)
+ifneq ($(shell grep -s '^CONFIG_ARM64=y' $(conf)),)
+arch := ARCH=arm64 $(if $(filter-out aarch64,$(shell uname -m)),CROSS_COMPILE=$(firstword $(subst gcc, ,$(kcc))))
+endif
 KMAKE = $(MAKE) -C $(KDIR) $(compiler) $(arch)
 
 # --- the module --------------------------------------------------------------
@@ -199,7 +206,7 @@ module: prepared
 kdir: ## make the toolchain tree and a build tree for Debian's kernel
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
-	@echo "Build with: $(if $(filter-out forky,$(KERNEL)),KERNEL=$(KERNEL) )$(TREE) run -- make KDIR=/cache/kdir"
+	@echo "Build with: $(if $(foreign),ARCH=$(ARCH) )$(if $(filter-out forky,$(KERNEL)),KERNEL=$(KERNEL) )$(TREE) run -- make KDIR=/cache/kdir"
 	@echo "(outside the tree the build tree is KDIR=$$($(TREE) kdir), for the very rustc it was made with)"
 
 demo: ## show the driver at work in a guest: queues, IRQs, throughput
@@ -212,7 +219,7 @@ device: prepared
 props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
 
-check: device $(if $(filter debug,$(KERNEL)),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
+check: device $(if $(filter debug,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
 	@$(TREE) add man-db dracut-install xdp-tools
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
@@ -247,7 +254,8 @@ bench-native: ## nanoseconds per packet, both drivers run natively (10 minutes);
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
-	@echo "the guests, KERNEL=debug one that checks itself; qemu-test/tree --help tells about the toolchain tree."
+	@echo "the guests, KERNEL=debug one that checks itself; ARCH=arm64 builds and tests for that architecture, with KERNEL=16k for its"
+	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints samples panics doc imports compile-fail host-test python-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check xdp-clients hostile soak shell selftests \
