@@ -13,17 +13,19 @@ import time
 
 import clock
 import initramfs
+import machine
 
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
 # A guest on working KVM is there in about 2 s; under emulation it takes about 4.
 LIMIT = 30 if initramfs.KERNEL == "debug" else 8
-# Not "max": a plain CPU model boots 2 s faster, as there is less state to emulate.
-TCG = ["-accel", "tcg,thread={}", "-cpu", "qemu64,+rdrand,+x2apic"]
+TCG = ["-accel", "tcg,thread={}", "-cpu", machine.CPU]
 KVM = ["-accel", "kvm", "-cpu", "host"]
 
 
 def probe():
     """(True, why) if KVM can be used."""
+    if not machine.NATIVE:
+        return False, f"this machine isn't {machine.ARCH}"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False, "there is no /dev/kvm that may be opened"
     init = b"#!/usr/bin/busybox sh\n/usr/bin/busybox echo vnm-probe-ok >/dev/console\n/usr/bin/busybox poweroff -f\n"
@@ -35,7 +37,7 @@ def probe():
             cpio.file("usr/bin/busybox", pathlib.Path("/usr/bin/busybox").read_bytes(), 0o755)
             cpio.file("init", init, 0o755)
             cpio.end()
-        cmd = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-machine", "q35", *KVM, "-m", "512",
+        cmd = [machine.QEMU, "-nodefaults", "-no-reboot", "-display", "none", "-machine", machine.PCI, *KVM, "-m", "512",
                "-kernel", str(initramfs.vmlinux()), "-initrd", str(tmp / "initrd"),
                "-append", "console=ttyS0 panic=-1 loglevel=5 rdinit=/init",
                "-chardev", f"file,id=con,path={tmp}/con", "-serial", "chardev:con"]
@@ -59,7 +61,9 @@ def decide():
         boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         mark = CACHE / "accel"
         force = os.environ.get("VNM_ACCEL")
-        if force in ("kvm", "tcg"):
+        if not machine.NATIVE:
+            _known = probe()
+        elif force in ("kvm", "tcg"):
             _known = (force == "kvm", "VNM_ACCEL says so")
         else:
             old = mark.read_text().split("\n") if mark.exists() else []
@@ -78,7 +82,7 @@ def arguments(one_thread=False):
 
 def kernel(emulated=None):
     """What a guest's kernel is told of its CPU. KVM tells by itself how fast the clock is."""
-    khz = clock.host_khz() if emulated or not decide()[0] else None
+    khz = clock.host_khz() if machine.NATIVE and (emulated or not decide()[0]) else None
     return f"tsc_early_khz={khz}" if khz else ""
 
 

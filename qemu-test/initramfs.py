@@ -11,6 +11,7 @@ The archive isn't compressed: copying 60 MB is cheaper for an emulated CPU than 
 """
 
 import argparse
+import collections
 import fcntl
 import hashlib
 import os
@@ -22,11 +23,15 @@ import subprocess
 import sys
 import tempfile
 
+import machine
+
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
-# Which kernel (qemu-test/tree --help). The one that qemu-test/debug-kernel compiles is in the cache, all others in the tree.
+# Which kernel (qemu-test/tree --help). The one that qemu-test/debug-kernel compiles is in the cache, all others are where the guests'
+# programs are: in the tree, and those of another architecture in a directory where they were unpacked.
 KERNEL = os.environ.get("KERNEL", "forky")
-ROOT = CACHE if KERNEL == "debug" else pathlib.Path("/")
+TREE = pathlib.Path("/") if machine.NATIVE else CACHE / "root"
+ROOT = CACHE if KERNEL == "debug" else TREE
 
 # Programs of the guest, by name; the rest of the usual commands are taken from whole packages and from busybox.
 PROGRAMS = """
@@ -117,7 +122,9 @@ def vmlinuz():
 
 
 def vmlinux():
-    """The stock kernel without its decompressor: QEMU starts it directly (PVH), which saves an emulated CPU 5 s."""
+    """The stock kernel without its decompressor: QEMU starts it directly (PVH), which saves an emulated CPU 5 s. (arm64's has none.)"""
+    if not machine.NATIVE:
+        return vmlinuz()
     kernel = kernel_version()
     out = CACHE / f"vmlinux-{kernel}"
     packed = vmlinuz()
@@ -139,9 +146,42 @@ def vmlinux():
 
 
 def libraries(path):
-    """The shared libraries that the dynamic linker would load for a program or library."""
-    text = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
-    return re.findall(r"(?:=> |^\s+)(/\S+)", text, re.M)
+    """The shared libraries that the dynamic linker would load for a program or library. Of another architecture's, which can't be
+    asked, those that it names, and the linker."""
+    if machine.NATIVE:
+        text = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        return re.findall(r"(?:=> |^\s+)(/\S+)", text, re.M)
+    text = subprocess.run([f"{machine.CROSS}readelf", "-dlW", path], capture_output=True, text=True, check=True).stdout
+    out = re.findall(r"program interpreter: (\S+)\]", text)
+    dirs = ":".join(re.findall(r"\(RUNPATH\).*\[(.*)\]", text)).split(":") + [f"/usr/lib/{machine.TRIPLET}", "/usr/lib"]
+    for name in re.findall(r"\(NEEDED\).*\[(.*)\]", text):
+        out += [f"{d}/{name}" for d in dirs if d and exists(f"{d}/{name}")][:1]
+    return out
+
+
+def real(path):
+    """Where a file of the guest is on this side, with links followed as they are followed there."""
+    if machine.NATIVE:
+        return os.path.realpath(path)
+    at, todo, links = TREE, collections.deque(pathlib.PurePath(path).parts[1:]), 0
+    while todo:
+        part = todo.popleft()
+        at = at.parent if part == ".." and at != TREE else at / part
+        if at.is_symlink() and links < 40:
+            links += 1
+            target = pathlib.PurePath(os.readlink(at))
+            at = TREE if target.is_absolute() else at.parent
+            todo.extendleft(reversed([p for p in target.parts if p != "/"]))
+    return str(at)
+
+
+def exists(path):
+    return os.path.exists(real(path))
+
+
+def find(pattern):
+    """The names of the guest's files that a shell pattern stands for."""
+    return sorted(f"/{p.relative_to(TREE)}" for p in TREE.glob(pattern.lstrip("/")))
 
 
 class Image:
@@ -160,26 +200,29 @@ class Image:
             name = "usr/" + name
         if name in self.files:
             return
-        real = os.path.realpath(path)
-        self.files[name] = real
-        if real in self.done:
+        self.own(real(path), name)
+
+    def own(self, file, name):
+        """A file of this side."""
+        self.files[name] = file
+        if file in self.done:
             return
-        self.done.add(real)
-        with open(real, "rb") as f:
+        self.done.add(file)
+        with open(file, "rb") as f:
             magic = f.read(4)
         if magic == b"\x7fELF":
-            for lib in libraries(real):
+            for lib in libraries(file):
                 self.add(lib)
 
     def program(self, name):
         for d in ("/usr/bin", "/usr/sbin"):
             path = f"{d}/{name}"
-            if os.path.exists(path):
-                real = os.path.realpath(path)
+            if exists(path):
+                program = os.path.basename(real(path))
                 # kmod, dash and the like are one program with many names.
-                if os.path.basename(real) in ("kmod", "dash", "nft") and os.path.basename(real) != name:
-                    self.add(real)
-                    self.links[f"usr/bin/{name}"] = real
+                if program in ("kmod", "dash", "nft") and program != name:
+                    self.program(program)
+                    self.links[f"usr/bin/{name}"] = program
                 else:
                     self.add(path, f"usr/bin/{name}")
                 return True
@@ -222,17 +265,17 @@ def add_modules(cpio, kernel):
 def add_python(image):
     image.add("/usr/bin/python3")
     image.links["usr/bin/python"] = "python3"
-    lib = next(p for p in sorted(pathlib.Path("/usr/lib").glob("python3.*"), reverse=True) if (p / "os.py").exists())
-    roots = [lib] + [p for p in pathlib.Path("/usr/lib/python3/dist-packages").iterdir()
+    lib = next(p for p in sorted((TREE / "usr/lib").glob("python3.*"), reverse=True) if (p / "os.py").exists())
+    roots = [lib] + [p for p in (TREE / "usr/lib/python3/dist-packages").iterdir()
                      if re.match(r"(_?yaml|jsonschema|attr|referencing|rpds|typing_ext|jsonschema_spec)", p.name, re.I)]
     for top in roots:
         if top.is_file():
-            image.add(str(top))
+            image.own(str(top), str(top.relative_to(TREE)))
             continue
         for root, dirs, files in os.walk(top):
             dirs[:] = [d for d in dirs if d not in PY_DROP and not d.startswith("config-")]
             for f in files:
-                image.add(os.path.join(root, f))
+                image.add(f"/{pathlib.Path(root, f).relative_to(TREE)}")
 
 
 def build(out_path, flavour, kernel):
@@ -240,18 +283,18 @@ def build(out_path, flavour, kernel):
     missing = [p for p in PROGRAMS if not image.program(p)]
     for pkg in PACKAGES:
         for path in subprocess.run(["dpkg", "-L", pkg], capture_output=True, text=True, check=True).stdout.split("\n"):
-            if re.match(r"/(usr/)?s?bin/[^/]+$", path) and os.path.exists(path):
+            if re.match(r"/(usr/)?s?bin/[^/]+$", path) and exists(path):
                 image.program(os.path.basename(path))
     image.add("/usr/bin/busybox")
     # Loaded by name when a thread is cancelled (iperf3 at its end), so no dependency shows it.
-    image.add("/usr/lib/x86_64-linux-gnu/libgcc_s.so.1")
+    image.add(f"/usr/lib/{machine.TRIPLET}/libgcc_s.so.1")
     # iptables is a link farm onto one program; the tests that want it want the nftables flavour.
     for f in ("xtables-nft-multi",):
         if image.program(f):
             for name in ("iptables", "ip6tables"):
                 image.links[f"usr/bin/{name}"] = f
     for f in ("/etc/protocols", "/etc/services", "/etc/ethertypes", "/usr/share/iproute2/rt_dsfield"):
-        if os.path.exists(f):
+        if exists(f):
             image.add(f)
     if flavour == "python":
         add_python(image)
@@ -296,7 +339,8 @@ def stamp(flavour, kernel):
     """Changes when this program or the tree's packages do."""
     h = hashlib.sha256()
     h.update(pathlib.Path(__file__).read_bytes())
-    h.update(pathlib.Path("/var/lib/dpkg/status").read_bytes())
+    h.update((pathlib.Path("/var/lib/dpkg/status") if machine.NATIVE else CACHE / "root.stamp").read_bytes())
+    h.update(pathlib.Path(machine.__file__).read_bytes())
     if KERNEL == "debug":
         h.update((CACHE / "debug-kernel.stamp").read_bytes())
     h.update(f"{flavour} {kernel}".encode())

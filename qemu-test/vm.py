@@ -24,6 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel                       # noqa: E402
 import clock                       # noqa: E402
 import initramfs                   # noqa: E402
+import machine                     # noqa: E402
 import migrate                     # noqa: E402
 import testdev                     # noqa: E402
 import upstream                    # noqa: E402
@@ -76,7 +77,7 @@ def bpf_object(path):
 def c_program(directory):
     """What the C in a directory makes, as bytes."""
     with tempfile.TemporaryDirectory() as tmp:
-        made = subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-o", f"{tmp}/program", *sorted(directory.glob("*.c"))],
+        made = subprocess.run([machine.gcc(), "-O2", "-Wall", "-Werror", "-static", "-o", f"{tmp}/program", *sorted(directory.glob("*.c"))],
                               capture_output=True, text=True, check=False)
         if made.returncode:
             sys.exit(f"vm: {directory} doesn't compile: {made.stderr}")
@@ -244,12 +245,12 @@ class Guest:
             if name.startswith("tests/"):
                 f[f"job/{name}/{pathlib.Path(name).name}"] = c_program(REPO / name)
             elif "/" in name:
-                for path in pathlib.Path("/").glob(name.lstrip("/")):
-                    image.add(str(path))
-            elif name == "xskxceiver":
-                image.add(str(upstream.xskxceiver()), f"usr/bin/{name}")
+                for path in initramfs.find(name):
+                    image.add(path)
+            elif name == "xskxceiver" and machine.NATIVE:
+                image.own(str(upstream.xskxceiver()), f"usr/bin/{name}")
             elif not image.program(name):
-                print(f"guest {self.name}: there is no {name} in the tree", file=sys.stderr)
+                print(f"guest {self.name}: there is no {name} for it in the tree", file=sys.stderr)
         f.update(image.files)
         for name, content in self.spec["files"].items():
             f[name] = content
@@ -292,15 +293,15 @@ class Guest:
             told = f"{name}={round(int(khz) / self.spec['wrong_clock'])}"
         return told
 
-    def machine(self):
+    def hardware(self):
         """What the guest's hardware hangs on, as arguments of QEMU."""
         mmio = self.spec["mmio"]
         if not mmio:
-            return ["-machine", "q35", "-device", "pcie-root-port,id=rp0,chassis=1,slot=1"]
+            return ["-machine", machine.PCI, "-device", "pcie-root-port,id=rp0,chassis=1,slot=1"]
         if mmio not in ("modern", "legacy"):
             sys.exit(f"vm: guest {self.name}: mmio is modern or legacy, not {mmio}")
-        # Debian's kernel takes such devices from ACPI only, not from its command line.
-        return ["-machine", "microvm,acpi=on", "-global", f"virtio-mmio.force-legacy={'on' if mmio == 'legacy' else 'off'}"]
+        # Debian's kernel takes such devices from ACPI or a device tree only, not from its command line.
+        return ["-machine", machine.MMIO, "-global", f"virtio-mmio.force-legacy={'on' if mmio == 'legacy' else 'off'}"]
 
     def command(self):
         s = self.spec
@@ -310,21 +311,21 @@ class Guest:
             for tap in migrate.TAPS if s["migrate"] else migrate.TAPS[:1]:
                 self.net.tap(tap, s["queues"], mtu)
         # Few messages while booting: each character on the console costs an exit. /init turns them on.
-        cmdline = ("console=ttyS0 panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
-                   "rdinit=/init no_timer_check tsc=reliable random.trust_cpu=on lpj=10000000 " + self.clock_rate() + " " + s["append"])
+        cmdline = (f"console={machine.CONSOLE} panic=-1 loglevel=5 printk.time=1 net.ifnames=0 kfence.sample_interval=100 "
+                   f"rdinit=/init random.trust_cpu=on lpj=10000000 {machine.KERNEL} {self.clock_rate()} {s['append']}")
         if s["heap"] and initramfs.KERNEL != "debug":
             cmdline += " slab_debug=FP,kmalloc-*"
         # A kernel started without its own boot code doesn't come back from suspend to memory.
         kernel = initramfs.vmlinuz() if s["s3"] else initramfs.vmlinux()
         console = "stdio,id=con,signal=off" if s["job"] == "shell" else f"file,id=con,path={self.console}"
         cmd = [
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            *self.machine(), *accel.arguments(s["one_thread"]), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
+            machine.QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            *self.hardware(), *accel.arguments(s["one_thread"]), "-smp", str(s["vcpus"]), "-m", str(s["memory"]),
             "-kernel", str(kernel), "-initrd", str(self.initrd()), "-append", cmdline,
             "-chardev", console, "-serial", "chardev:con",
             "-chardev", f"socket,id=ctl,path={self.run_dir}/ctl,server=on,wait=off",
             # A microvm makes no second one by itself.
-            *(["-device", "isa-serial,index=1,chardev=ctl"] if s["mmio"] else ["-serial", "chardev:ctl"]),
+            *(["-device", "isa-serial,index=1,chardev=ctl"] if s["mmio"] and machine.NATIVE else ["-serial", "chardev:ctl"]),
             "-qmp", f"unix:{self.run_dir}/qmp,server=on,wait=off",
             *self.dut_arguments(),
         ]
