@@ -93,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) resets: ResetLimit,
     /// The address was changed, so the device must be told after a reset.
     pub(crate) mac_set: bool,
+    /// Being frozen, or frozen, and not being restored yet.
+    pub(crate) freezing: bool,
     /// Frozen and not restored yet: the config work is disabled.
     pub(crate) frozen: bool,
     /// The reset work is disabled.
@@ -185,6 +187,7 @@ impl VirtnetInfo {
                     offloads_stay: false,
                     resets: ResetLimit::new(),
                     mac_set: false,
+                    freezing: false,
                     frozen: false,
                     no_reset_work: false,
                     failed_resets: 0,

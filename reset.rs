@@ -37,6 +37,7 @@ use crate::{
     rings,
     sync::{
         errno::eshutdown,
+        fail,
         ktime_get_seconds, //
     },
     virtio::Device,
@@ -77,6 +78,7 @@ impl FreezeReason {
 /// `ESHUTDOWN`: the machine ends, and the reset work is to touch nothing any more.
 pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
+    info.settings.lock().freezing = true;
     // First the reset work: it is the only other one that freezes and restores. Each work is disabled
     // once, though `restore` may not have come since the last time (the device didn't take its features).
     if reason != FreezeReason::OwnReset && !replace(&mut info.settings.lock().no_reset_work, true) {
@@ -113,10 +115,12 @@ pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -
 /// wasn't frozen, `ESHUTDOWN` as for [`freeze`].
 pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
+    info.settings.lock().freezing = false;
     if !replace(&mut info.settings.lock().frozen, false) {
         return Err(EBUSY);
     }
     let up = bring_up(vdev, dev);
+    fail::delay_after_restore();
     dev.enable_config_work();
     if dev.is_running() {
         // The link may have changed while nobody looked.

@@ -119,8 +119,7 @@ pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) 
             pair.xsk_install(pool, rtnl)
         })
     } else {
-        lose_device(dev, pair, rtnl);
-        pair.xsk_install(pool, rtnl)
+        lose_device(dev, pair, rtnl).and_then(|()| pair.xsk_install(pool, rtnl))
     };
     if let Err(e) = done {
         net_warn!(dev, "pair {index}: AF_XDP without zero copy: {e:?}\n");
@@ -144,8 +143,7 @@ pub(crate) fn disable(dev: &Net, index: u16, rtnl: &mut Rtnl) {
         dev.schedule_reset_work();
         return;
     }
-    lose_device(dev, pair, rtnl);
-    if let Err(e) = pair.xsk_remove(rtnl) {
+    if let Err(e) = lose_device(dev, pair, rtnl).and_then(|()| pair.xsk_remove(rtnl)) {
         net_warn!(
             dev,
             "pair {index}: buffers of AF_XDP's don't come back: {e:?}\n"
@@ -176,10 +174,35 @@ fn take_back(dev: &Net, pair: &QueuePair<VirtnetInfo>, index: u16, rtnl: &mut Rt
 
 /// Milliseconds that the reset of a device is waited for.
 const RESET_MS: u32 = 1000;
+/// Milliseconds that the virtio core may take after the driver's part of it.
+const SETTLE_MS: u32 = 5000;
+
+/// Waits until the device may be reset by who holds RTNL: not while somebody else is about to be through with setting it up. Before
+/// that, somebody who resets it waits for RTNL to take the rings away, and takes it as it is.
+///
+/// # Errors
+///
+/// `EBUSY` if that has no end.
+fn settled(info: &VirtnetInfo) -> Result {
+    for _ in 0..SETTLE_MS {
+        if info.vdev.is_set_up() || info.settings.lock().freezing {
+            return Ok(());
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    Err(EBUSY)
+}
 
 /// Has the device lose its rings, and what is in them, by a reset or because it is gone. The reset work sets it up again.
-fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) {
+///
+/// # Errors
+///
+/// `EBUSY` if somebody else doesn't get through with setting it up.
+fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
+    if info.vqs().is_some() {
+        settled(info)?;
+    }
     queue_pairs::disable_pairs(dev, 0, info.max_pairs, rtnl);
     if info.vqs().is_some() {
         net_info!(dev, "a queue can't be reset alone; resetting the device\n");
@@ -191,7 +214,7 @@ fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) {
         s.failed_resets = s.failed_resets.max(1);
         drop(s);
         dev.schedule_reset_work();
-        return;
+        return Ok(());
     }
     // Somebody resets the device, and waits for RTNL to let go of the rings; or has done so.
     dev.synchronize_napi(rtnl);
@@ -201,11 +224,12 @@ fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) {
                 drop(rq.vq.take());
                 let vq = pair.tx.lock_bh().state().take_parked();
                 drop(vq);
-                return;
+                return Ok(());
             }
         }
         fsleep(Delta::from_millis(1));
     }
+    Ok(())
 }
 
 /// `ndo_xsk_wakeup`.

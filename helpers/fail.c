@@ -70,3 +70,12 @@ void vnm_helper_fail_delay(struct napi_struct *napi)
 	local_irq_restore(flags);
 	atomic_inc(&delays);
 }
+
+static unsigned int delay_after_restore;
+module_param(delay_after_restore, uint, 0644);
+MODULE_PARM_DESC(delay_after_restore, "Milliseconds between a device that was reset working again and the end of its reset");
+
+void vnm_helper_fail_delay_restore(void)
+{
+	msleep(READ_ONCE(delay_after_restore));
+}

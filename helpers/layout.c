@@ -104,6 +104,7 @@ static const struct {
 	LAYOUT_AT(struct delayed_work, work),
 	LAYOUT_SIZE(struct page_pool_params),
 	LAYOUT_SIZE(struct virtio_device),
+	LAYOUT_AT(struct virtio_device, config_core_enabled),
 	LAYOUT_AT(struct virtio_device, dev),
 	LAYOUT_AT(struct virtio_device, priv),
 	LAYOUT_SIZE(struct virtio_driver),

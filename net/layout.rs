@@ -86,7 +86,7 @@ const LAYOUT: &[(&CStr, usize)] = layout! {
     scatterlist {}
     delayed_work { work }
     page_pool_params {}
-    virtio_device { dev, priv_ as "priv" }
+    virtio_device { config_core_enabled, dev, priv_ as "priv" }
     virtio_driver { driver, id_table, probe, reset_done }
     virtqueue { vdev, index, num_free, num_max }
     virtqueue_info {}

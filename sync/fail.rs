@@ -6,7 +6,7 @@
 //! out of use. The module parameter `fail_at` counts down with each of them; the one that brings it to 0 fails,
 //! with -2 each one. A test walks through all of them and looks for what a failed step leaves behind.
 //!
-//! [`delay_after_complete`] makes a race that is nanoseconds wide one of milliseconds.
+//! [`delay_after_complete`] and [`delay_after_restore`] make races that are narrow wide ones.
 
 use kernel::prelude::*;
 
@@ -33,5 +33,16 @@ pub(crate) unsafe fn delay_after_complete(_napi: *mut crate::bindings::napi_stru
     // SAFETY: By this function's contract; reads its state.
     unsafe {
         crate::bindings::fail_delay(_napi)
+    };
+}
+
+/// Sleeps for as long as `delay_after_restore` says: the device works again, and the virtio core doesn't know yet.
+/// Process context.
+#[inline(always)]
+pub(crate) fn delay_after_restore() {
+    #[cfg(vnm_failpoints)]
+    // SAFETY: This may sleep.
+    unsafe {
+        crate::bindings::fail_delay_restore()
     };
 }

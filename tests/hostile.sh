@@ -46,6 +46,8 @@ bounded() {
 	pid=$!
 	while kill -0 $pid 2>/dev/null; do
 		if [ $SECONDS -ge $end ]; then
+			# Before it is killed, which changes where it is.
+			stacks $pid
 			kill -KILL $pid 2>/dev/null
 			bad "no end after $LIMIT s: $*"
 			hung=1

@@ -100,6 +100,19 @@ ours() { [ "$DRV" = virtio_net_mq ]; }
 # Whether feature bit N of the virtio device was negotiated; bit 0 is the first character.
 negotiated() { [ "$(cut -c $(($1 + 1)) "/sys/bus/virtio/devices/$VDEV/features")" = 1 ]; }
 
+# stacks [PID]: notes where in the kernel a process is, and all those that wait for something and can't be interrupted: the one that
+# another one waits for is among them. For a command without an end.
+stacks() {
+	local d state comm at
+	for d in /proc/[0-9]*; do
+		comm=$(cat "$d/comm" 2>/dev/null) || continue
+		read -r state < <(sed -n 's/^State:[[:space:]]*//p' "$d/status" 2>/dev/null)
+		[ "${d##*/}" = "${1:-}" ] || [ "${state%% *}" = D ] || continue
+		at=$(sed -E 's/^\[<0>\] //; s/\+0x.*//' "$d/stack" 2>/dev/null | tr '\n' ' ')
+		note "${d##*/} $comm ($state): $at"
+	done
+}
+
 # --- the interface ----------------------------------------------------------------------------------------------------
 
 carrier() { [ "$(cat "/sys/class/net/$NETIF/carrier" 2>/dev/null)" = 1 ]; }

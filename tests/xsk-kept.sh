@@ -3,16 +3,19 @@
 #
 # Sockets' memory that a device doesn't give back, whatever is tried, is given up: the socket is gone and never waited for, the log says
 # so, nothing else is freed that the device may write to, and sockets can be bound again. (Taking it out of use is made to fail, in a
-# module built with VNM_FAILPOINTS=1.) And sockets end while somebody else resets the device.
+# module built with VNM_FAILPOINTS=1.) And sockets end while somebody else resets the device, or are bound, with a reset for each queue,
+# just when the device is back from the last one.
 . "$(dirname "$0")/lib.sh"
 . "$HERE/xsk/lib.sh"
 
 fail_at=/sys/module/virtio_net_mq/parameters/fail_at
 [ -e "$fail_at" ] || skip_all "this module is built without VNM_FAILPOINTS=1"
 at_exit 'echo 0 >$fail_at'
+delay=${fail_at%/*}/delay_after_restore
+at_exit 'echo 0 >$delay'
 reset=$(readlink -f "/sys/class/net/$NETIF/device")/../reset
 mark_log
-plan 3
+plan 4
 reach
 attach to_socket || skip_all "$(said)"
 
@@ -43,6 +46,27 @@ else
 	socket_sound "afterwards"
 	nothing_said
 	verdict "sockets end while the device is reset"
+fi
+
+begin
+if negotiated $RING_RESET; then
+	skip "the device is reset again as it comes back" "this one isn't reset for sockets"
+else
+	# Longer than the next queue's socket takes.
+	echo 500 >"$delay"
+	for i in 1 2 3; do
+		starts "turn $i"
+		wait_for 20 back || bad "turn $i: the device doesn't come back: $(log_since | tail -2)"
+		[ ${#_bad[@]} = 0 ] || { stacks; break; }
+		echoes 320 100 "turn $i"
+		xsk_end
+		socket_sound "turn $i"
+		wait_for 20 back || bad "turn $i: the device doesn't come back without sockets"
+	done
+	echo 0 >"$delay"
+	reach || bad "no answer to ping"
+	nothing_said
+	verdict "the device is reset again as it comes back"
 fi
 
 begin

@@ -247,6 +247,13 @@ impl Device<device::Bound> {
         self.status() == 0xff
     }
 
+    /// Whether the virtio core is through with setting the device up. After the callback that does so it looks at the status once
+    /// more, and sets DRIVER_OK if that isn't there: who resets the device before that waits for the end of the reset for ever.
+    pub(crate) fn is_set_up(&self) -> bool {
+        // SAFETY: The device is valid. The core writes the flag under a lock, as the last thing that it does.
+        unsafe { (&raw const (*self.as_raw()).config_core_enabled).read_volatile() }
+    }
+
     /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified any more.
     /// Any context that may take a lock.
     pub(crate) fn break_queues(&self) {
