@@ -145,6 +145,10 @@ pub(crate) fn with_pair_paused(
         tx.state().paused = false;
         tx.wake();
         drop(tx);
+        // What sockets of AF_XDP's wanted to send meanwhile: the poll of `enable_pairs` has left it.
+        if pair.has_xsk(rtnl) {
+            pair.tx.schedule_now();
+        }
         if let Err(e) = enabled {
             // Nobody polls the pair: it needs what a reset does.
             net_warn!(dev, "pair {i} doesn't come back: {e:?}\n");
