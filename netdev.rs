@@ -137,8 +137,8 @@ impl net::Driver for VirtnetInfo {
         })
     }
 
-    fn change_mtu(dev: &Net, mtu: u32, rtnl: &mut Rtnl) -> Result {
-        xdp::change_mtu(dev, mtu, rtnl)
+    fn change_mtu(dev: &Net, mtu: u32, _rtnl: &mut Rtnl) -> Result {
+        xdp::change_mtu(dev, mtu)
     }
 
     fn xdp_attach(dev: &Net, prog: &NewProg<'_>, extack: &Extack<'_>, rtnl: &mut Rtnl) -> Result {

@@ -14,7 +14,6 @@ use crate::{
     },
     filter,
     net::{
-        net_warn,
         page_pool::{
             PAGE_SIZE,
             SHINFO, //
@@ -44,10 +43,6 @@ use kernel::prelude::*;
 /// The largest MTU with a program for packets in one piece: they have a page, with room before and behind.
 // CAST: 14.
 const MAX_MTU: u32 = PAGE_SIZE - XDP_HEADROOM - SHINFO - ETH_HLEN as u32;
-
-/// What a packet has besides the MTU, as the stack counts when a socket of AF_XDP's is bound: an Ethernet header, two tags and a
-/// checksum.
-const XSK_PAD: u32 = 26;
 
 /// What there is of XDP.
 pub(crate) fn features(mode: Mode) -> XdpFeatures {
@@ -125,18 +120,10 @@ fn set_len(info: &VirtnetInfo, mtu: u32) {
     info.xdp_len.store(frame_len(mtu), Ordering::Relaxed);
 }
 
-/// `ndo_change_mtu`: what is above the program's limit was refused already.
-///
-/// # Errors
-///
-/// `EINVAL` if packets wouldn't fit into the buffers of a socket that is bound.
-pub(crate) fn change_mtu(dev: &Net, mtu: u32, rtnl: &mut Rtnl) -> Result {
+/// `ndo_change_mtu`: what is above the program's limit was refused already. Not what is above that of a pool of AF_XDP's, which is
+/// in use for some time after its last socket: packets that are too long for it are dropped and counted (`xdp_drop_size`).
+pub(crate) fn change_mtu(dev: &Net, mtu: u32) -> Result {
     let info = dev.data();
-    let room = dev.pairs().filter_map(|pair| pair.xsk_room(rtnl)).min();
-    if room.is_some_and(|room| mtu.saturating_add(XSK_PAD) > room) {
-        net_warn!(dev, "MTU {mtu} doesn't fit buffers of AF_XDP's sockets\n");
-        return Err(EINVAL);
-    }
     if info.settings.lock().xdp_max_mtu.is_some() {
         set_len(info, mtu);
     }

@@ -66,8 +66,8 @@ pub(crate) struct QueuePair<T: Driver> {
     /// Sending side.
     #[pin]
     pub(crate) tx: TxQueue<T>,
-    /// With a pool of AF_XDP's, which both sides use, bytes of a packet that its buffers hold; else 0. Under RTNL.
-    pub(super) xsk_room: Cell<u32>,
+    /// Whether both sides use a pool of AF_XDP's. Under RTNL.
+    pub(super) uses_xsk: Cell<bool>,
 }
 
 // SAFETY: The cells are guarded as documented on the types; `T`'s parts are `Send` (exclusive)
@@ -152,7 +152,7 @@ impl<T: Driver> QueuePair<T> {
                     state: UnsafeCell::new(tx),
                     xsk: UnsafeCell::new(None),
                 }),
-                xsk_room: Cell::new(0),
+                uses_xsk: Cell::new(false),
             }),
             GFP_KERNEL,
         )

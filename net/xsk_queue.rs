@@ -33,8 +33,7 @@ use super::{
         XskMapped,
         XskRx,
         XskTx,
-        MAX_HDR,
-        MAX_SEGS, //
+        MAX_HDR, //
     }, //
 };
 use crate::{
@@ -322,13 +321,8 @@ impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
 
 impl<T: Driver> QueuePair<T> {
     /// Whether the pair uses a pool.
-    pub(crate) fn has_xsk(&self, rtnl: &Rtnl) -> bool {
-        self.xsk_room(rtnl).is_some()
-    }
-
-    /// Bytes of a packet that the buffers of the pair's pool hold, if it uses one.
-    pub(crate) fn xsk_room(&self, _rtnl: &Rtnl) -> Option<u32> {
-        Some(self.xsk_room.get()).filter(|room| *room != 0)
+    pub(crate) fn has_xsk(&self, _rtnl: &Rtnl) -> bool {
+        self.uses_xsk.get()
     }
 
     /// The pair uses a pool from now on. Process context.
@@ -344,14 +338,12 @@ impl<T: Driver> QueuePair<T> {
             return Err(EBUSY);
         }
         let XskMapped { rx, tx, .. } = pool;
-        let segs = if rx.is_sg() { MAX_SEGS } else { 1 };
-        let room = rx.len().saturating_mul(segs);
         // SAFETY: RTNL is held, and no poll is left that has the state.
         unsafe { *self.rx.xsk.get() = Some(rx) };
         let guard = self.tx.lock_bh();
         // SAFETY: The lock is held.
         unsafe { *guard.queue().xsk.get() = Some(tx) };
-        self.xsk_room.set(room);
+        self.uses_xsk.set(true);
         Ok(())
     }
 
@@ -368,7 +360,7 @@ impl<T: Driver> QueuePair<T> {
         // SAFETY: The lock is held.
         let tx = unsafe { (*guard.queue().xsk.get()).take() };
         drop(guard);
-        self.xsk_room.set(0);
+        self.uses_xsk.set(false);
         core::mem::forget(tx);
         if let Some(rx) = rx {
             rx.abandon();
@@ -397,7 +389,7 @@ impl<T: Driver> QueuePair<T> {
         // SAFETY: The lock is held.
         let tx = unsafe { (*guard.queue().xsk.get()).take() };
         drop(guard);
-        self.xsk_room.set(0);
+        self.uses_xsk.set(false);
         // Unmapped outside of the lock.
         drop(tx);
         drop(rx.take());
