@@ -166,7 +166,7 @@ fn settle_backlog(dev: &Net, now: u16, want: u16) {
 
 /// Nobody uses `pairs` any more, or yet: stops them, if the interface is up, and takes back what their
 /// rings hold, where the device can reset a single queue. Elsewhere receive buffers stay with the device
-/// until it is reset, and what it has to send stays until it is sent. Not `reclaim` what a reset of the
+/// until it is reset, and what it has to send stays until it is sent; it is reset if that won't be. Not `reclaim` what a reset of the
 /// device is going to free in any case.
 pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl) {
     if dev.is_running() {
@@ -174,7 +174,20 @@ pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl
     }
     let info = dev.data();
     // The virtio core would wait for one that is gone for ever.
-    if !reclaim || !info.f.has(bit::RING_RESET) || info.vdev.is_gone() {
+    if !reclaim || info.vdev.is_gone() {
+        return;
+    }
+    if !info.f.has(bit::RING_RESET) {
+        // The stack's watchdog would complain of it as long as it is stopped.
+        let mut left = pairs.filter_map(|i| dev.pair(i));
+        if let Some(pair) = left.find(|pair| is_left_unserved(pair)) {
+            let i = pair.tx.index();
+            net_warn!(
+                dev,
+                "output.{i}: left with what nobody sends; resetting the device\n"
+            );
+            dev.schedule_reset_work();
+        }
         return;
     }
     for pair in pairs.filter_map(|i| dev.pair(i)) {
@@ -187,6 +200,11 @@ pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl
             return;
         }
     }
+}
+
+/// Whether something is to be sent that never will be: nobody serves this queue.
+fn is_left_unserved(pair: &QueuePair<VirtnetInfo>) -> bool {
+    !queue_pairs::tx_idle(pair) && pair.tx.lock_bh().state().stuck.is_unserved()
 }
 
 /// The receive buffers of a pair at rest, and its pool.

@@ -204,6 +204,11 @@ impl Stuck {
         }
     }
 
+    /// Whether nobody serves it, as far as is known: what is in there stays there until the device is reset.
+    pub(crate) fn is_unserved(&self) -> bool {
+        self.reported
+    }
+
     /// The queue is reset, alone or with the device, because it or another one is stuck.
     pub(crate) fn was_reset(&mut self, sent: Sent) {
         self.at_reset = Some(sent);

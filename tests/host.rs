@@ -1415,6 +1415,21 @@ mod recovery {
     }
 
     #[test]
+    fn unserved_from_the_message_on_until_it_is_served() {
+        let (mut q, mut pace) = (Stuck::new(), Pace::new());
+        let mut cure = |now, queue| {
+            let sent = Sent { queue, others: now };
+            if q.cure(now, sent, false, &mut pace) == Cure::Device {
+                q.was_reset(sent);
+            }
+            q.is_unserved()
+        };
+        assert!(!cure(0, 0));
+        assert!(cure(5, 0) && cure(10, 0));
+        assert!(!cure(100, 1));
+    }
+
+    #[test]
     fn a_device_that_does_nothing() {
         use Cure::{Device, Queue};
         let at = |done: &[(u64, Cure)]| done.iter().map(|d| d.0).collect::<Vec<_>>();
