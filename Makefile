@@ -220,7 +220,7 @@ props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
 
 check: device $(if $(filter debug,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
-	@$(TREE) add man-db dracut-install xdp-tools
+	@$(TREE) add man-db dracut-install xdp-tools $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null)
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import platform
+import queue
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel                       # noqa: E402
+import backend                     # noqa: E402
 import clock                       # noqa: E402
 import initramfs                   # noqa: E402
 import machine                     # noqa: E402
@@ -42,7 +44,7 @@ DEFAULTS = {
     # KASAN keeps what is freed for a while, and needs an eighth for itself.
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "one_thread": False, "failpoints": False,
-    "samples": False, "programs": [], "testdev": None, "primary": False, "env": {}, "migrate": False,
+    "samples": False, "programs": [], "testdev": None, "backend": "", "partner": False, "primary": False, "env": {}, "migrate": False,
     "vhost": False, "heap": False, "bound": False, "wrong_clock": 0, "mmio": "",
 }
 # How often a guest is started at most if its kernel dies as it boots.
@@ -133,6 +135,7 @@ class Guest:
 
     # Whether its clock is the host's, and whether who made it knows "again"; else that comes before the first test only.
     keeps_time, knows_again = True, False
+    mac, card = DUT_MAC, 0
 
     def __init__(self, name, spec, out_dir, net, on_event=lambda kind, data: None, ko=None):
         unknown = set(spec) - set(DEFAULTS) - {"name"}
@@ -150,6 +153,9 @@ class Guest:
         self.proc = None
         self.testdev = None
         self.violations = None
+        # The other process that serves its card, and the other guest there.
+        self.backend = None
+        self.partner = None
         # Why it was started again, each with the console of that time; and whether that is all over.
         self.retries = []
         self.over = False
@@ -186,7 +192,7 @@ class Guest:
             # It has one interrupt vector, which makes the driver use the interrupt line.
             return {"driver": "vhost-user-test-device-pci", "id": "nic0", "bus": "rp0", "chardev": "dev0", "virtio-id": "1",
                     "num_vqs": str(2 * s["queues"] + 1), "config_size": "24", "vq_size": "256", **options(s["device"])}
-        opts = {"driver": "virtio-net-pci", "id": "nic0", "bus": "rp0", "netdev": "net0", "mac": DUT_MAC}
+        opts = {"driver": "virtio-net-pci", "id": "nic0", "bus": "rp0", "netdev": "net0", "mac": self.mac}
         if s["mmio"]:
             # On the first free of the machine's virtio buses. All queues share its one interrupt.
             opts["driver"] = "virtio-net-device"
@@ -212,7 +218,7 @@ class Guest:
             "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "", "BOUND": "yes" if s["bound"] else "",
             "VHOST": "yes" if s["vhost"] else "", "MMIO": s["mmio"], "SAMPLES": "/job/samples" if s["samples"] else "",
             "KSFT_MACHINE_SLOW": "yes",
-            "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", **s["env"],
+            "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", "BACKEND": s["backend"], **s["env"],
         }
         return "".join(f"{k}='{v}'\n" for k, v in e.items())
 
@@ -275,8 +281,10 @@ class Guest:
         """The card under test, as arguments of QEMU."""
         s = self.spec
         device = ["-device", ",".join(v if k == "driver" else f"{k}={v}" for k, v in self.dut_options().items())]
+        shared = ["-object", f"memory-backend-memfd,id=mem,size={s['memory']}M,share=on", "-machine", "memory-backend=mem"]
+        if self.backend:
+            return [*shared, *self.backend.netdev(self.card, s["queues"]), *device]
         if s["testdev"] is not None:
-            shared = ["-object", f"memory-backend-memfd,id=mem,size={s['memory']}M,share=on", "-machine", "memory-backend=mem"]
             path = f"{self.run_dir}/testdev"
             if self.netdev():
                 return [*shared, "-chardev", f"socket,id=dev0,path={path},reconnect-ms=100",
@@ -306,7 +314,7 @@ class Guest:
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
-        if s["testdev"] is None or "tap" in s["testdev"].split():
+        if not self.backend and (s["testdev"] is None or "tap" in s["testdev"].split()):
             sh("ip", "link", "set", "br0", "mtu", str(mtu), check=False)
             for tap in migrate.TAPS if s["migrate"] else migrate.TAPS[:1]:
                 self.net.tap(tap, s["queues"], mtu)
@@ -356,6 +364,7 @@ class Guest:
             (self.run_dir / name).unlink(missing_ok=True)
         if self.spec["testdev"] is not None and not testdev.PROGRAM.exists():
             sys.exit(f"vm: {testdev.PROGRAM} is missing; qemu-test/tree device builds it")
+        self.start_backend()
         self.cmd = cmd = self.command()
         (self.out / "command").write_text(" \\\n  ".join(cmd) + "\n")
         if self.spec["testdev"] is not None:
@@ -376,6 +385,20 @@ class Guest:
             self._no_start()
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
+
+    def start_backend(self):
+        """Starts what serves its card, if that isn't QEMU, and the guest that it finds there."""
+        if not self.spec["backend"]:
+            return
+        try:
+            self.backend = backend.made(self.spec["backend"], self.run_dir, self.out / "backend.log", 2 if self.spec["partner"] else 1)
+            self.backend.start()
+            if self.spec["partner"]:
+                self.partner = Partner(self)
+                self.partner.come_up()
+        except OSError as e:
+            self.stop()
+            sys.exit(f"vm: guest {self.name}: {e}")
 
     @staticmethod
     def connect(path, proc):
@@ -464,6 +487,10 @@ class Guest:
         if self.testdev:
             self.violations = self.testdev.violations()
             self.testdev.stop()
+        if self.partner:
+            self.partner.leave()
+        if self.backend:
+            self.backend.stop()
         self.seconds = time.monotonic() - self.started
         return not self.timed_out
 
@@ -472,12 +499,18 @@ class Guest:
             if proc and proc.poll() is None:
                 proc.kill()
                 proc.wait()
-        if self.testdev:
-            self.testdev.stop()
+        self.stop_others()
+
+    def stop_others(self):
+        for other in (self.testdev, self.partner, self.backend):
+            if other:
+                other.stop()
 
     def clear(self):
         """Deletes what it was started from: that of all guests together is more than /tmp holds. It is over by now."""
         shutil.rmtree(self.run_dir, ignore_errors=True)
+        if self.partner:
+            self.partner.clear()
 
     def registers(self):
         """Where each CPU is, for a guest that seems to hang; kept beside its console."""
@@ -597,6 +630,10 @@ class Guest:
             elif self.testdev.proc.poll() is not None:
                 self.testdev.start()
             return True, ""
+        if cmd == "backend":
+            return self.backend.command(req["run"]) if self.backend else (False, "QEMU serves this guest's card")
+        if cmd == "partner":
+            return self.partner.tell(req["run"]) if self.partner else (False, "this guest has no partner")
         if cmd == "migrate":
             if not self.spec["migrate"]:
                 return False, "this guest has nowhere to go"
@@ -619,6 +656,73 @@ class Guest:
         return False, f"unknown command {cmd}"
 
 
+class Partner(Guest):
+    """Another guest with the same driver and as many queue pairs, on the same backend: it is the PEER of the first, with the services
+    that otherwise the host has. It does what it is told (guest/partner)."""
+
+    mac, card = PEER_MAC, 1
+    # What it is given of the first one's.
+    SAME = ("queues", "driver", "device", "params", "vcpus", "memory", "timeout")
+
+    def __init__(self, first):
+        spec = {key: first.spec[key] for key in self.SAME}
+        super().__init__(f"{first.name}-partner", {**spec, "job": "partner", "python": True, "files": {f"job/{name}": HERE / name for name in ("peer.py", "frames.py")}},
+                         first.out / "partner", first.net, self._hear, first.ko)
+        self.backend = first.backend
+        self.told = queue.Queue()
+        self.unloaded = None
+
+    def start_backend(self):
+        """It is there already."""
+
+    def stop_others(self):
+        """They are the first guest's."""
+
+    def _hear(self, kind, data):
+        if kind in ("setup", "ran"):
+            self.told.put((data["status"] == 0, data["text"]))
+        elif kind == "unload":
+            self.unloaded = data["status"]
+
+    def _answer(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                return self.told.get(timeout=0.5)
+            except queue.Empty:
+                if self.proc.poll() is not None:
+                    return False, "the partner is gone"
+        return False, f"the partner says nothing for {seconds} s"
+
+    def come_up(self):
+        for _ in range(BOOTS):
+            self.start()
+            good, text = self._answer(self.spec["timeout"])
+            if good:
+                return
+            if not self.died_booting() and not self.wrong:
+                break
+            self.stop()
+        raise ConnectionError(f"the partner doesn't come up: {text}; see {self.console}")
+
+    def tell(self, line):
+        """Has a command carried out there: (whether it did, what it printed)."""
+        self.ctl.sendall(f"{line}\n".encode())
+        return self._answer(50)
+
+    def leave(self):
+        """It is told to end; `trouble` says if it doesn't, or with the driver at work."""
+        try:
+            self.ctl.sendall(b"end\n")
+            self.proc.wait(150)
+        except (OSError, subprocess.TimeoutExpired):
+            self.trouble = self.trouble or "the partner doesn't end"
+        self.thread.join(5)
+        if self.unloaded != 0 and self.spec["driver"] != "c":
+            self.trouble = self.trouble or "the module doesn't unload in the partner"
+        self.stop()
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--shell", action="store_true", help="an interactive shell in the guest instead of tests")
@@ -630,6 +734,8 @@ def main():
     ap.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the tests' environment")
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
     ap.add_argument("--mmio", choices=["modern", "legacy"], default="", help="the device is on virtio-mmio, of a microvm, instead of PCI")
+    ap.add_argument("--backend", default="", metavar="'NAME OPTION…'", help="another process that serves the card (qemu-test/backend.py)")
+    ap.add_argument("--partner", action="store_true", help="a second guest there, which is the PEER")
     ap.add_argument("--driver", choices=["rust", "c"], default="rust", help="c: the in-tree driver")
     ap.add_argument("--primary", action="store_true", help="a second NIC that the first is the standby of")
     ap.add_argument("--migrate", action="store_true", help="with a second tap, so that it can be migrated")

@@ -1,0 +1,155 @@
+"""What serves the queues of QEMU's own card in place of QEMU (vhost-user): programs that others have written, as users run them.
+
+A guest says in `backend` which, with options: "testpmd queues=2 tso". Tests speak to it by `hostctl backend run=…`.
+"""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+# Seconds: until it is ready, until it has carried out a command, until it has ended.
+START, ANSWER, END = 120, 50, 30
+
+
+class Failed(OSError):
+    """It doesn't do what it was told to."""
+
+
+class Backend:
+    """A program with a port for each of `cards` cards of QEMU, at the socket `RUN_DIR/portN`. Options of all: queues=N, of each
+    port; client, the program connects to QEMU, which lets others connect; without, the other way round."""
+
+    # Packages of the tree that it is in.
+    packages = ()
+
+    def __init__(self, run_dir, log, options, cards):
+        self.run_dir, self.log, self.cards = pathlib.Path(run_dir), pathlib.Path(log), cards
+        words = dict(o.partition("=")[::2] for o in options)
+        self.queues = words.pop("queues", "1")
+        self.client = words.pop("client", None) is not None
+        self.take(words)
+        if words:
+            raise Failed(f"{type(self).__name__.lower()} has no option {' '.join(words)}")
+        self.proc = None
+
+    def take(self, words):
+        """Options of its own: takes those away that it knows."""
+
+    def port(self, number):
+        return self.run_dir / f"port{number}"
+
+    def netdev(self, number, queues):
+        """Arguments of QEMU: a card's other side."""
+        ends = "server=on,wait=off" if self.client else "reconnect-ms=100"
+        return ["-chardev", f"socket,id=dev0,path={self.port(number)},{ends}",
+                "-netdev", f"vhost-user,id=net0,chardev=dev0,queues={queues}"]
+
+    def command(self, line):
+        """(whether, what it says): up (it is started), quit (it ends as its users end it), kill (it has no time to say a word), or what the program
+        itself understands."""
+        word, _, rest = line.partition(" ")
+        if word == "up":
+            if not self.running():
+                self.start()
+            return True, ""
+        if not self.running():
+            return False, "it doesn't run"
+        if word == "quit":
+            self.quit()
+            return True, ""
+        if word == "kill":
+            self.stop()
+            return True, ""
+        return self.say(line)
+
+    def running(self):
+        return self.proc is not None and self.proc.poll() is None
+
+    def ended(self, seconds):
+        try:
+            self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"it doesn't end within {seconds} s") from None
+
+    def stop(self):
+        if self.running():
+            self.proc.send_signal(signal.SIGKILL)
+            self.proc.wait()
+
+
+class Testpmd(Backend):
+    """DPDK's testpmd with its vhost driver, without huge pages: a packet generator, echo, or a wire between two cards. What it is
+    told, it is told as at its prompt. Options: tso, segmentation by the card; fwd=MODE, what it does with packets at first (of two
+    cards each gets the other's, one card gets answers to pings)."""
+
+    packages = ("dpdk-dev",)
+    PROMPT = "testpmd> "
+
+    def take(self, words):
+        self.tso = words.pop("tso", None) is not None
+        self.mode = words.pop("fwd", "icmpecho" if self.cards == 1 else "io")
+
+    def start(self):
+        for n in range(0 if self.client else self.cards):
+            self.port(n).unlink(missing_ok=True)
+        cpus = f"@({','.join(map(str, sorted(os.sched_getaffinity(0))))})"
+        # Segmentation is announced for packets that another port gets as they are.
+        more = (",client=1" if self.client else "") + (",tso=1,legacy-ol-flags=1" if self.tso else "")
+        cmd = ["stdbuf", "-oL", "dpdk-testpmd", "--no-huge", "-m", "512", "--no-pci", "--no-telemetry", f"--file-prefix={self.run_dir.name}",
+               f"--lcores=0{cpus},1{cpus}"]
+        for n in range(self.cards):
+            cmd += ["--vdev", f"eth_vhost{n},iface={self.port(n)},queues={self.queues}{more}"]
+        cmd += ["--", "-i", f"--rxq={self.queues}", f"--txq={self.queues}", "--nb-cores=1", "--total-num-mbufs=16384",
+                f"--port-topology={'loop' if self.cards == 1 else 'paired'}"]
+        self.out = open(self.log, "ab")
+        self.out.write(f"$ {' '.join(cmd)}\n".encode())
+        self.out.flush()
+        self.read = self.log.stat().st_size
+        # It polls without a pause: the guests come first.
+        self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=self.out, stderr=self.out, preexec_fn=lambda: os.nice(5))
+        self.answer(START)
+        for line in (f"set fwd {self.mode}", "start"):
+            good, text = self.say(line)
+            if not good:
+                raise Failed(f"testpmd doesn't take '{line}': {text}")
+
+    def answer(self, seconds):
+        """What it has printed until it asks for the next command."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with open(self.log, "rb") as f:
+                f.seek(self.read)
+                text = f.read().decode(errors="replace")
+            # What the driver says meanwhile comes behind it.
+            at = text.rfind(self.PROMPT)
+            if at >= 0:
+                self.read += len(text[:at + len(self.PROMPT)].encode())
+                return text[:at].rstrip()
+            if self.proc.poll() is not None:
+                raise Failed(f"testpmd ended with status {self.proc.returncode}: {' '.join(text.split()[-40:])}")
+            time.sleep(0.05)
+        raise Failed(f"testpmd says nothing more for {seconds} s: {' '.join(text.split()[-40:])}")
+
+    def say(self, line):
+        self.proc.stdin.write(line.encode() + b"\n")
+        self.proc.stdin.flush()
+        text = self.answer(ANSWER)
+        return not any(word in text for word in ("Bad arguments", "Command not found", "Ambiguous")), text
+
+    def quit(self):
+        self.proc.stdin.write(b"quit\n")
+        self.proc.stdin.flush()
+        self.ended(END)
+
+
+KINDS = {"testpmd": Testpmd}
+
+
+def made(text, run_dir, log, cards):
+    """The backend that a guest asks for."""
+    kind, *options = text.split()
+    if kind not in KINDS:
+        raise Failed(f"there is no backend called {kind}: {', '.join(KINDS)}")
+    return KINDS[kind](run_dir, log, options, cards)
