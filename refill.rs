@@ -81,6 +81,7 @@ pub(crate) fn big_pages_max(hdr_len: u32) -> u32 {
 fn sizes(info: &VirtnetInfo) -> Sizes {
     Sizes {
         page: PAGE_SIZE,
+        piece: FragSize::Piece.bytes(),
         hdr_len: info.f.hdr_len,
         headroom: HEADROOM,
         shinfo: SHINFO,
@@ -196,7 +197,7 @@ pub(crate) fn refill<C: Context>(
         Mode::Small => {
             let offset = HEADROOM.saturating_sub(info.f.hdr_len);
             let posted = info.f.hdr_len.saturating_add(GOOD_PACKET_LEN);
-            let shape = BufShape::new(offset, posted, FragSize::Half.bytes());
+            let shape = BufShape::new(offset, posted, FragSize::Piece.bytes());
             post_frags(rq, napi, free, shape)
         }
         Mode::Big { pages, split } => post_big(rq, napi, free, pages, split),

@@ -64,15 +64,16 @@ static int vnm_post_one(struct virtqueue *vq, const struct vnm_post *p, void *da
 /*
  * A piece of a page as @p says, or NULL.  One that was in use is the device's again.
  *
- * A page of the pool's makes two halves, of which the second one is kept at hand: page_pool_alloc_frag() has sizes
- * of any kind to add up and hands out references one by one.
+ * A page of the pool's makes two pieces, or more where pages are larger, of which all but the first one are kept at hand:
+ * page_pool_alloc_frag() has sizes of any kind to add up and hands out references one by one.
  */
 static void *vnm_post_piece(struct vnm_post *p)
 {
 	struct page *page;
+	unsigned int at;
 	void *va;
 
-	if (p->half && p->spares) {
+	if (p->piece && p->spares) {
 		va = p->spare[--p->spares];
 		if (p->dev) {
 			page = virt_to_head_page(va);
@@ -86,9 +87,11 @@ static void *vnm_post_piece(struct vnm_post *p)
 	if (unlikely(!page))
 		return NULL;
 	va = page_address(page);
-	if (p->half) {
-		page_pool_fragment_page(page, 2);
-		p->spare[p->spares++] = va + PAGE_SIZE / 2;
+	if (p->piece) {
+		page_pool_fragment_page(page, PAGE_SIZE / VNM_PIECE);
+		/* There are none: that is why there is a page. */
+		for (at = PAGE_SIZE - VNM_PIECE; at; at -= VNM_PIECE)
+			p->spare[p->spares++] = va + at;
 	}
 	return va;
 }

@@ -41,7 +41,7 @@
 /* What net/page_pool.rs takes for granted */
 static_assert(MAX_SKB_FRAGS == 17);
 static_assert(SMP_CACHE_BYTES == 64);
-static_assert(PAGE_SIZE == 4096);
+static_assert(PAGE_SIZE >= 2 * VNM_PIECE && PAGE_SIZE <= 16384);
 
 #include "inline.c"
 #include "datapath.c"

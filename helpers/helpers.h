@@ -21,6 +21,11 @@ struct vnm_used_buf {
 	unsigned int len;
 };
 
+/* Pieces of pages that small packets are received in: half a page of 4 KiB, and of the same size where pages are larger */
+enum vnm_piece {
+	VNM_PIECE		= 2048,
+};
+
 /* Pieces of pages that are to be posted, and where they come from: see vnm_helper_virtqueue_post_frags() */
 struct vnm_post {
 	struct page_pool *pool;
@@ -28,14 +33,14 @@ struct vnm_post {
 	const struct device *dev;
 	/* the device takes physical addresses */
 	bool phys;
-	/* the piece is half a page, else a page */
-	bool half;
+	/* the piece has VNM_PIECE bytes, else it is a page */
+	bool piece;
 	/* what the device may write to of each */
 	unsigned int offset, len;
 	/* goes with each */
 	void *ctx;
 	gfp_t gfp;
-	/* halves of pages of the pool that are there already, and room for one at least */
+	/* pieces of pages of the pool that are there already, and room for what a page makes */
 	void **spare;
 	unsigned int spares;
 	/* why not all were posted: -ENODATA if the pool had no memory, else what the queue said */

@@ -37,9 +37,10 @@ use kernel::{
 };
 
 /// Size of a page in bytes.
-pub(crate) const PAGE_SIZE: u32 = 4096;
+// CAST: 16384 at most, see below.
+pub(crate) const PAGE_SIZE: u32 = kernel::page::PAGE_SIZE as u32;
 
-const _: () = assert!(kernel::page::PAGE_SIZE == 4096);
+const _: () = assert!(kernel::page::PAGE_SIZE >= 4096 && kernel::page::PAGE_SIZE <= 16384);
 
 /// Bytes that an skb built around a buffer needs behind the data (`struct skb_shared_info`).
 pub(crate) const SHINFO: u32 = {
@@ -48,15 +49,15 @@ pub(crate) const SHINFO: u32 = {
     (n.next_multiple_of(64)) as u32
 };
 
-/// Room before the data of a packet in half a page: for headers that tunnels or the next interface prepend, without which
+/// Room before the data of a packet in a piece: for headers that tunnels or the next interface prepend, without which
 /// the whole packet would be copied for one, and for XDP.
 pub(crate) const HEADROOM: u32 = 192;
 
 /// Sizes of fragments: others would leave pieces of pages over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FragSize {
-    /// Half a page.
-    Half,
+    /// A piece of 2 KiB: half a page of 4 KiB. The same where pages are larger, so that a packet takes up no more there.
+    Piece,
     /// A page.
     Page,
 }
@@ -65,7 +66,7 @@ impl FragSize {
     /// The size in bytes.
     pub(crate) const fn bytes(self) -> u32 {
         match self {
-            Self::Half => PAGE_SIZE / 2,
+            Self::Piece => bindings::vnm_piece_VNM_PIECE,
             Self::Page => PAGE_SIZE,
         }
     }
@@ -97,14 +98,14 @@ impl PoolId {
 
 /// A receive queue's page pool; [`super::rx_napi::RxNapi`] gives the queue's owner what it can do.
 ///
-/// Fragments of half a page that come back in the queue's poll, because what was in them was copied or dropped, are kept
-/// at hand and used again first: the C pool would count each one's way out and in. So is the second half of a page that
+/// Pieces that come back in the queue's poll, because what was in them was copied or dropped, are kept
+/// at hand and used again first: the C pool would count each one's way out and in. So are the others of a page that
 /// was taken for one.
 ///
 /// # Invariants
 ///
 /// The pointer is to a pool made by `page_pool_create`, and fragments with the number `id` are of that pool. The
-/// first `spares` of `spare` are halves of pages of that pool, whose references are owned here. `rxq` is
+/// first `spares` of `spare` are pieces of pages of that pool, whose references are owned here. `rxq` is
 /// registered with that pool.
 ///
 /// Locking: `&mut self` is the owner of the receive queue (NAPI, or RTNL with NAPI disabled), which
@@ -233,7 +234,8 @@ impl PagePool {
             ..Default::default()
         };
         let posted = post(&mut from, self.id);
-        // INVARIANT: The helper takes them from the end, and where there are none it puts the second half of a page there.
+        // INVARIANT: The helper takes them from the end, and where there are none it puts the other pieces of a page there,
+        // seven at most.
         self.spares = from.spares.min(const { SPARE as u32 });
         (posted, from.err)
     }
@@ -250,8 +252,8 @@ impl PagePool {
         }
         // CAST: 32 bits fit.
         match self.spare.get_mut(self.spares as usize) {
-            Some(slot) if frag.truesize == FragSize::Half.bytes() => {
-                // INVARIANT: Half a page of this pool, whose reference goes over.
+            Some(slot) if frag.truesize == FragSize::Piece.bytes() => {
+                // INVARIANT: A piece of a page of this pool, whose reference goes over.
                 *slot = frag.into_va().as_ptr().cast();
                 self.spares = self.spares.wrapping_add(1);
             }

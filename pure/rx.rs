@@ -179,23 +179,25 @@ impl BufShape {
 pub(crate) struct Sizes {
     /// A page.
     pub(crate) page: u32,
+    /// A piece of a page, which small packets are received in.
+    pub(crate) piece: u32,
     /// The header before the packet.
     pub(crate) hdr_len: u32,
-    /// What comes before the packet in half a page, header included.
+    /// What comes before the packet in a piece, header included.
     pub(crate) headroom: u32,
     /// What comes behind the packet.
     pub(crate) shinfo: u32,
 }
 
-/// Returns the shape of a buffer for XDP, which has room before and behind a packet: half a page if a packet of `len`
+/// Returns the shape of a buffer for XDP, which has room before and behind a packet: a piece if a packet of `len`
 /// bytes fits then, else a page with `headroom` bytes before the packet. `None` if that leaves no room for any.
 pub(crate) const fn xdp_shape(len: u32, headroom: u32, sizes: Sizes) -> Option<BufShape> {
-    let half = sizes.page / 2;
-    let in_half = half
+    let in_piece = sizes
+        .piece
         .saturating_sub(sizes.headroom)
         .saturating_sub(sizes.shinfo);
-    let (headroom, truesize) = if len <= in_half {
-        (sizes.headroom, half)
+    let (headroom, truesize) = if len <= in_piece && sizes.piece < sizes.page {
+        (sizes.headroom, sizes.piece)
     } else {
         (headroom, sizes.page)
     };
@@ -216,7 +218,7 @@ pub(crate) const fn xdp_shape(len: u32, headroom: u32, sizes: Sizes) -> Option<B
 /// [`BufShape::MAX`].
 ///
 /// `avg` is the average length of late packets, `min` (see [`min_buf_len`]) the least that a buffer
-/// is to hold besides the header. While that fits, a buffer is half a page with room before the packet,
+/// is to hold besides the header. While that fits, a buffer is a piece with room before the packet,
 /// and behind it to build an skb around it all. Else it is a whole page without any of that, whose contents
 /// become fragments.
 pub(crate) const fn mergeable_shape(avg: u32, min: u32, sizes: Sizes) -> Option<BufShape> {

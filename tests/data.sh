@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 MB=${MB:-$((10 / SLOW))}
-plan 11
+plan 12
 reach
 
 # "4 of 4 queue pairs, mergeable mode", of the last binding
@@ -97,6 +97,7 @@ else
 fi
 
 # What a mergeable buffer offers to the device, as the in-tree driver shows it: one value for each receive queue.
+page=$(awk '/^KernelPageSize/ { print 1024 * $2; exit }' /proc/self/smaps)
 files=("/sys/class/net/$NETIF/queues/"rx-*/virtio_net/mergeable_rx_buffer_size)
 begin
 if negotiated 15; then
@@ -104,13 +105,39 @@ if negotiated 15; then
 	for f in "${files[@]}"; do
 		n=$(cat "$f")
 		# No less than a frame; no more than a page.
-		[[ $n =~ ^[0-9]+$ ]] && [ "$n" -ge 1518 ] && [ "$n" -le 4096 ] || bad "$f: $n"
+		[[ $n =~ ^[0-9]+$ ]] && [ "$n" -ge 1518 ] && [ "$n" -le "$page" ] || bad "$f: $n"
 	done
 	note "mergeable_rx_buffer_size: $(cat "${files[@]}" | tr '\n' ' ')"
 	verdict "mergeable_rx_buffer_size: one for each queue"
 else
 	[ ! -e "${files[0]}" ] || bad "${files[0]} without mergeable buffers"
 	verdict "mergeable_rx_buffer_size: only with mergeable buffers"
+fi
+
+# What a packet of ordinary size takes up while nobody reads it, of what a socket may have: the same whatever the size of a page. Before
+# that, so many small ones that all buffers are for them.
+what="a packet of 1400 bytes takes up no more than 3 KiB"
+udp_memory() { ss -uanm "sport = :7299" | sed -nE 's/.*skmem:\(r([0-9]+),.*/\1/p'; }
+queued() { m=$(udp_memory) && [ "$m" ] && [ "$m" -ge $((20 * 1400)) ]; }
+begin
+if ! ours || [[ $mode == *big* ]] || ! have_peer_service; then
+	skip "$what" "no peer, or buffers are for packets of any size"
+else
+	first=$(pairs)
+	at_exit 'set_pairs $first'
+	set_pairs 1
+	ping -q -f -c 1500 -s 64 "$PEER" >"$WORK/ping" || bad "$(tail -2 "$WORK/ping")"
+	socat -u UDP4-RECV:7299 - >/dev/null &
+	reader=$!
+	wait_for 10 eval '[ "$(udp_memory)" ]' || bad "no socket"
+	kill -STOP $reader
+	peer_request UDPSEND "$DUT_IP" 7299 20 1400 >/dev/null
+	wait_for 10 queued || bad "the socket has only ${m:-0} bytes of what was sent"
+	[ "${m:-0}" -le $((20 * 3072)) ] || bad "20 packets take up $m bytes"
+	note "20 packets take up $m bytes"
+	kill -KILL $reader
+	set_pairs $first
+	verdict "$what"
 fi
 
 begin

@@ -1029,6 +1029,7 @@ mod rx {
         let whole = BufShape::new(0, 4096, 4096);
         let sizes = |page| Sizes {
             page,
+            piece: 2048,
             hdr_len: 12,
             headroom: 192,
             shinfo: 320,
@@ -1052,12 +1053,21 @@ mod rx {
             let got = mergeable_shape(avg, min, sizes(4096));
             assert_eq!(got, expected, "{avg} {min}");
         }
-        // A page of 64 KiB.
-        let got = mergeable_shape(9000, 1518, sizes(65536));
-        assert_eq!(got, BufShape::new(180, 32768 - 500, 32768));
+        // Larger pages: what a small packet takes up stays the same.
+        for page in [16384, 65536] {
+            assert_eq!(mergeable_shape(1500, 1518, sizes(page)), half);
+            assert_eq!(xdp_shape(1518, 256, sizes(page)), half);
+            let whole = BufShape::new(0, page, page);
+            assert_eq!(mergeable_shape(9000, 1518, sizes(page)), whole);
+            let whole = BufShape::new(244, page - 564, page);
+            assert_eq!(xdp_shape(1537, 256, sizes(page)), whole);
+        }
+        // A page that makes no pieces.
+        let whole = BufShape::new(0, 2048, 2048);
+        assert_eq!(mergeable_shape(64, 128, sizes(2048)), whole);
         assert_eq!(mergeable_shape(0, 0, sizes(0)), None);
-        assert_eq!(mergeable_shape(0, 0, sizes(u32::MAX)), None);
-        // With room for XDP: half a page or a page.
+        assert_eq!(mergeable_shape(9000, 0, sizes(u32::MAX)), None);
+        // With room for XDP: a piece or a page.
         assert_eq!(xdp_shape(1518, 256, sizes(4096)), half);
         assert_eq!(xdp_shape(1536, 256, sizes(4096)), half);
         let page = BufShape::new(244, 3532, 4096);
@@ -1074,6 +1084,7 @@ mod rx {
                 for avg in (0..70_000).step_by(7) {
                     let sizes = Sizes {
                         page,
+                        piece: 2048,
                         hdr_len,
                         headroom: 192,
                         shinfo: 320,
@@ -1083,7 +1094,7 @@ mod rx {
                     if got.posted() == page {
                         assert_eq!((got.offset(), got.truesize()), (0, page));
                     } else {
-                        assert_eq!((got.offset(), got.truesize()), (192 - hdr_len, page / 2));
+                        assert_eq!((got.offset(), got.truesize()), (192 - hdr_len, 2048));
                         assert_eq!(got.offset() + got.posted() + 320, got.truesize());
                     }
                 }
@@ -1093,12 +1104,13 @@ mod rx {
 
     #[test]
     fn shapes_of_anything() {
-        let check = |v: [u32; 6]| {
+        let check = |v: [u32; 7]| {
             let sizes = Sizes {
                 hdr_len: v[2],
                 headroom: v[3],
                 shinfo: v[4],
                 page: v[5],
+                piece: v[6],
             };
             for got in [
                 mergeable_shape(v[0], v[1], sizes),
@@ -1118,7 +1130,9 @@ mod rx {
                     for headroom in FEW {
                         for shinfo in FEW {
                             for page in FEW {
-                                check([avg, min, hdr_len, headroom, shinfo, page]);
+                                for piece in [page / 2, 2048, page] {
+                                    check([avg, min, hdr_len, headroom, shinfo, page, piece]);
+                                }
                             }
                         }
                     }
@@ -1127,7 +1141,7 @@ mod rx {
         }
         let mut random = Random::new();
         for _ in 0..50_000 {
-            check([(); 6].map(|()| random.magnitude()));
+            check([(); 7].map(|()| random.magnitude()));
         }
     }
 

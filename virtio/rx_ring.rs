@@ -227,8 +227,8 @@ impl Virtqueue<RxBuf> {
         n: u32,
         shape: BufShape,
     ) -> (u32, Option<NotPosted>) {
-        let half = match shape.truesize() {
-            size if size == FragSize::Half.bytes() => true,
+        let piece = match shape.truesize() {
+            size if size == FragSize::Piece.bytes() => true,
             size if size == FragSize::Page.bytes() => false,
             _ => return (0, Some(NotPosted::Refused(EINVAL))),
         };
@@ -251,7 +251,7 @@ impl Virtqueue<RxBuf> {
             }
             from.dev = dev;
             from.phys = phys;
-            from.half = half;
+            from.piece = piece;
             from.offset = shape.offset();
             from.len = shape.posted();
             from.ctx = ctx;
@@ -299,7 +299,7 @@ impl Virtqueue<RxBuf> {
     }
 }
 
-/// Where a cache line begins that has the header of a packet in half a page; the packet is behind it.
+/// Where a cache line begins that has the header of a packet in a piece; the packet is behind it.
 const HEADER_AT: u32 = HEADROOM - 64;
 
 /// Used buffers that are taken off the ring together: their entries in a split ring share a cache line,

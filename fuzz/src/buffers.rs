@@ -89,12 +89,13 @@ pub fn context(word: u64) {
     assert_eq!(s.into_usize() as u64, word);
 }
 
-/// The next mergeable buffer holds what it has to, and is a half page only if everything else fits, too.
+/// The next mergeable buffer holds what it has to, and is a piece only if everything else fits, too.
 pub fn mergeable(avg: u32, min: u32, hdr_len: u32, headroom: u32, shinfo: u32, page: u32) {
     let need = u64::from(avg.max(min));
     let around = u64::from(headroom) + u64::from(shinfo);
     let sizes = rx::Sizes {
         page,
+        piece: page / 2,
         hdr_len,
         headroom,
         shinfo,
