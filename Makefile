@@ -32,6 +32,10 @@ export KERNEL
 # Another architecture than this machine's that the module is built for, with a tree, and guests of it: arm64 (qemu-test/tree --help).
 foreign = $(filter-out x86 x86_64 amd64,$(ARCH))
 
+ifneq ($(and $(foreign),$(filter bench bench-% coverage fuzz selftests xdp-clients,$(MAKECMDGOALS))),)
+$(error make $(MAKECMDGOALS) is for x86-64, not for ARCH=$(ARCH))
+endif
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 TREE := qemu-test/tree
