@@ -52,7 +52,8 @@ sch_fq sch_netem sch_ingress sch_mqprio sch_htb sch_prio sch_tbf sch_multiq sch_
 cls_matchall cls_flower cls_u32 cls_bpf cls_basic act_mirred act_gact act_skbedit act_bpf act_pedit act_csum
 nf_tables nft_compat nft_ct nft_chain_nat nfnetlink xt_tcpudp
 sit ip6_tunnel ipip ip_gre ip6_gre vrf macsec netconsole configfs xsk_diag inet_diag tcp_diag udp_diag packet_diag tcp_bbr bonding
-failover kvm_amd kvm_intel configs e1000e pppoe uio_pci_generic virtio_mmio
+failover kvm_amd kvm_intel configs e1000e pppoe uio_pci_generic
+virtio_mmio vduse virtio_vdpa
 """.split()
 
 # Directories of the Python library that no test needs.

@@ -45,7 +45,7 @@ DEFAULTS = {
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "one_thread": False, "failpoints": False,
     "samples": False, "programs": [], "testdev": None, "backend": "", "partner": False, "primary": False, "env": {}, "migrate": False,
-    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0, "mmio": "",
+    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0, "mmio": "", "vdpa": None,
 }
 # How often a guest is started at most if its kernel dies as it boots.
 BOOTS = 3
@@ -188,6 +188,9 @@ class Guest:
 
     def dut_options(self):
         s = self.spec
+        if s["vdpa"] is not None:
+            # It makes its card itself.
+            return {"driver": "vduse", "mac": DUT_MAC, **options(s["device"])}
         if s["testdev"] is not None and not self.netdev():
             # It has one interrupt vector, which makes the driver use the interrupt line.
             return {"driver": "vhost-user-test-device-pci", "id": "nic0", "bus": "rp0", "chardev": "dev0", "virtio-id": "1",
@@ -216,7 +219,8 @@ class Guest:
             "QUEUES": s["queues"], "VCPUS": s["vcpus"], "DEVICE": s["device"], "GUEST": self.name,
             "FEATURES": ",".join(f"{k}={v}" for k, v in self.dut_options().items()),
             "S3": "yes" if s["s3"] else "", "MIGRATE": "yes" if s["migrate"] else "", "BOUND": "yes" if s["bound"] else "",
-            "VHOST": "yes" if s["vhost"] else "", "MMIO": s["mmio"], "SAMPLES": "/job/samples" if s["samples"] else "",
+            "VHOST": "yes" if s["vhost"] else "", "MMIO": s["mmio"],
+            "VDPA": "" if s["vdpa"] is None else s["vdpa"] or "pairs=1", "SAMPLES": "/job/samples" if s["samples"] else "",
             "KSFT_MACHINE_SLOW": "yes",
             "TESTDEV": "" if s["testdev"] is None else s["testdev"] or "yes", "BACKEND": s["backend"], **s["env"],
         }
@@ -228,6 +232,7 @@ class Guest:
             if p.name != "init":
                 f[f"job/{p.name}"] = p
         f["job/env"] = self.env().encode()
+        image = initramfs.Image()
         if self.spec["driver"] != "c":
             ko = pathlib.Path(self.ko or REPO / "virtio_net_mq.ko")
             if not ko.exists():
@@ -240,13 +245,17 @@ class Guest:
         for p in sorted(tests.rglob("*")) if tests.is_dir() else []:
             if p.is_file():
                 f[f"job/tests/{p.relative_to(tests)}"] = p
+        if self.spec["vdpa"] is not None:
+            for program in ("peer.py", "frames.py"):
+                f[f"job/{program}"] = HERE / program
+            image.add(str(testdev.PROGRAM), "usr/bin/testdev")
+            image.program("vdpa")
         if self.spec["testdev"] is not None:
             f["job/testdev-cases"] = subprocess.run([testdev.PROGRAM, "--cases"], capture_output=True, check=True).stdout
         # Programs for the kernel, where the tree's compiler can make them; tests that want one skip without.
         for p in sorted(tests.rglob("*.bpf.c")):
             if (made := bpf_object(p)) is not None:
                 f[f"job/tests/{p.relative_to(tests)}".removesuffix(".c") + ".o"] = made
-        image = initramfs.Image()
         for name in self.spec["programs"]:
             if name.startswith("tests/"):
                 f[f"job/{name}/{pathlib.Path(name).name}"] = c_program(REPO / name)
@@ -280,6 +289,8 @@ class Guest:
     def dut_arguments(self):
         """The card under test, as arguments of QEMU."""
         s = self.spec
+        if s["vdpa"] is not None:
+            return []
         device = ["-device", ",".join(v if k == "driver" else f"{k}={v}" for k, v in self.dut_options().items())]
         shared = ["-object", f"memory-backend-memfd,id=mem,size={s['memory']}M,share=on", "-machine", "memory-backend=mem"]
         if self.backend:
@@ -314,7 +325,7 @@ class Guest:
     def command(self):
         s = self.spec
         mtu = int(options(s["device"]).get("host_mtu", 1500))
-        if not self.backend and (s["testdev"] is None or "tap" in s["testdev"].split()):
+        if not self.backend and s["vdpa"] is None and (s["testdev"] is None or "tap" in s["testdev"].split()):
             sh("ip", "link", "set", "br0", "mtu", str(mtu), check=False)
             for tap in migrate.TAPS if s["migrate"] else migrate.TAPS[:1]:
                 self.net.tap(tap, s["queues"], mtu)
@@ -362,7 +373,7 @@ class Guest:
     def start(self):
         for name in ("ctl", "qmp"):
             (self.run_dir / name).unlink(missing_ok=True)
-        if self.spec["testdev"] is not None and not testdev.PROGRAM.exists():
+        if (self.spec["testdev"], self.spec["vdpa"]) != (None, None) and not testdev.PROGRAM.exists():
             sys.exit(f"vm: {testdev.PROGRAM} is missing; qemu-test/tree device builds it")
         self.start_backend()
         self.cmd = cmd = self.command()
@@ -733,6 +744,7 @@ def main():
     ap.add_argument("--wrong-clock", type=float, default=0, metavar="N", help="at first its kernel takes its clock for N times as slow")
     ap.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the tests' environment")
     ap.add_argument("--testdev", help="the test device with these options (perhaps none) instead of QEMU's")
+    ap.add_argument("--vdpa", help="a test device of the guest's own with these options, on VDUSE (with --python)")
     ap.add_argument("--mmio", choices=["modern", "legacy"], default="", help="the device is on virtio-mmio, of a microvm, instead of PCI")
     ap.add_argument("--backend", default="", metavar="'NAME OPTION…'", help="another process that serves the card (qemu-test/backend.py)")
     ap.add_argument("--partner", action="store_true", help="a second guest there, which is the PEER")

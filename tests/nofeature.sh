@@ -126,6 +126,8 @@ fi
 begin
 if irq_per_queue || ! ours; then
 	skip "shared interrupts have no affinity hint" "each queue has its own, or the driver is $DRV"
+elif [ "${VDPA:-}" ]; then
+	skip "shared interrupts have no affinity hint" "a device on VDUSE interrupts by calling"
 else
 	# The shared interrupt is one, whatever its name (without MSI-X the device's); affinity hints are for queues with one each.
 	irqs=$(awk -v d="$VDEV" '$NF == d || index($NF, d "-") == 1 { sub(":", "", $1); print $1 }' /proc/interrupts)

@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::mem::Mem;
-use crate::net::Net;
+use crate::net::{Back, Net};
+use crate::ring::Call;
+use crate::spec::Config;
 use crate::vhost::{protocol, Backend, Region};
 
 impl Backend for Net {
@@ -67,7 +69,9 @@ impl Backend for Net {
     }
 
     fn set_call(&mut self, queue: usize, fd: Option<EventFd>) {
-        self.with_vq(queue, |vq| vq.set_call(fd));
+        self.with_vq(queue, |vq| {
+            vq.set_call(fd.map(|fd| Box::new(fd) as Box<dyn Call>));
+        });
     }
 
     fn enable(&mut self, queue: usize, on: bool) {
@@ -75,7 +79,7 @@ impl Backend for Net {
     }
 
     fn set_back(&mut self, sock: Option<UnixStream>) {
-        self.back = sock;
+        self.back = sock.map(|s| Box::new(s) as Box<dyn Back>);
     }
 
     fn config(&mut self) -> Vec<u8> {
@@ -87,10 +91,12 @@ impl Backend for Net {
     }
 }
 
-/// Tells QEMU that the configuration has changed: the guest gets an interrupt.
-pub fn config_changed(back: &mut UnixStream) -> io::Result<()> {
-    let mut out = 2u32.to_le_bytes().to_vec();
-    out.extend(1u32.to_le_bytes());
-    out.extend(0u32.to_le_bytes());
-    back.write_all(&out)
+/// QEMU reads the configuration itself, and interrupts the guest.
+impl Back for UnixStream {
+    fn config_changed(&mut self, _config: &Config) -> io::Result<()> {
+        let mut out = 2u32.to_le_bytes().to_vec();
+        out.extend(1u32.to_le_bytes());
+        out.extend(0u32.to_le_bytes());
+        self.write_all(&out)
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A whole virtio-net device as a process: QEMU's `vhost-user-test-device-pci` hands all queues, the control queue among
-//! them, and the configuration to it. It serves a driver by the book and notes where the driver doesn't keep to it, or
+//! them, and the configuration to it; or, within a guest, the kernel's VDUSE one pair of queues. It serves a driver by the book and notes where the driver doesn't keep to it, or
 //! misbehaves on purpose.
 //!
 //! One thread, one event loop: everything that happens, happens in some order.
@@ -20,6 +20,7 @@ mod rules;
 mod spec;
 mod stack;
 mod tap;
+mod vduse;
 mod vhost;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use net::{Net, Options};
 use spec::Config;
 
 const USAGE: &str = "Usage: testdev --socket PATH --control PATH [OPTION=VALUE…]
+       testdev --vduse NAME --control PATH [OPTION=VALUE…]
        testdev --cases
 
   pairs=N       queue pairs (1 to 8; default 4)
@@ -46,10 +48,12 @@ const USAGE: &str = "Usage: testdev --socket PATH --control PATH [OPTION=VALUE�
   ctrl-used=…   the used length of commands: honest (default), all (what was read, too), or a number
   FIELD=VALUE   a field of the configuration: mac mtu speed duplex rss_key rss_table hash_types
 
+With --vduse it is /dev/vduse/NAME of the kernel that it runs on, with one pair and without a control queue; the command
+vdpa dev add name NAME mgmtdev vduse  makes a device of it.
 On the control socket, `help` tells what can be said.";
 
 // What an event is about, in its data.
-const LISTEN: u64 = 0;
+const FRONT: u64 = 0;
 const CONN: u64 = 1;
 const CONTROL: u64 = 2;
 const CLIENT: u64 = 1 << 32;
@@ -137,10 +141,27 @@ impl Client {
     }
 }
 
+/// Who has the driver.
+enum Front {
+    /// QEMU, which connects there.
+    Socket(UnixListener),
+    /// The kernel.
+    Vduse(vduse::Vduse),
+}
+
+impl AsRawFd for Front {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Front::Socket(listener) => listener.as_raw_fd(),
+            Front::Vduse(dev) => dev.as_raw_fd(),
+        }
+    }
+}
+
 struct Loop {
     epoll: Epoll,
     net: Net,
-    listener: UnixListener,
+    front: Front,
     control: UnixListener,
     conn: Option<vhost::Conn>,
     clients: HashMap<RawFd, Client>,
@@ -158,7 +179,7 @@ impl Loop {
     }
 
     fn run(&mut self) -> io::Result<()> {
-        self.watch(self.listener.as_raw_fd(), LISTEN)?;
+        self.watch(self.front.as_raw_fd(), FRONT)?;
         self.watch(self.control.as_raw_fd(), CONTROL)?;
         let mut events = vec![EpollEvent::default(); 64];
         loop {
@@ -182,11 +203,14 @@ impl Loop {
     fn event(&mut self, data: u64) -> io::Result<()> {
         let low = (data & !KIND) as usize;
         match data {
-            LISTEN => {
-                let (sock, _) = self.listener.accept()?;
-                self.watch(sock.as_raw_fd(), CONN)?;
-                self.conn = Some(vhost::Conn::new(sock));
-            }
+            FRONT => match &mut self.front {
+                Front::Socket(listener) => {
+                    let (sock, _) = listener.accept()?;
+                    self.watch(sock.as_raw_fd(), CONN)?;
+                    self.conn = Some(vhost::Conn::new(sock));
+                }
+                Front::Vduse(dev) => dev.serve(&mut self.net)?,
+            },
             CONTROL => {
                 let (sock, _) = self.control.accept()?;
                 self.watch(sock.as_raw_fd(), CLIENT | sock.as_raw_fd() as u64)?;
@@ -255,30 +279,48 @@ impl Loop {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (mut socket, mut control, mut rest) = (None, None, Vec::new());
+    let (mut socket, mut name, mut control, mut rest) = (None, None, None, Vec::new());
     let mut it = args.into_iter();
     while let Some(arg) = it.next() {
         match arg.as_str() {
             "--socket" => socket = it.next(),
+            "--vduse" => name = it.next(),
             "--control" => control = it.next(),
             "--help" | "-h" => return println!("{USAGE}"),
             "--cases" => return println!("{}", control::catalogue()),
             _ => rest.push(arg),
         }
     }
-    let (Some(socket), Some(control)) = (socket, control) else {
+    let (Some(control), true) = (control, socket.is_some() != name.is_some()) else {
         eprintln!("{USAGE}");
         std::process::exit(2);
     };
-    let result = options(&rest).and_then(Net::new).and_then(|net| {
+    let made = options(&rest).and_then(|mut o| {
+        if name.is_some() {
+            vduse::adapt(&mut o)?;
+        }
+        Net::new(o)
+    });
+    let result = made.and_then(|mut net| {
         let reading = vec![false; net.taps.len()];
         let go = || -> io::Result<()> {
+            // What appears last tells that all is well: the socket for QEMU, or that for control.
+            let (front, control) = match (name, socket) {
+                (Some(name), _) => {
+                    let dev = vduse::Vduse::create(&name, &mut net)?;
+                    (Front::Vduse(dev), UnixListener::bind(control)?)
+                }
+                (None, socket) => {
+                    let control = UnixListener::bind(control)?;
+                    let socket = UnixListener::bind(socket.unwrap_or_default())?;
+                    (Front::Socket(socket), control)
+                }
+            };
             Loop {
                 epoll: Epoll::new()?,
                 net,
-                // Last, as their appearance tells that all is well.
-                control: UnixListener::bind(control)?,
-                listener: UnixListener::bind(socket)?,
+                front,
+                control,
                 conn: None,
                 clients: HashMap::new(),
                 reading,

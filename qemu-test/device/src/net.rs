@@ -3,12 +3,11 @@
 //! The network device: rings, packets, and what it does with them when it is honest.
 
 use std::collections::VecDeque;
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::backend::config_changed;
 use crate::ctrl::Steering;
 use crate::evil::{Done, Evil, Flicker, Rx};
 use crate::framing::{Framing, UsedLen};
@@ -38,6 +37,11 @@ pub struct Options {
     pub used_len: UsedLen,
 }
 
+/// How the driver is told that the configuration has changed.
+pub trait Back {
+    fn config_changed(&mut self, config: &Config) -> io::Result<()>;
+}
+
 /// A packet on its way to the guest.
 #[derive(Clone)]
 pub struct Packet {
@@ -51,8 +55,8 @@ pub struct Net {
     pub vqs: Vec<Vq>,
     /// Kicks that the event loop doesn't know yet.
     pub new_kicks: Vec<bool>,
-    /// The channel to QEMU.
-    pub back: Option<UnixStream>,
+    /// The channel to QEMU, or to the kernel.
+    pub back: Option<Box<dyn Back>>,
     /// Offered.
     pub features: u64,
     /// What the device was started with, to come back to.
@@ -197,14 +201,14 @@ impl Net {
             return;
         }
         if let Some(back) = &mut self.back {
-            if let Err(e) = config_changed(back) {
+            if let Err(e) = back.config_changed(&self.config) {
                 eprintln!("configuration interrupt: {e}");
                 self.back = None;
             }
         }
     }
 
-    // --- what vhost-user sets up --------------------------------------------------------------------------------
+    // --- what vhost-user or VDUSE sets up ------------------------------------------------------------------------
 
     /// The driver has chosen its features: a new life begins.
     pub fn set_features(&mut self, features: u64) {

@@ -12,6 +12,17 @@ const DESC_F_WRITE: u16 = 2;
 const DESC_F_INDIRECT: u16 = 4;
 const AVAIL_F_NO_INTERRUPT: u16 = 1;
 
+/// How the driver is told of used buffers of a queue.
+pub trait Call {
+    fn call(&self);
+}
+
+impl Call for EventFd {
+    fn call(&self) {
+        let _ = self.write(1);
+    }
+}
+
 /// Part of a buffer: guest address and length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seg {
@@ -109,7 +120,7 @@ pub struct Vq {
     signalled: u16,
     pub event_idx: bool,
     pub kick: Option<EventFd>,
-    pub call: Option<EventFd>,
+    pub call: Option<Box<dyn Call>>,
     pub enabled: bool,
     /// Has addresses and a kick, and wasn't stopped.
     pub started: bool,
@@ -138,7 +149,7 @@ impl Vq {
     }
 
     /// How the driver is interrupted from now on.
-    pub fn set_call(&mut self, call: Option<EventFd>) {
+    pub fn set_call(&mut self, call: Option<Box<dyn Call>>) {
         self.call = call;
         self.catch_up();
     }
@@ -305,7 +316,7 @@ impl Vq {
         }
         if let Some(call) = &self.call {
             self.count.interrupts += 1;
-            let _ = call.write(1);
+            call.call();
         }
     }
 
@@ -345,12 +356,12 @@ mod tests {
     fn a_start_interrupts_once() {
         let call = EventFd::new(libc::EFD_NONBLOCK).unwrap();
         let mut vq = Vq::default();
-        vq.set_call(Some(call.try_clone().unwrap()));
+        vq.set_call(Some(Box::new(call.try_clone().unwrap())));
         assert!(call.read().is_err(), "before it is started");
         vq.start();
         assert_eq!(call.read().unwrap(), 1);
         let moved = EventFd::new(libc::EFD_NONBLOCK).unwrap();
-        vq.set_call(Some(moved.try_clone().unwrap()));
+        vq.set_call(Some(Box::new(moved.try_clone().unwrap())));
         assert_eq!(moved.read().unwrap(), 1);
         assert!(call.read().is_err(), "nobody listens there any more");
     }
