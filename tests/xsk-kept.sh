@@ -4,7 +4,7 @@
 # Sockets' memory that a device doesn't give back, whatever is tried, is given up: the socket is gone and never waited for, the log says
 # so, nothing else is freed that the device may write to, and sockets can be bound again. (Taking it out of use is made to fail, in a
 # module built with VNM_FAILPOINTS=1.) And sockets end while somebody else resets the device, or are bound, with a reset for each queue,
-# just when the device is back from the last one.
+# just when the device is back from the last one. (ROUNDS in the environment.)
 . "$(dirname "$0")/lib.sh"
 . "$HERE/xsk/lib.sh"
 
@@ -29,7 +29,7 @@ begin
 if [ ! -e "$reset" ]; then
 	skip "sockets end while the device is reset" "the function can't be reset"
 else
-	for ((i = 0; i < 20; i++)); do
+	for ((i = 0; i < ${ROUNDS:-20}; i++)); do
 		starts "turn $i"
 		echo 1 >"$reset" &
 		sleep 0.0$((RANDOM % 10))
