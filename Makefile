@@ -100,7 +100,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints samples panics doc imports compile-fail host-test python-test packaging-check:
+fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -141,6 +141,9 @@ clippy: check-kdir ## clippy, each warning an error
 failpoints: check-kdir
 	+@mkdir -p qemu-test/out/failpoints && $(copy_to) qemu-test/out/failpoints && \
 	$(KMAKE) M=$(CURDIR)/qemu-test/out/failpoints VNM_FAILPOINTS=1 modules
+
+headers: check-kdir ## build against a tree with what distributions install as headers, and nothing else of the kernel's
+	+@qemu-test/headers $(KDIR)
 
 # The drivers of samples/, which a guest loads.
 samples: check-kdir
@@ -261,6 +264,6 @@ help: ## this list
 	@echo "the guests, KERNEL=debug one that checks itself; ARCH=arm64 builds and tests for that architecture, with KERNEL=16k for its"
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints samples panics doc imports compile-fail host-test python-test device-test packaging-check \
+.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check xdp-clients hostile soak shell selftests \
 	native bench bench-quick bench-native help

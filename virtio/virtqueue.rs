@@ -38,8 +38,7 @@ use kernel::{
     sync::{
         Arc,
         UniqueArc, //
-    },
-    warn_on, //
+    }, //
 };
 
 /// What owns the memory of a buffer while the device has it.
@@ -639,9 +638,15 @@ impl<T: VqBuffer> Drop for Virtqueue<T> {
         } else if !self.is_idle() {
             // A queue dropped with a live device keeps its buffers: leaked memory is bad, memory
             // that the device still writes to is worse.
-            warn_on!(true);
-            // SAFETY: The queue is valid.
-            unsafe { bindings::__virtqueue_break(self.as_raw()) };
+            // SAFETY: The text ends with a zero; the queue is valid.
+            unsafe {
+                bindings::warn(
+                    c"a virtqueue is dropped while the device has buffers"
+                        .as_ptr()
+                        .cast(),
+                );
+                bindings::__virtqueue_break(self.as_raw());
+            }
         }
     }
 }
