@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel    # noqa: E402
 import klog     # noqa: E402
+import machine  # noqa: E402
 import vm       # noqa: E402
 
 
@@ -30,7 +31,9 @@ def main():
     print(f"      {accel.describe()}", flush=True)
     net = vm.HostNet(out)
     net.serve()
-    guest = vm.Guest("demo", {"job": "demo", "driver": args.driver, "timeout": 180}, out / "demo", net, event)
+    # An arm64 is emulated wherever this runs.
+    slow = 1 if machine.NATIVE else 2
+    guest = vm.Guest("demo", {"job": "demo", "driver": args.driver, "timeout": 180 * slow, "env": {"SLOW": str(slow)}}, out / "demo", net, event)
     try:
         guest.start()
         in_time = guest.wait()
