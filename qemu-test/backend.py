@@ -144,7 +144,46 @@ class Testpmd(Backend):
         self.ended(END)
 
 
-KINDS = {"testpmd": Testpmd}
+class Passt(Backend):
+    """passt: the guest's connections are made by a process of the host, as its own. It gives the guest its address by DHCP, and
+    what the guest says to its gateway comes to the host itself. It has one queue pair, and listens for QEMU."""
+
+    packages = ("passt",)
+    INTERFACE = "tapA"
+
+    def take(self, words):
+        if self.client or self.queues != "1":
+            raise Failed("passt has one queue pair, and waits for QEMU")
+
+    def start(self):
+        port = self.port(0)
+        port.unlink(missing_ok=True)
+        # It wants to see an interface with a default route. All users may send pings, as which it does.
+        for cmd in (f"tuntap add {self.INTERFACE} mode tap", f"link set {self.INTERFACE} up", f"route add default dev {self.INTERFACE}"):
+            subprocess.run(["ip", *cmd.split()], stderr=subprocess.DEVNULL, check=False)
+        pathlib.Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 65535")
+        host = ["-a", "192.0.2.2", "-n", "24", "-g", "192.0.2.1", "--map-host-loopback", "192.0.2.1"]
+        cmd = ["passt", "-f", "--vhost-user", "-s", str(port), "-4", "-i", self.INTERFACE, *host]
+        with open(self.log, "ab") as out:
+            out.write(f"$ {' '.join(cmd)}\n".encode())
+            out.flush()
+            self.proc = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        end = time.monotonic() + START
+        while not port.exists():
+            if self.proc.poll() is not None or time.monotonic() > end:
+                self.stop()
+                raise Failed(f"passt doesn't start: {self.log.read_text(errors='replace')[-400:]}")
+            time.sleep(0.05)
+
+    def say(self, line):
+        return False, f"passt can't be told anything: {line}"
+
+    def quit(self):
+        self.proc.terminate()
+        self.ended(END)
+
+
+KINDS = {"testpmd": Testpmd, "passt": Passt}
 
 
 def made(text, run_dir, log, cards):
