@@ -145,6 +145,18 @@ configure() {
 lossless() { "$@" 2>&1 | grep -q ' 0% packet loss'; }
 all_pings() { lossless ping -q "$@"; }
 from_cpu() { local c=$1; shift; lossless taskset -c "$c" ping -q "$@"; }
+# Answers to pings that have come (IPv4). answered COUNT [CPU] ARGUMENTS: so many pings are answered, perhaps late: ping itself waits
+# no longer for the last ones than answers have taken so far. Nobody else may be pinging.
+pongs() { awk '/^Icmp:/ && !n++ { for (i = 1; i <= NF; i++) if ($i == "InEchoReps") col = i } /^Icmp:/ { v = $col } END { print v }' /proc/net/snmp; }
+answered() {
+	local n=$1 had cpu=
+	shift
+	[[ $1 == -* ]] || { cpu=$1; shift; }
+	had=$(pongs)
+	${cpu:+taskset -c "$cpu"} ping -q -c "$n" "$@" >/dev/null 2>&1
+	_answered() { [ $(($(pongs) - had)) -ge "$n" ]; }
+	wait_for 10 _answered
+}
 reach() { wait_for 10 ping -q -c 1 -W 1 "${1:-$PEER}" >/dev/null 2>&1; }
 reach6() { [ -z "$PEER6" ] || reach "$PEER6"; }
 # Bytes that were sent and not given back yet, of all transmit queues.

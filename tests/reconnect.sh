@@ -82,7 +82,6 @@ for ((round = 1; round <= ROUNDS; round++)); do
 done
 
 # Buffers used of which the driver is never told. With the link, it looks by itself.
-pongs() { awk '/^Icmp:/ && !n++ { for (i = 1; i <= NF; i++) if ($i == "InEchoReps") col = i } /^Icmp:/ { v = $col } END { print v }' /proc/net/snmp; }
 # unheard: pings from all CPUs, of whose answers nothing is heard.
 unheard() {
 	local cpu

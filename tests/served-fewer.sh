@@ -45,7 +45,7 @@ set_pairs "$served" || bad "$served pairs were refused"
 # Where what they still held is given up, the device is reset for that.
 sleep 2
 reach || bad "no answer to ping"
-for cpu in $cpus; do from_cpu "$cpu" -i 0.02 -c 50 "$PEER" || bad "pings from CPU $cpu are lost"; done
+for cpu in $cpus; do answered 50 "$cpu" -i 0.02 "$PEER" || bad "pings from CPU $cpu are lost"; done
 if ours; then
 	mark_log
 	sleep 12

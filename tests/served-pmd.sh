@@ -76,8 +76,8 @@ begin
 zero
 read -ra had < <(queue_packets tx "$max")
 for cpu in $cpus; do
-	from_cpu "$cpu" -f -c 500 "$PEER" || bad "pings from CPU $cpu were lost"
-	from_cpu "$cpu" -i 0.01 -c 100 -s 1400 "$PEER" || bad "longer pings from CPU $cpu were lost"
+	answered 500 "$cpu" -f "$PEER" || bad "pings from CPU $cpu were lost"
+	answered 100 "$cpu" -i 0.01 -s 1400 "$PEER" || bad "longer pings from CPU $cpu were lost"
 done
 same $((600 * $(wc -w <<<"$cpus"))) $((600 * $(wc -w <<<"$cpus")))
 on_each tx
@@ -85,7 +85,7 @@ verdict "pings are echoed"
 
 begin
 zero
-all_pings -i 0.02 -c 400 "$PEER" &
+answered 400 -i 0.02 "$PEER" &
 PINGS=$!
 switch_while $PINGS
 wait $PINGS || bad "pings were lost"
@@ -130,7 +130,8 @@ mode io
 zero
 N=500 send 200
 wait "${SENDERS[@]}"
-same $((500 * ${#SENDERS[@]})) $((500 * ${#SENDERS[@]}))
+# What a full ring takes no more testpmd drops.
+same $((500 * ${#SENDERS[@]})) 500
 mode icmpecho
 reach || bad "no answer to ping"
 log_problems >"$WORK/splat"
