@@ -60,7 +60,7 @@ class Backend:
             self.quit()
             return True, ""
         if word == "kill":
-            self.stop()
+            self.kill()
             return True, ""
         return self.say(line)
 
@@ -73,10 +73,14 @@ class Backend:
         except subprocess.TimeoutExpired:
             raise Failed(f"it doesn't end within {seconds} s") from None
 
-    def stop(self):
+    def kill(self):
         if self.running():
             self.proc.send_signal(signal.SIGKILL)
             self.proc.wait()
+
+    def stop(self):
+        """With all that belongs to it."""
+        self.kill()
 
 
 class Testpmd(Backend):
@@ -183,7 +187,102 @@ class Passt(Backend):
         self.ended(END)
 
 
-KINDS = {"testpmd": Testpmd, "passt": Passt}
+class Ovs(Backend):
+    """Open vSwitch with DPDK, without huge pages: a bridge between the cards. It is always the client, and finds its queues by itself.
+    It understands vsctl and appctl with their arguments. Options: tso, segmentation by the card."""
+
+    DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+    # MiB for DPDK; less holds no second port's packets.
+    MEMORY = 4096
+
+    def take(self, words):
+        self.tso = words.pop("tso", None) is not None
+        self.client = True
+        self.db = None
+        self.env = {**os.environ, "OVS_RUNDIR": str(self.run_dir), "OVS_LOGDIR": str(self.run_dir), "OVS_DBDIR": str(self.run_dir)}
+
+    def run(self, *cmd):
+        try:
+            done = subprocess.run(cmd, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START, check=False)
+        except subprocess.TimeoutExpired:
+            return False, f"{cmd[0]} doesn't end within {START} s"
+        return done.returncode == 0, (done.stdout + done.stderr).rstrip()
+
+    def vsctl(self, *words):
+        good, text = self.run("ovs-vsctl", f"--db=unix:{self.run_dir}/db.sock", "--timeout=100", *words)
+        if not good:
+            raise Failed(f"ovs-vsctl {' '.join(words)}: {text}; {self.said()}")
+        return text
+
+    def daemon(self, *cmd):
+        with open(self.log, "ab") as out:
+            return subprocess.Popen(cmd, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def said(self):
+        return " ".join(self.log.read_text(errors="replace").split()[-40:])
+
+    def make_db(self):
+        """The database, which stays, with the bridge and its ports."""
+        made, text = self.run("ovsdb-tool", "create", str(self.run_dir / "ovs.db"), "/usr/share/openvswitch/vswitch.ovsschema")
+        if not made:
+            raise Failed(f"ovsdb-tool: {text}")
+        self.db = self.daemon("ovsdb-server", str(self.run_dir / "ovs.db"), f"--remote=punix:{self.run_dir}/db.sock")
+        end = time.monotonic() + START
+        while not (self.run_dir / "db.sock").exists():
+            if self.db.poll() is not None or time.monotonic() > end:
+                raise Failed(f"ovsdb-server doesn't start: {self.said()}")
+            time.sleep(0.05)
+        cpus = sorted(os.sched_getaffinity(0))
+        self.vsctl("--no-wait", "init")
+        # It sleeps up to 200 µs where nothing comes, so that the guests' CPUs get on.
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                   f'other_config:dpdk-extra="--no-huge -m {self.MEMORY} --no-pci --no-telemetry --file-prefix={self.run_dir.name}"',
+                   f"other_config:pmd-cpu-mask={1 << cpus[-1]:#x}", f"other_config:dpdk-lcore-mask={1 << cpus[0]:#x}",
+                   "other_config:pmd-sleep-max=200", f"other_config:userspace-tso-enable={'true' if self.tso else 'false'}")
+        ports = []
+        for n in range(self.cards):
+            ports += ["--", "add-port", "ovs0", f"vhost{n}", "--", "set", "Interface", f"vhost{n}", "type=dpdkvhostuserclient",
+                      f"options:vhost-server-path={self.port(n)}"]
+        self.vsctl("--no-wait", "add-br", "ovs0", "--", "set", "Bridge", "ovs0", "datapath_type=netdev", *ports)
+
+    def start(self):
+        if self.db is None:
+            self.make_db()
+        self.proc = self.daemon(self.DAEMON, f"unix:{self.run_dir}/db.sock", f"--unixctl={self.run_dir}/vs.ctl", "--pidfile")
+        # Answered when all that is said there is done.
+        end = time.monotonic() + START
+        while "true" not in self.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized"):
+            if not self.running() or time.monotonic() > end:
+                raise Failed(f"Open vSwitch doesn't start with DPDK: {self.said()}")
+            time.sleep(0.2)
+        for n in range(self.cards):
+            error = self.vsctl("get", "Interface", f"vhost{n}", "error").strip('[]"')
+            if error:
+                raise Failed(f"Open vSwitch has no port {n}: {error}")
+
+    def say(self, line):
+        word, *rest = line.split()
+        if word == "vsctl":
+            return True, self.vsctl(*rest)
+        if word == "appctl":
+            return self.run("ovs-appctl", "-t", f"{self.run_dir}/vs.ctl", *rest)
+        return False, f"it understands up, quit, kill, vsctl and appctl, not {word}"
+
+    def quit(self):
+        good, text = self.say("appctl exit --cleanup")
+        if not good:
+            raise Failed(f"ovs-appctl: {text}")
+        self.ended(END)
+
+    def stop(self):
+        super().stop()
+        if self.db:
+            self.db.kill()
+            self.db.wait()
+            self.db = None
+
+
+KINDS = {"testpmd": Testpmd, "ovs": Ovs, "passt": Passt}
 
 
 def made(text, run_dir, log, cards):
