@@ -93,7 +93,7 @@ pub(crate) struct Settings {
     pub(crate) resets: ResetLimit,
     /// The address was changed, so the device must be told after a reset.
     pub(crate) mac_set: bool,
-    /// Being frozen, or frozen, and not being restored yet.
+    /// Being frozen, or frozen, and not being restored yet; or left for good.
     pub(crate) freezing: bool,
     /// Frozen and not restored yet: the config work is disabled.
     pub(crate) frozen: bool,

@@ -183,6 +183,7 @@ impl net::Driver for VirtnetInfo {
 
     fn quiesce(dev: &Net) {
         dev.stop_works();
+        reset::leave(dev);
     }
 
     fn released(dev: &Net) {

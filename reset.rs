@@ -107,6 +107,11 @@ pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -
     Ok(())
 }
 
+/// The driver leaves the device for good: nobody sets it up any more, who may have been about to has come to an end.
+pub(crate) fn leave(dev: &Net) {
+    dev.data().settings.lock().freezing = true;
+}
+
 /// Undoes [`freeze`], on a device that was reset and has its features again.
 ///
 /// # Errors

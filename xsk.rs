@@ -172,10 +172,9 @@ fn take_back(dev: &Net, pair: &QueuePair<VirtnetInfo>, index: u16, rtnl: &mut Rt
     })
 }
 
-/// Milliseconds that the reset of a device is waited for.
+/// Milliseconds that the reset of a device is waited for, and the virtio core after the driver's part of it. With RTNL held; a pool
+/// that goes tries again.
 const RESET_MS: u32 = 1000;
-/// Milliseconds that the virtio core may take after the driver's part of it.
-const SETTLE_MS: u32 = 5000;
 
 /// Waits until the device may be reset by who holds RTNL: not while somebody else is about to be through with setting it up. Before
 /// that, somebody who resets it waits for RTNL to take the rings away, and takes it as it is.
@@ -184,7 +183,7 @@ const SETTLE_MS: u32 = 5000;
 ///
 /// `EBUSY` if that has no end.
 fn settled(info: &VirtnetInfo) -> Result {
-    for _ in 0..SETTLE_MS {
+    for _ in 0..RESET_MS {
         if info.vdev.is_set_up() || info.settings.lock().freezing {
             return Ok(());
         }
