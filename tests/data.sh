@@ -97,7 +97,7 @@ else
 fi
 
 # What a mergeable buffer offers to the device, as the in-tree driver shows it: one value for each receive queue.
-page=$(awk '/^KernelPageSize/ { print 1024 * $2; exit }' /proc/self/smaps)
+page=$(page_size)
 files=("/sys/class/net/$NETIF/queues/"rx-*/virtio_net/mergeable_rx_buffer_size)
 begin
 if negotiated 15; then

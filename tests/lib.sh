@@ -186,6 +186,7 @@ queue_packets() { # rx|tx QUEUES
 if_stat() { cat "/sys/class/net/$NETIF/statistics/$1"; }
 
 mtu() { cat "/sys/class/net/$NETIF/mtu"; }
+page_size() { awk '/^KernelPageSize/ { print 1024 * $2; exit }' /proc/self/smaps; }
 mac() { cat "/sys/class/net/$NETIF/address"; }
 # On, off, "off [fixed]", or nothing.
 feature() { ethtool -k "$NETIF" | sed -nE "s/^[[:space:]]*$1: //p"; }
