@@ -30,6 +30,7 @@ import machine                     # noqa: E402
 import migrate                     # noqa: E402
 import testdev                     # noqa: E402
 import upstream                    # noqa: E402
+import virsh                       # noqa: E402
 from qmp import Qmp, opened        # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -45,7 +46,7 @@ DEFAULTS = {
     "memory": 2048 if initramfs.KERNEL == "debug" else 1024, "python": False, "append": "", "qemu": "", "job": "tests",
     "files": {}, "allow_log": [], "allow_reports": [], "vectors": None, "peer_device": "", "s3": False, "one_thread": False, "failpoints": False,
     "samples": False, "programs": [], "testdev": None, "backend": "", "partner": False, "primary": False, "env": {}, "migrate": False,
-    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0, "mmio": "", "vdpa": None,
+    "vhost": False, "heap": False, "bound": False, "wrong_clock": 0, "mmio": "", "vdpa": None, "libvirt": False,
 }
 # How often a guest is started at most if its kernel dies as it boots.
 BOOTS = 3
@@ -53,6 +54,15 @@ BOOTS = 3
 
 def sh(*args, check=True):
     return subprocess.run(args, check=check, capture_output=True, text=True)
+
+
+def have_vhost():
+    """Whether the machine's kernel has vhost_net, and lets us."""
+    try:
+        os.close(os.open("/dev/vhost-net", os.O_RDWR))
+        return True
+    except OSError:
+        return False
 
 
 def options(text):
@@ -387,15 +397,24 @@ class Guest:
         self.started = time.monotonic()
         interactive = self.spec["job"] == "shell"
         err = open(self.out / "qemu.log", "wb")
-        self.proc = subprocess.Popen(cmd, stdin=None if interactive else subprocess.DEVNULL,
-                                     stdout=None if interactive else err, stderr=err)
         try:
+            self.proc = virsh.Domain(self.name, self.domain(), self.run_dir, err) if self.spec["libvirt"] else subprocess.Popen(
+                cmd, stdin=None if interactive else subprocess.DEVNULL, stdout=None if interactive else err, stderr=err)
             self.qmp = Qmp(self.run_dir / "qmp", self.proc)
             self.ctl = self.connect(self.run_dir / "ctl", self.proc)
         except ConnectionError:
             self._no_start()
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
+
+    def domain(self):
+        """What libvirt is told of it; the rest is libvirt's own."""
+        s = self.spec
+        value = {name: self.cmd[self.cmd.index(f"-{name}") + 1] for name in ("kernel", "initrd", "append")}
+        return {"type": "kvm" if accel.decide()[0] else "qemu", "kernel": value["kernel"], "initrd": value["initrd"],
+                "cmdline": value["append"], "memory": s["memory"], "vcpus": s["vcpus"], "mac": DUT_MAC, "tap": migrate.TAPS[0],
+                "driver": "vhost" if s["vhost"] else "qemu", "queues": s["queues"], "vectors": s["vectors"],
+                "console": self.console, "ctl": self.run_dir / "ctl", "qmp": self.run_dir / "qmp"}
 
     def start_backend(self):
         """Starts what serves its card, if that isn't QEMU, and the guest that it finds there."""
