@@ -17,83 +17,74 @@ bool vnm_helper_virtqueue_takes_phys(const struct virtqueue *vq)
 	       !virtqueue_dma_dev((struct virtqueue *)vq);
 }
 
-/* One contiguous buffer for the device to write to */
-static int vnm_add_inbuf_one(struct virtqueue *vq, void *va, unsigned int len, void *data,
-			     void *ctx, gfp_t gfp)
+/*
+ * Posts one piece of a page at @va, whose address for the device is @addr if @p has such.  @sg is an entry that ends a
+ * list, with its length.
+ */
+static __always_inline int vnm_post_one(struct virtqueue *vq, const struct vnm_post *p,
+					struct scatterlist *sg, void *va, dma_addr_t addr)
 {
-	struct scatterlist sg;
-
-	sg.page_link = SG_END;
-	sg_set_page(&sg, virt_to_page(va), len, offset_in_page(va));
-	return virtqueue_add_inbuf_ctx(vq, &sg, 1, data, ctx, gfp);
+	if (likely(p->phys || p->dev)) {
+		sg_dma_address(sg) = addr + p->offset;
+		return virtqueue_add_inbuf_premapped(vq, sg, 1, va, p->ctx, p->gfp);
+	}
+	sg_set_page(sg, virt_to_page(va), p->len, offset_in_page(va) + p->offset);
+	return virtqueue_add_inbuf_ctx(vq, sg, 1, va, p->ctx, p->gfp);
 }
 
-/* The same at an address that the device knows */
-static int vnm_add_inbuf_dma(struct virtqueue *vq, dma_addr_t addr, unsigned int len, void *data,
-			     void *ctx, gfp_t gfp)
+/* The same for a piece that was in use, and is the device's again */
+static int vnm_post_spare(struct virtqueue *vq, const struct vnm_post *p, struct scatterlist *sg,
+			  void *va)
 {
-	struct scatterlist sg __uninitialized;
+	dma_addr_t addr = virt_to_phys(va);
 
-	sg.page_link = SG_END;
-	sg_dma_address(&sg) = addr;
-	sg_dma_len(&sg) = len;
-	return virtqueue_add_inbuf_premapped(vq, &sg, 1, data, ctx, gfp);
-}
+	if (p->dev) {
+		struct page *page = virt_to_head_page(va);
 
-/* The same for a piece of a page that a pool has mapped for the queue's device */
-static int vnm_add_inbuf_mapped(struct virtqueue *vq, void *va, unsigned int len, void *data,
-				void *ctx, gfp_t gfp)
-{
-	struct page *page = virt_to_head_page(va);
-
-	return vnm_add_inbuf_dma(vq, page_pool_get_dma_addr(page) + (va - page_address(page)), len,
-				 data, ctx, gfp);
-}
-
-static int vnm_post_one(struct virtqueue *vq, const struct vnm_post *p, void *data)
-{
-	void *va = data + p->offset;
-
-	if (likely(p->phys))
-		return vnm_add_inbuf_dma(vq, virt_to_phys(va), p->len, data, p->ctx, p->gfp);
-	if (p->dev)
-		return vnm_add_inbuf_mapped(vq, va, p->len, data, p->ctx, p->gfp);
-	return vnm_add_inbuf_one(vq, va, p->len, data, p->ctx, p->gfp);
+		addr = page_pool_get_dma_addr(page) + (va - page_address(page));
+		dma_sync_single_for_device(p->pool->p.dev, addr + p->offset, p->len,
+					   DMA_FROM_DEVICE);
+	}
+	return vnm_post_one(vq, p, sg, va, addr);
 }
 
 /*
- * A piece of a page as @p says, or NULL.  One that was in use is the device's again.
+ * The same for a new page: a whole one, or up to @n pieces of it.  Those that aren't posted are kept at hand.  Returns how many
+ * were.
  *
- * A page of the pool's makes two pieces, or more where pages are larger, of which all but the first one are kept at hand:
  * page_pool_alloc_frag() has sizes of any kind to add up and hands out references one by one.
  */
-static void *vnm_post_piece(struct vnm_post *p)
+static __always_inline unsigned int vnm_post_page(struct virtqueue *vq, struct vnm_post *p,
+						  struct scatterlist *sg, unsigned int n)
 {
-	struct page *page;
-	unsigned int at;
+	struct page *page = page_pool_alloc_pages(p->pool, p->gfp);
+	unsigned int at, posted = 0;
+	dma_addr_t addr;
 	void *va;
 
-	if (p->piece && p->spares) {
-		va = p->spare[--p->spares];
-		if (p->dev) {
-			page = virt_to_head_page(va);
-			dma_sync_single_for_device(p->pool->p.dev, page_pool_get_dma_addr(page) +
-						   (va - page_address(page)) + p->offset,
-						   p->len, DMA_FROM_DEVICE);
-		}
-		return va;
+	if (unlikely(!page)) {
+		p->err = -ENODATA;
+		return 0;
 	}
-	page = page_pool_alloc_pages(p->pool, p->gfp);
-	if (unlikely(!page))
-		return NULL;
 	va = page_address(page);
-	if (p->piece) {
-		page_pool_fragment_page(page, PAGE_SIZE / VNM_PIECE);
-		/* There are none: that is why there is a page. */
-		for (at = PAGE_SIZE - VNM_PIECE; at; at -= VNM_PIECE)
-			p->spare[p->spares++] = va + at;
+	addr = likely(p->phys) ? page_to_phys(page) : p->dev ? page_pool_get_dma_addr(page) : 0;
+	if (!p->piece) {
+		p->err = vnm_post_one(vq, p, sg, va, addr);
+		if (likely(!p->err))
+			return 1;
+		page_pool_put_page(p->pool, page, -1, false);
+		return 0;
 	}
-	return va;
+	page_pool_fragment_page(page, PAGE_SIZE / VNM_PIECE);
+	for (at = 0; at < PAGE_SIZE && posted < n; at += VNM_PIECE, posted++) {
+		p->err = vnm_post_one(vq, p, sg, va + at, addr + at);
+		if (unlikely(p->err))
+			break;
+	}
+	/* There are none: that is why there is a page. */
+	for (; unlikely(at < PAGE_SIZE); at += VNM_PIECE)
+		p->spare[p->spares++] = va + at;
+	return posted;
 }
 
 /*
@@ -104,20 +95,23 @@ static void *vnm_post_piece(struct vnm_post *p)
 unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct vnm_post *p,
 					     unsigned int n)
 {
-	unsigned int i;
+	struct scatterlist sg __uninitialized;
+	unsigned int i = 0;
 
+	sg.page_link = SG_END;
+	sg_dma_len(&sg) = p->len;
 	p->err = p->dev && (!p->pool->dma_map || p->pool->p.dev != p->dev) ? -EINVAL : 0;
-	for (i = 0; i < n && !p->err; i++) {
-		void *va = vnm_post_piece(p);
+	while (i < n && !p->err) {
+		if (p->piece && p->spares) {
+			void *va = p->spare[--p->spares];
 
-		if (unlikely(!va)) {
-			p->err = -ENODATA;
-			break;
-		}
-		p->err = vnm_post_one(vq, p, va);
-		if (unlikely(p->err)) {
-			page_pool_put_page(p->pool, virt_to_head_page(va), -1, false);
-			break;
+			p->err = vnm_post_spare(vq, p, &sg, va);
+			if (unlikely(p->err))
+				p->spares++;
+			else
+				i++;
+		} else {
+			i += vnm_post_page(vq, p, &sg, n - i);
 		}
 	}
 	return i;

@@ -235,7 +235,7 @@ impl PagePool {
         };
         let posted = post(&mut from, self.id);
         // INVARIANT: The helper takes them from the end, and where there are none it puts the other pieces of a page there,
-        // seven at most.
+        // eight at most (if none could be posted).
         self.spares = from.spares.min(const { SPARE as u32 });
         (posted, from.err)
     }

@@ -339,20 +339,11 @@ impl RxTaken {
     /// together, all of which the caller is going to ask for. The length is what the device says, unchecked.
     #[inline(always)]
     pub(crate) fn next(&mut self, vq: &mut Virtqueue<RxBuf>, want: u32) -> Option<RxUsed> {
-        if self.at == self.end {
-            // CAST: A small constant.
-            let want = want.min(const { TOGETHER as u32 });
-            let bufs = self.bufs.as_mut_ptr().cast();
-            // SAFETY: The queue is valid and ours; there is room for that many.
-            let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADER_AT) };
-            self.at = 0;
-            // CAST: 32 bits fit.
-            // INVARIANT: So many were written. The virtio core gives each pointer back once, and only for a
-            // head that is in use, whatever the device writes into the ring.
-            self.end = n as usize;
-            self.pool = PoolId(vq.tag);
+        if self.at == self.end && !self.fetch(vq, want) {
+            return None;
         }
-        let used = self.pop()?;
+        // SAFETY: There is one.
+        let used = unsafe { self.take() }?;
         if let RxUsed::Frag(frag, shape, len) = &used {
             if vq.dma_raw().is_some() {
                 frag.sync_for_cpu(shape.offset(), (*len).min(shape.posted()));
@@ -361,18 +352,37 @@ impl RxTaken {
         Some(used)
     }
 
+    /// Takes up to `want` buffers out of the ring. Returns whether there was one.
     #[inline(always)]
-    fn pop(&mut self) -> Option<RxUsed> {
-        if self.at == self.end {
-            return None;
-        }
+    fn fetch(&mut self, vq: &mut Virtqueue<RxBuf>, want: u32) -> bool {
+        // CAST: A small constant.
+        let want = want.min(const { TOGETHER as u32 });
+        let bufs = self.bufs.as_mut_ptr().cast();
+        // SAFETY: The queue is valid and ours; there is room for that many.
+        let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADER_AT) };
+        self.at = 0;
+        // CAST: 32 bits fit.
+        // INVARIANT: So many were written. The virtio core gives each pointer back once, and only for a
+        // head that is in use, whatever the device writes into the ring.
+        self.end = n as usize;
+        self.pool = PoolId(vq.tag);
+        n != 0
+    }
+
+    /// The next of those that were taken out of the ring; `None` if it is no kind of buffer that is asked for here.
+    ///
+    /// # Safety
+    ///
+    /// There is one.
+    #[inline(always)]
+    unsafe fn take(&mut self) -> Option<RxUsed> {
         let used = self.bufs.get(self.at)?;
         // INVARIANT: It isn't one of those that are left.
         self.at = self.at.wrapping_add(1);
-        // SAFETY: By the invariants; each is used once.
+        // SAFETY: By the invariants; each is used once, and none is null.
         let (used, buf) = unsafe {
             let used = used.assume_init_ref();
-            (used, RxBuf::from_raw(NonNull::new(used.data)?))
+            (used, RxBuf::from_raw(NonNull::new_unchecked(used.data)))
         };
         Some(match buf {
             RxBuf::Frag(frag) => {
@@ -393,6 +403,9 @@ impl RxTaken {
 
 impl Drop for RxTaken {
     fn drop(&mut self) {
-        while self.pop().is_some() {}
+        while self.at != self.end {
+            // SAFETY: There is one.
+            drop(unsafe { self.take() });
+        }
     }
 }
