@@ -22,8 +22,8 @@ use crate::{
         },
         ratelimit,
         xdp::{
-            SentFrames,
-            XdpFrame, //
+            FrameList,
+            SentFrames, //
         },
         DropReason,
         TxSkb,
@@ -411,72 +411,49 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     }
 }
 
-/// Adds frames that `next` gives, until it gives none or one can't be added, which `refuse` gets back. Some of the ring
-/// stays for the stack. Returns how many were added. The device isn't told: [`notify_frames`] does that.
+/// Adds frames, until there are none left or one can't be added. Some of the ring stays for the stack. The device isn't told:
+/// [`notify_frames`] does that.
 #[inline]
 pub(crate) fn add_frames(
     dev: &Net,
     tx: &mut TxGuard<'_, VirtnetInfo, Softirq>,
-    most: u32,
-    mut next: impl FnMut() -> Option<XdpFrame>,
-    refuse: impl FnOnce(XdpFrame),
-) -> u32 {
+    frames: &mut FrameList<'_>,
+) {
     let layout = dev.data().f.layout;
     let sq = tx.state();
     let reserved = sq.xdp_reserve();
     let (Some(vq), false) = (sq.vq.as_ref(), sq.paused) else {
-        return 0;
+        return;
     };
-    if vq.num_free() < reserved.saturating_add(most) {
+    if vq.num_free() < reserved.saturating_add(frames.len()) {
         reap(tx);
     }
     let sq = tx.state();
     let Some(vq) = sq.vq.as_mut() else {
-        return 0;
+        return;
     };
-    let (mut added, mut left) = (0u32, None);
-    while let Some(frame) = next() {
-        if let Err((_, frame)) = vq.add_frame(&mut sq.sg, frame, layout, reserved) {
-            left = Some(frame);
-            break;
-        }
-        added = added.wrapping_add(1);
+    vq.add_frames(&mut sq.sg, frames, layout, reserved);
+    if frames.taken() != frames.len() {
+        add_more(dev, tx, frames);
     }
-    if let Some(frame) = left {
-        added = added.wrapping_add(add_more(dev, tx, frame, next, refuse));
-    }
-    let sq = tx.state();
-    if added > 0 {
+    if frames.taken() > 0 {
+        let sq = tx.state();
         sq.deferred_kicks = sq.deferred_kicks.saturating_add(1);
         tx.touch();
     }
-    added
 }
 
-/// Adds a frame that there was no room for, and what `next` has besides, with what is sent taken off the ring: a frame may take more
-/// than the one slot that is counted for it.
+/// Adds those that there was no room for, with what is sent taken off the ring: a frame may take more than the one slot that is
+/// counted for it.
 #[cold]
-fn add_more(
-    dev: &Net,
-    tx: &mut TxGuard<'_, VirtnetInfo, Softirq>,
-    frame: XdpFrame,
-    mut next: impl FnMut() -> Option<XdpFrame>,
-    refuse: impl FnOnce(XdpFrame),
-) -> u32 {
+fn add_more(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, Softirq>, frames: &mut FrameList<'_>) {
     reap(tx);
     let layout = dev.data().f.layout;
     let sq = tx.state();
     let reserved = sq.xdp_reserve();
-    let (mut added, mut frame) = (0u32, Some(frame));
-    while let (Some(vq), Some(this)) = (sq.vq.as_mut(), frame.take()) {
-        if let Err((_, this)) = vq.add_frame(&mut sq.sg, this, layout, reserved) {
-            refuse(this);
-            break;
-        }
-        added = added.wrapping_add(1);
-        frame = next();
+    if let Some(vq) = sq.vq.as_mut() {
+        vq.add_frames(&mut sq.sg, frames, layout, reserved);
     }
-    added
 }
 
 /// Tells the device of frames that were added, and asks for an interrupt once most of them are sent.

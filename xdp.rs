@@ -139,27 +139,20 @@ pub(crate) fn xmit(dev: &Net, frames: &mut XmitBatch<'_>, flush: bool) -> Result
     let queues = dev.real_num_tx_queues().max(1);
     let index = u16::try_from(frames.cpu().checked_rem(queues).unwrap_or(0))?;
     let pair = dev.pair(index).ok_or(ENXIO)?;
-    let n = frames.len();
     let mut tx = pair.tx.lock_for(frames);
     if tx.state().vq.is_none() {
         return Err(ENXIO);
     }
-    let mut refused = None;
-    let sent = tx::add_frames(
-        dev,
-        &mut tx,
-        n,
-        || frames.next(),
-        |frame| refused = Some(frame),
-    );
-    if let Some(frame) = refused {
-        frames.give_back(frame);
-    }
+    let frames = frames.frames();
+    tx::add_frames(dev, &mut tx, frames);
     if flush {
         tx::notify_frames(&mut tx);
     }
     let stats = tx.queue().shared();
+    let n = frames.len();
     stats.xdp_tx.add(u64::from(n));
-    stats.xdp_tx_drops.add(u64::from(n.saturating_sub(sent)));
+    stats
+        .xdp_tx_drops
+        .add(u64::from(n.saturating_sub(frames.taken())));
     Ok(())
 }

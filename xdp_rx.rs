@@ -23,10 +23,10 @@ use crate::{
             RxQueue, //
         },
         xdp::{
+            Bulk,
             Prog,
             Verdict,
             XdpBuff,
-            XdpFrame,
             XdpRoom,
             XDP_HEADROOM, //
         }, //
@@ -57,62 +57,29 @@ use crate::{
     virtio::rx_ring::RxUsed, //
 };
 
-/// Frames that are sent back together.
-const BULK: usize = 16;
-
 /// Bytes of a packet that a page has room for.
 const PAGE_ROOM: u32 = PAGE_SIZE - XDP_HEADROOM - SHINFO;
 
-/// Frames that are to be sent back, the first `n` of them.
-pub(crate) struct Bulk {
-    frames: [Option<XdpFrame>; BULK],
-    n: usize,
-}
-
-impl Bulk {
-    pub(crate) const fn new() -> Self {
-        Self {
-            frames: [const { None }; BULK],
-            n: 0,
-        }
+/// Sends frames back on the pair's own queue. The device is told with `notify`.
+pub(crate) fn send_back(
+    dev: &Net,
+    deferral: &KickDeferral<'_, VirtnetInfo>,
+    stats: &RxStats,
+    bulk: &mut Bulk,
+    notify: bool,
+) {
+    let mut tx = deferral.lock();
+    let (n, lost) = bulk.send(|frames| tx::add_frames(dev, &mut tx, frames));
+    if notify {
+        tx::notify_frames(&mut tx);
     }
-
-    /// Takes a frame. Returns whether there is no room for another one.
-    pub(crate) fn push(&mut self, frame: XdpFrame) -> bool {
-        if let Some(slot) = self.frames.get_mut(self.n) {
-            *slot = Some(frame);
-            self.n = self.n.wrapping_add(1);
-        }
-        self.n >= BULK
-    }
-
-    /// Sends them on the pair's own queue. The device is told with `notify`.
-    pub(crate) fn send(
-        &mut self,
-        dev: &Net,
-        deferral: &KickDeferral<'_, VirtnetInfo>,
-        stats: &RxStats,
-        notify: bool,
-    ) {
-        // CAST: 16 at most.
-        let n = core::mem::take(&mut self.n) as u32;
-        let mut tx = deferral.lock();
-        let mut frames = self.frames.iter_mut();
-        let sent = tx::add_frames(dev, &mut tx, n, || frames.next()?.take(), drop);
-        if notify {
-            tx::notify_frames(&mut tx);
-        }
-        let lost = u64::from(n.saturating_sub(sent));
-        let sq = tx.queue().shared();
-        sq.xdp_tx.add(u64::from(n));
+    let sq = tx.queue().shared();
+    sq.xdp_tx.add(u64::from(n));
+    if lost != 0 {
+        let lost = u64::from(lost);
         sq.xdp_tx_drops.add(lost);
-        drop(tx);
         stats.xdp_drops.add(lost);
         stats.xdp_drop_ring.add(lost);
-        // Those that couldn't be sent.
-        for frame in frames {
-            *frame = None;
-        }
     }
 }
 
@@ -132,7 +99,9 @@ pub(crate) fn receive(
         packets: 0,
         bytes: 0,
     };
-    let mut room = XdpRoom::new();
+    let Some(mut room) = XdpRoom::new(napi) else {
+        return got;
+    };
     let mut bulk = Bulk::new();
     let mut unsent = false;
     while got.packets < budget {
@@ -161,7 +130,7 @@ pub(crate) fn receive(
                 stats.xdp_tx.inc();
                 unsent = true;
                 if bulk.push(frame) {
-                    bulk.send(dev, deferral, stats, false);
+                    send_back(dev, deferral, stats, &mut bulk, false);
                 }
             }
             Verdict::Redirected => stats.xdp_redirects.inc(),
@@ -171,7 +140,7 @@ pub(crate) fn receive(
         got.bytes = got.bytes.wrapping_add(u64::from(len));
     }
     if unsent {
-        bulk.send(dev, deferral, stats, true);
+        send_back(dev, deferral, stats, &mut bulk, true);
     }
     got
 }
@@ -182,7 +151,7 @@ fn pass(
     dev: &Net,
     napi: &mut RxNapi<'_, InPoll>,
     q: &RxQueue<VirtnetInfo>,
-    buff: XdpBuff<'_>,
+    buff: XdpBuff<'_, '_>,
     hdr: RawHdr,
 ) -> u32 {
     let stats = q.shared();
@@ -232,14 +201,14 @@ pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
 /// Makes a packet of a used buffer, and those that belong to it: what a program may judge, and what the device said of it, read
 /// before the program runs, with its length.
 #[inline(always)]
-fn packet<'r>(
+fn packet<'r, 'a>(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
     prog: Prog<'_>,
-    room: &'r mut XdpRoom,
+    room: &'r mut XdpRoom<'a>,
     used: RxUsed,
-) -> Result<(XdpBuff<'r>, RawHdr, u32), Unjudged> {
+) -> Result<(XdpBuff<'r, 'a>, RawHdr, u32), Unjudged> {
     let RxUsed::Frag(frag, shape, used) = used else {
         // No program is attached to a device with lists of pages.
         return Err(Unjudged::Size);
@@ -278,7 +247,7 @@ fn packet<'r>(
 
 /// Keeps what the device says of the hash. A function of its own, so that other devices don't pay for it.
 #[inline(never)]
-fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom, frag: FragBytes<'_>, at: u32) {
+fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom<'_>, frag: FragBytes<'_>, at: u32) {
     let report = frag.copy(at.saturating_add(REPORT_AT));
     room.set_rx_hash(report.and_then(|bytes| info.rss.report(bytes)));
 }
@@ -286,15 +255,15 @@ fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom, frag: FragBytes<'_>, at: u3
 /// A packet over `n` buffers, or in a buffer without room before or behind it. All of its buffers are taken off the ring, also
 /// after an error: the next one starts another packet.
 #[inline(never)]
-fn gather<'r>(
+fn gather<'r, 'a>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
     prog: Prog<'_>,
-    room: &'r mut XdpRoom,
+    room: &'r mut XdpRoom<'a>,
     frag: Frag,
     head: HeadBuf,
     n: u16,
-) -> Result<(XdpBuff<'r>, u32), Unjudged> {
+) -> Result<(XdpBuff<'r, 'a>, u32), Unjudged> {
     let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
     let Some(n) = num_buffers(n, size) else {
         napi.recycle(frag);
@@ -370,14 +339,14 @@ impl Rest {
 /// A packet in as many pieces as it came in. One without room before or behind its first piece gets a page for that, as much as
 /// it holds.
 #[inline(always)]
-fn in_pieces<'r>(
+fn in_pieces<'r, 'a>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
-    room: &'r mut XdpRoom,
+    room: &'r mut XdpRoom<'a>,
     frag: Frag,
     head: &HeadBuf,
     rest: &mut Rest,
-) -> Result<(XdpBuff<'r>, u32), Unjudged> {
+) -> Result<(XdpBuff<'r, 'a>, u32), Unjudged> {
     let mut len = head.len;
     let mut buff = match XdpBuff::new(room, frag, head.at, len) {
         Ok(buff) => buff,
@@ -396,12 +365,12 @@ fn in_pieces<'r>(
 
 /// What comes first of a packet, in a page; what that doesn't hold is the second piece.
 #[cold]
-fn first_page<'r>(
+fn first_page<'r, 'a>(
     napi: &mut RxNapi<'_, InPoll>,
-    room: &'r mut XdpRoom,
+    room: &'r mut XdpRoom<'a>,
     frag: Frag,
     head: &HeadBuf,
-) -> Result<XdpBuff<'r>, Unjudged> {
+) -> Result<XdpBuff<'r, 'a>, Unjudged> {
     let first = head.len.min(PAGE_ROOM);
     let Some(mut page) = napi.alloc_page() else {
         napi.recycle(frag);
@@ -428,14 +397,14 @@ fn first_page<'r>(
 
 /// A packet for a program that takes packets in one piece only: a page, if it fits there.
 #[cold]
-fn in_page<'r>(
+fn in_page<'r, 'a>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
-    room: &'r mut XdpRoom,
+    room: &'r mut XdpRoom<'a>,
     frag: Frag,
     head: &HeadBuf,
     rest: &mut Rest,
-) -> Result<(XdpBuff<'r>, u32), Unjudged> {
+) -> Result<(XdpBuff<'r, 'a>, u32), Unjudged> {
     if head.len > PAGE_ROOM {
         napi.recycle(frag);
         return Err(Unjudged::Size);

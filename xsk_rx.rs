@@ -18,7 +18,10 @@ use crate::{
             RxQueue, //
         },
         skb::RxSkb,
-        xdp::Prog,
+        xdp::{
+            Bulk,
+            Prog, //
+        },
         xsk::MAX_HDR,
         xsk_queue::{
             XskBuff,
@@ -51,7 +54,7 @@ use crate::{
     virtio::xsk_ring::XskTaken,
     xdp_rx::{
         count_unjudged,
-        Bulk,
+        send_back,
         Unjudged, //
     }, //
 };
@@ -118,7 +121,7 @@ pub(crate) fn receive(
                 stats.xdp_tx.inc();
                 unsent = true;
                 if bulk.push(frame) {
-                    bulk.send(dev, deferral, stats, false);
+                    send_back(dev, deferral, stats, &mut bulk, false);
                 }
             }
             XskVerdict::Redirected => stats.xdp_redirects.inc(),
@@ -126,7 +129,7 @@ pub(crate) fn receive(
         }
     }
     if unsent {
-        bulk.send(dev, deferral, stats, true);
+        send_back(dev, deferral, stats, &mut bulk, true);
     }
     got
 }

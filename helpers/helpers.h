@@ -56,8 +56,9 @@ enum vnm_xmit_map {
 	VNM_XMIT_SEGS_SHIFT	= 16,
 };
 
-/* A bit in a token, which says that it is AF_XDP's */
+/* A bit in a token, which says whose it is: XDP's frames, or AF_XDP's */
 enum vnm_tag {
+	VNM_TAG_FRAME		= 1,
 	VNM_TAG_XSK		= 2,
 };
 

@@ -11,11 +11,6 @@ bool vnm_helper_bpf_prog_has_frags(const struct bpf_prog *prog)
 	return prog->aux->xdp_has_frags;
 }
 
-struct xdp_frame *vnm_helper_xdp_convert_buff_to_frame(struct xdp_buff *xdp)
-{
-	return xdp_convert_buff_to_frame(xdp);
-}
-
 void vnm_helper_trace_xdp_exception(const struct net_device *dev, const struct bpf_prog *prog,
 				    u32 act)
 {
@@ -121,20 +116,20 @@ bool vnm_helper_xdp_csum_complete(struct xdp_buff *xdp, unsigned int start, unsi
 	return true;
 }
 
-/* memset() would go by the bits of the length */
+/* A header has 10, 12, 20 or 24 bytes.  memset() would go by the bits of that. */
 static __always_inline void vnm_zero_hdr(void *hdr, unsigned int len)
 {
-	if (likely(len == sizeof(struct virtio_net_hdr_mrg_rxbuf))) {
-		put_unaligned((u64)0, (u64 *)hdr);
-		put_unaligned(0, (u32 *)(hdr + 8));
-	} else {
-		memset(hdr, 0, len);
-	}
+	put_unaligned((u64)0, (u64 *)hdr);
+	put_unaligned((u64)0, (u64 *)(hdr + len - sizeof(u64)));
+	if (unlikely(len > 2 * sizeof(u64)))
+		put_unaligned((u64)0, (u64 *)(hdr + sizeof(u64)));
 }
 
-/* The same as vnm_helper_xdp_map_xmit(), for any frame */
-static noinline int vnm_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *sg,
-				     unsigned int form)
+/*
+ * Writes an empty virtio-net header before the data of @frame, or behind it, and describes both in @sg.  How many
+ * entries it takes, or -EINVAL: there is no room for the header, or the frame has more pieces than @sg.
+ */
+static int vnm_xdp_map(const struct xdp_frame *frame, struct scatterlist *sg, unsigned int form)
 {
 	unsigned int hdr_len = form & VNM_HDR_LEN, n = 1, i;
 	void *hdr = frame->data - hdr_len;
@@ -169,26 +164,64 @@ static noinline int vnm_xdp_map_xmit(const struct xdp_frame *frame, struct scatt
 	return n;
 }
 
-/*
- * Writes an empty virtio-net header before the data of @frame, or behind it, and describes both in @sg, of
- * MAX_SKB_FRAGS + 2 entries of any content.  How many entries it takes, or -EINVAL: there is no room for
- * the header, or the frame has more pieces than @sg.
- *
- * One call instead of one for the header and one for each piece.  Most frames are in one piece with room for the
- * header, and that is seen to first.
- */
-int vnm_helper_xdp_map_xmit(const struct xdp_frame *frame, struct scatterlist *sg,
-			    unsigned int form)
-{
-	unsigned int hdr_len = form & VNM_HDR_LEN;
-	void *hdr = frame->data - hdr_len;
+static_assert(__alignof__(struct xdp_frame) > VNM_TAG_FRAME);
 
-	if (unlikely(!(form & VNM_HDR_ANY_LAYOUT) || frame->headroom < hdr_len ||
-		     xdp_frame_has_frags(frame)))
-		return vnm_xdp_map_xmit(frame, sg, form);
-	vnm_zero_hdr(hdr, hdr_len);
-	vnm_sg_fill_one(sg, hdr, frame->len + hdr_len, form);
-	return 1;
+/* Adds any frame to @vq, unless fewer than @reserve descriptors would be free; 0 or why not */
+static noinline int vnm_xdp_add_any(struct virtqueue *vq, struct xdp_frame *frame,
+				    struct scatterlist *sg, unsigned int form,
+				    unsigned int reserve)
+{
+	void *data = (void *)frame + VNM_TAG_FRAME;
+	int n = vnm_xdp_map(frame, sg, form);
+
+	if (n < 0)
+		return n;
+	if (vq->num_free < reserve + n)
+		return -ENOSPC;
+	if (form & VNM_SG_PHYS)
+		return virtqueue_add_outbuf_premapped(vq, sg, n, data, GFP_ATOMIC);
+	return virtqueue_add_outbuf(vq, sg, n, data, GFP_ATOMIC);
+}
+
+/*
+ * Adds @n frames to @vq, each with an empty header, until one can't be added: there is no room for its header, it has
+ * too many pieces, or fewer than @reserve descriptors would be free.  Returns how many were added; they are the queue's.
+ * @sg has MAX_SKB_FRAGS + 2 entries of any content.
+ *
+ * One call for all of them, instead of two for each.  Most are in one piece with room for the header, and those are seen
+ * to here.
+ */
+unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_frame **frames,
+					     unsigned int n, struct scatterlist *sg,
+					     unsigned int form, unsigned int reserve)
+{
+	const unsigned int plain = VNM_HDR_ANY_LAYOUT | VNM_SG_PHYS, hdr_len = form & VNM_HDR_LEN;
+	struct scatterlist one __uninitialized;
+	unsigned int i;
+
+	one.page_link = SG_END;
+	for (i = 0; i < n; i++) {
+		struct xdp_frame *frame = frames[i];
+		void *hdr = frame->data - hdr_len;
+		int err;
+
+		if (unlikely((form & plain) != plain || frame->headroom < hdr_len ||
+			     xdp_frame_has_frags(frame))) {
+			err = vnm_xdp_add_any(vq, frame, sg, form, reserve);
+		} else if (unlikely(vq->num_free <= reserve)) {
+			break;
+		} else {
+			vnm_zero_hdr(hdr, hdr_len);
+			sg_dma_address(&one) = virt_to_phys(hdr);
+			sg_dma_len(&one) = frame->len + hdr_len;
+			err = virtqueue_add_outbuf_premapped(vq, &one, 1,
+							     (void *)frame + VNM_TAG_FRAME,
+							     GFP_ATOMIC);
+		}
+		if (unlikely(err))
+			break;
+	}
+	return i;
 }
 
 /* xdp_return_frame(), with the usual kind of memory seen to here: one call instead of three */

@@ -66,7 +66,7 @@ const LAYOUT: &[(&CStr, usize)] = layout! {
     }
     netdev_stat_ops { get_base_stats }
     xdp_buff { data, data_end, data_meta, data_hard_start, rxq }
-    xdp_frame { len, headroom, dev_rx, flags }
+    xdp_frame { data, len, headroom, metasize, dev_rx, frame_sz, flags }
     xdp_rxq_info {}
     netdev_bpf { command }
     netdev_queue_stats_rx {}

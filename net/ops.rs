@@ -538,10 +538,10 @@ impl<T: Driver> Ops<T> {
             // SAFETY: The core's list, with softirqs off.
             let mut batch = unsafe { XmitBatch::new(frames, n) };
             let done = T::xdp_xmit(dev, &mut batch, flags & bindings::XDP_XMIT_FLUSH != 0);
-            match (done, batch.taken()) {
+            match (done, batch.frames().taken()) {
                 // All frames are the caller's then.
                 (Err(e), 0) => Err(e),
-                (_, taken) => Ok(taken),
+                (_, taken) => Ok(taken.cast_signed()),
             }
         })
     }

@@ -3,7 +3,8 @@
 //! XDP: programs that judge received packets before there is an skb, and frames that are sent without one.
 //!
 //! A packet in page-pool memory becomes an [`XdpBuff`]; [`RxNapi::run_xdp`] has a program judge it, and each [`Verdict`]
-//! owns what it is about. Frames, sent back or redirected here from other devices ([`XmitBatch`]), are [`XdpFrame`]s.
+//! owns what it is about. Frames, sent back or redirected here from other devices ([`XmitBatch`]), are
+//! [`XdpFrame`]s, and sent as a [`FrameList`].
 //!
 //! C header: [`include/net/xdp.h`](srctree/include/net/xdp.h)
 
@@ -38,7 +39,8 @@ use core::{
     marker::PhantomData,
     mem::{
         size_of,
-        ManuallyDrop, //
+        ManuallyDrop,
+        MaybeUninit, //
     },
     ptr::{
         null_mut,
@@ -235,21 +237,31 @@ impl Prog<'_> {
 
 /// Where the packets of a poll are described, one after the other. It stays where it is: a description of one packet is as
 /// large as a cache line, and moving it would cost as much as all else that is done for a packet.
+///
+/// # Invariants
+///
+/// `rxq` of `xdp` is valid for as long as `'a`.
 #[repr(C)]
-pub(crate) struct XdpRoom {
+pub(crate) struct XdpRoom<'a> {
     xdp: bindings::xdp_buff,
     meta: RxMeta,
+    _a: PhantomData<&'a ()>,
 }
 
-const _: () = assert!(core::mem::offset_of!(XdpRoom, meta) == META_AT);
+const _: () = assert!(core::mem::offset_of!(XdpRoom<'_>, meta) == META_AT);
 
-impl XdpRoom {
-    /// Without a packet.
-    pub(crate) fn new() -> Self {
-        Self {
-            xdp: bindings::xdp_buff::default(),
+impl<'a> XdpRoom<'a> {
+    /// Without a packet, for those of the poll's queue; none if that has no pool.
+    pub(crate) fn new(napi: &mut RxNapi<'a, InPoll>) -> Option<Self> {
+        // INVARIANT: The pool is borrowed by the poll, which is `'a`.
+        Some(Self {
+            xdp: bindings::xdp_buff {
+                rxq: napi.xdp_rxq()?.cast(),
+                ..Default::default()
+            },
             meta: RxMeta::default(),
-        }
+            _a: PhantomData,
+        })
     }
 
     /// Says what the device's hash of the next packets is, for programs that ask. None has one before that.
@@ -266,14 +278,14 @@ impl XdpRoom {
 /// `xdp` of the room describes a piece of a page of a pool, of which a fragment reference is owned, with `frame_sz` bytes from
 /// `data_hard_start` on; `data..data_end` is inside, [`SHINFO`] bytes behind that are free at the end, and [`FRAME`]
 /// bytes before it at the beginning. If it says that there are more pieces, those bytes at the end name them, and
-/// references to them are owned as well. `rxq` is whatever it was. `meta` is at [`META_AT`]. The pool is the one that has the
+/// references to them are owned as well. `meta` is at [`META_AT`]. The pool is the one that has the
 /// number `pool`.
-pub(crate) struct XdpBuff<'r> {
-    room: &'r mut XdpRoom,
+pub(crate) struct XdpBuff<'r, 'a> {
+    room: &'r mut XdpRoom<'a>,
     pool: PoolId,
 }
 
-impl<'r> XdpBuff<'r> {
+impl<'r, 'a> XdpBuff<'r, 'a> {
     /// The packet is `at..at + len` of `frag`.
     ///
     /// # Errors
@@ -281,11 +293,11 @@ impl<'r> XdpBuff<'r> {
     /// The room and the fragment back if that isn't inside of it, or leaves too little room before or behind.
     #[inline(always)]
     pub(crate) fn new(
-        room: &'r mut XdpRoom,
+        room: &'r mut XdpRoom<'a>,
         frag: Frag,
         at: u32,
         len: u32,
-    ) -> Result<Self, (&'r mut XdpRoom, Frag)> {
+    ) -> Result<Self, (&'r mut XdpRoom<'a>, Frag)> {
         let end = at.checked_add(len).and_then(|n| n.checked_add(SHINFO));
         if at < FRAME || end.is_none_or(|end| end > frag.truesize()) {
             return Err((room, frag));
@@ -376,6 +388,41 @@ impl<'r> XdpBuff<'r> {
         }
     }
 
+    /// The packet as a frame, which is described where the packet's memory begins. (`xdp_convert_buff_to_frame` asks for the room
+    /// that there is by the type invariants, and what kind of memory it is.)
+    #[inline(always)]
+    fn into_frame(self) -> XdpFrame {
+        let this = ManuallyDrop::new(self);
+        let (at, len) = this.place();
+        // SAFETY: Both variants are integers.
+        let (flags, frame_sz) = unsafe {
+            let word = &this.room.xdp.__bindgen_anon_1.__bindgen_anon_1;
+            (word.flags, word.frame_sz)
+        };
+        let frame = this.room.xdp.data_hard_start.cast::<bindings::xdp_frame>();
+        let is = bindings::xdp_frame {
+            data: this.room.xdp.data,
+            len,
+            headroom: at.saturating_sub(FRAME),
+            metasize: 0,
+            _bitfield_align_1: [],
+            // All 32 bits of it are `mem_type`.
+            _bitfield_1: bindings::__BindgenBitfieldUnit::new(
+                bindings::xdp_mem_type_MEM_TYPE_PAGE_POOL.to_ne_bytes(),
+            ),
+            dev_rx: null_mut(),
+            frame_sz,
+            flags,
+        };
+        // INVARIANT: What was the packet's is the frame's.
+        // SAFETY: By the type invariants so many bytes before the data are the packet's and have no other use; the piece begins at a
+        // multiple of a power of two that is larger.
+        unsafe {
+            frame.write(is);
+            XdpFrame(NonNull::new_unchecked(frame))
+        }
+    }
+
     /// The first piece, without the others.
     #[inline(always)]
     fn into_frag(mut self) -> Frag {
@@ -392,7 +439,7 @@ impl<'r> XdpBuff<'r> {
     }
 }
 
-impl Drop for XdpBuff<'_> {
+impl Drop for XdpBuff<'_, '_> {
     fn drop(&mut self) {
         self.put_frags();
         // SAFETY: By the type invariants; the reference goes.
@@ -401,9 +448,9 @@ impl Drop for XdpBuff<'_> {
 }
 
 /// What a program said of a packet.
-pub(crate) enum Verdict<'r> {
+pub(crate) enum Verdict<'r, 'a> {
     /// It is the stack's.
-    Pass(XdpBuff<'r>),
+    Pass(XdpBuff<'r, 'a>),
     /// It is to be sent back.
     Tx(XdpFrame),
     /// It is on its way to elsewhere.
@@ -415,16 +462,15 @@ pub(crate) enum Verdict<'r> {
 impl RxNapi<'_, InPoll> {
     /// Has `prog` judge a packet.
     #[inline(always)]
-    pub(crate) fn run_xdp<'r>(&mut self, buff: XdpBuff<'r>, prog: Prog<'_>) -> Verdict<'r> {
+    pub(crate) fn run_xdp<'r, 'a>(
+        &mut self,
+        buff: XdpBuff<'r, 'a>,
+        prog: Prog<'_>,
+    ) -> Verdict<'r, 'a> {
         let dev = self.netdev();
-        let Some(rxq) = self.xdp_rxq() else {
-            return Verdict::Dropped;
-        };
         let prog = prog.0.as_ptr();
         // All of it: a program's functions look behind the `struct xdp_buff`.
         let xdp = (&raw mut *buff.room).cast::<bindings::xdp_buff>();
-        // SAFETY: The room's.
-        unsafe { (*xdp).rxq = rxq.cast() };
         // INVARIANT: The program moves what `xdp` describes within the bounds that the type names, and its
         // functions give back what they cut off.
         // SAFETY: This is a poll with a budget; program and packet are valid, and so is what `rxq` points to.
@@ -432,13 +478,7 @@ impl RxNapi<'_, InPoll> {
         match act {
             bindings::xdp_action_XDP_PASS => return Verdict::Pass(buff),
             bindings::xdp_action_XDP_TX => {
-                // SAFETY: The packet is valid, and `rxq` what was set above.
-                let frame = unsafe { bindings::xdp_convert_buff_to_frame(xdp) };
-                if let Some(frame) = NonNull::new(frame) {
-                    let _ = ManuallyDrop::new(buff);
-                    // INVARIANT: What was the packet's is the frame's.
-                    return Verdict::Tx(XdpFrame(frame.cast()));
-                }
+                return Verdict::Tx(buff.into_frame());
             }
             bindings::xdp_action_XDP_REDIRECT => {
                 // SAFETY: As above; the device is the one whose poll this is.
@@ -466,7 +506,7 @@ impl RxNapi<'_, InPoll> {
     ///
     /// The packet is gone: there is no memory, or less than an Ethernet header in its first piece.
     #[inline(always)]
-    pub(crate) fn xdp_skb(&mut self, buff: XdpBuff<'_>) -> Result<RxSkb> {
+    pub(crate) fn xdp_skb(&mut self, buff: XdpBuff<'_, '_>) -> Result<RxSkb> {
         let (_, len) = buff.place();
         let skb = if len < ETH_HLEN {
             null_mut()
@@ -633,24 +673,26 @@ impl Drop for SentFrames {
     }
 }
 
-/// The frames of one call of `ndo_xdp_xmit`, which runs with softirqs off.
+/// Frames that are to be sent, in their order.
 ///
 /// # Invariants
 ///
-/// `frames` are `n`; those from `at` on are the caller's, those before were taken.
-pub(crate) struct XmitBatch<'a> {
+/// `frames` are `n`; those before `at` were taken, those from there on are frames that nobody else does anything with for as long
+/// as `'a`.
+pub(crate) struct FrameList<'a> {
     frames: *mut *mut bindings::xdp_frame,
-    n: i32,
-    at: i32,
+    n: u32,
+    at: u32,
     _a: PhantomData<(&'a (), *mut ())>,
 }
 
-impl XmitBatch<'_> {
+impl FrameList<'_> {
     /// # Safety
     ///
-    /// Inside of `ndo_xdp_xmit`, with its arguments.
-    pub(super) unsafe fn new(frames: *mut *mut bindings::xdp_frame, n: i32) -> Self {
-        // INVARIANT: None is taken.
+    /// The type's invariants hold, with none taken.
+    #[inline(always)]
+    unsafe fn new(frames: *mut *mut bindings::xdp_frame, n: u32) -> Self {
+        // INVARIANT: By this function's contract.
         Self {
             frames,
             n,
@@ -659,45 +701,138 @@ impl XmitBatch<'_> {
         }
     }
 
+    /// How many there are, those that were taken included.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        self.n
+    }
+
     /// How many were taken.
-    pub(super) fn taken(&self) -> i32 {
+    #[inline(always)]
+    pub(crate) fn taken(&self) -> u32 {
         self.at
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> u32 {
-        self.n.cast_unsigned()
+    /// Those that are left: the first, and how many.
+    #[inline(always)]
+    pub(crate) fn left(&mut self) -> (*mut *mut bindings::xdp_frame, u32) {
+        // SAFETY: Inside of the list, or at its end, by the type invariants. CAST: widening.
+        let first = unsafe { self.frames.add(self.at as usize) };
+        (first, self.n.saturating_sub(self.at))
     }
 
-    /// Takes the next frame.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<XdpFrame> {
-        if self.at >= self.n {
-            return None;
-        }
-        // SAFETY: Inside of the list. CAST: Not negative.
-        let frame = unsafe { *self.frames.add(self.at as usize) };
-        // INVARIANT: It is taken.
-        self.at = self.at.wrapping_add(1);
-        NonNull::new(frame).map(XdpFrame)
+    /// Takes the next `n`.
+    ///
+    /// # Safety
+    ///
+    /// So many are left, and have another owner now.
+    #[inline(always)]
+    pub(crate) unsafe fn take(&mut self, n: u32) {
+        // INVARIANT: By this function's contract.
+        self.at = self.at.wrapping_add(n);
+    }
+}
+
+/// The frames of one call of `ndo_xdp_xmit`, which runs with softirqs off. Those that aren't taken are the caller's.
+pub(crate) struct XmitBatch<'a>(FrameList<'a>);
+
+impl<'a> XmitBatch<'a> {
+    /// # Safety
+    ///
+    /// Inside of `ndo_xdp_xmit`, with its arguments.
+    pub(super) unsafe fn new(frames: *mut *mut bindings::xdp_frame, n: i32) -> Self {
+        // SAFETY: The core's list, whose frames are ours to take during the call.
+        Self(unsafe { FrameList::new(frames, n.max(0).cast_unsigned()) })
     }
 
-    /// Gives the frame back that was taken last. Another one is dropped.
-    pub(crate) fn give_back(&mut self, frame: XdpFrame) {
-        let Some(last) = self.at.checked_sub(1).filter(|at| *at >= 0) else {
-            return;
-        };
-        // SAFETY: Inside of the list. CAST: Not negative.
-        if unsafe { *self.frames.add(last as usize) } == frame.as_raw() {
-            // INVARIANT: It is the caller's again.
-            let _ = frame.into_raw();
-            self.at = last;
-        }
+    /// The frames.
+    #[inline(always)]
+    pub(crate) fn frames(&mut self) -> &mut FrameList<'a> {
+        &mut self.0
     }
 
     /// The CPU that this runs on.
     pub(crate) fn cpu(&self) -> u32 {
         // SAFETY: Reads a number, which stays the same with softirqs off.
         unsafe { bindings::smp_processor_id() }.cast_unsigned()
+    }
+}
+
+/// Frames that a [`Bulk`] has room for.
+const BULK: usize = 16;
+
+/// Frames that are to be sent together.
+///
+/// # Invariants
+///
+/// The first `n` are frames that belong to this value; there is room for [`BULK`].
+pub(crate) struct Bulk {
+    frames: [MaybeUninit<*mut bindings::xdp_frame>; BULK],
+    n: usize,
+}
+
+impl Bulk {
+    /// None.
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: None.
+        Self {
+            frames: [const { MaybeUninit::uninit() }; BULK],
+            n: 0,
+        }
+    }
+
+    /// Takes a frame. Returns whether there is no room for another one; one that there was no room for is dropped.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, frame: XdpFrame) -> bool {
+        if let Some(slot) = self.frames.get_mut(self.n) {
+            slot.write(frame.into_raw().as_ptr());
+            // INVARIANT: It is the last one now.
+            self.n = self.n.wrapping_add(1);
+        }
+        self.n >= BULK
+    }
+
+    /// Has `add` take frames, from the first on, and drops those that it doesn't take. Returns how many there were, and how many
+    /// were dropped.
+    #[inline(always)]
+    pub(crate) fn send(&mut self, add: impl FnOnce(&mut FrameList<'_>)) -> (u32, u32) {
+        // CAST: 16 at most.
+        let n = core::mem::take(&mut self.n) as u32;
+        // INVARIANT: All of them are the list's now.
+        // SAFETY: So many there are.
+        let mut list = unsafe { FrameList::new(self.frames.as_mut_ptr().cast(), n) };
+        add(&mut list);
+        let (first, left) = list.left();
+        if left != 0 {
+            // SAFETY: They were this value's, and nobody has taken them.
+            unsafe { discard(first, left) };
+        }
+        (n, left)
+    }
+}
+
+impl Drop for Bulk {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.n != 0 {
+            let _ = self.send(|_| {});
+        }
+    }
+}
+
+/// Drops `n` frames.
+///
+/// # Safety
+///
+/// They are the caller's, who has no more use for them.
+#[cold]
+unsafe fn discard(mut frame: *mut *mut bindings::xdp_frame, n: u32) {
+    for _ in 0..n {
+        // SAFETY: By this function's contract.
+        unsafe {
+            bindings::xdp_put_frame(*frame);
+            frame = frame.add(1);
+        }
     }
 }

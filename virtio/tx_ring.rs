@@ -19,7 +19,10 @@ use crate::{
             TxSkb,
             COPYBREAK, //
         },
-        xdp::XdpFrame,
+        xdp::{
+            FrameList,
+            XdpFrame, //
+        },
         xsk::{
             untag,
             XskSent,
@@ -79,7 +82,8 @@ pub(crate) enum SentPacket {
 pub(crate) struct InFlight(NonNull<c_void>);
 
 /// Lowest bit of a frame's pointer.
-const FRAME: usize = 1;
+// CAST: One bit.
+const FRAME: usize = bindings::vnm_tag_VNM_TAG_FRAME as usize;
 
 // SAFETY: All of them are `Send`.
 unsafe impl Send for InFlight {}
@@ -138,15 +142,6 @@ impl InFlight {
                 SentPacket::Frame(XdpFrame::from_raw(NonNull::new_unchecked(frame.cast())))
             }
         }
-    }
-
-    /// A frame's.
-    #[inline(always)]
-    fn of_frame(frame: XdpFrame) -> Self {
-        let raw = frame.into_raw().as_ptr().cast::<c_void>();
-        // INVARIANT: The frame goes over.
-        // SAFETY: Not null, still less with a bit set.
-        Self(unsafe { NonNull::new_unchecked(raw.map_addr(|bits| bits | FRAME)) })
     }
 }
 
@@ -235,41 +230,25 @@ impl Virtqueue<InFlight> {
         Ok(segs)
     }
 
-    /// Adds a frame with an empty header before it. More than one piece may take as many descriptors as there are
-    /// pieces: what has to be free at least is `reserve` besides.
-    ///
-    /// # Errors
-    ///
-    /// The frame back, with `EINVAL` if it has no room for the header, `ENOSPC` without so many descriptors, or the
-    /// ring's error.
+    /// Adds frames, each with an empty header before it, until one can't be added: it has no room for the header, or
+    /// fewer than `reserve` descriptors would stay free. Those that were added are taken out of `frames`.
     #[inline]
-    pub(crate) fn add_frame(
+    pub(crate) fn add_frames(
         &mut self,
         sg: &mut TxSg,
-        frame: XdpFrame,
+        frames: &mut FrameList<'_>,
         layout: HdrLayout,
         reserve: u32,
-    ) -> Result<(), (Error, XdpFrame)> {
-        let form = self.form(layout);
-        // SAFETY: The frame is ours, with what is before its data. The list has the entries that the helper wants,
-        // and then names memory of the frame only, which is the buffer's until the device gives it back.
-        let n = unsafe { bindings::xdp_map_xmit(frame.as_raw(), sg.sg.as_mut_ptr(), form) };
-        let Ok(n) = u32::try_from(n) else {
-            return Err((EINVAL, frame));
-        };
-        if self.num_free() < reserve.saturating_add(n) {
-            return Err((ENOSPC, frame));
-        }
-        let raw = InFlight::of_frame(frame).into_raw();
-        // SAFETY: `n` entries were filled; the pointer is given away.
-        let err = unsafe { self.add_list(sg, n, raw) };
-        if err != 0 {
-            // SAFETY: Refused: the buffer is still ours.
-            if let SentPacket::Frame(frame) = unsafe { InFlight::from_raw(raw) }.into_packet() {
-                return Err((Error::from_errno(err), frame));
-            }
-        }
-        Ok(())
+    ) {
+        let (vq, list, form) = (self.as_raw(), sg.sg.as_mut_ptr(), self.form(layout));
+        let (first, n) = frames.left();
+        // SAFETY: The queue is valid and ours, and so are the frames, each with what is before its data. The list has the
+        // entries that the helper wants, and then names memory of the frame only, which is the buffer's until the device
+        // gives it back. The form is this queue's.
+        let added = unsafe { bindings::virtqueue_add_frames(vq, first, n, list, form, reserve) };
+        // INVARIANT: Each was given to the queue with the tag of a frame.
+        // SAFETY: So many were.
+        unsafe { frames.take(added) };
     }
 }
 

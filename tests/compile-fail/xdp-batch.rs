@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The frames of `ndo_xdp_xmit` are there during the call only, and taken one by one.
+//! The frames of `ndo_xdp_xmit` are there during the call only, those of a bulk while it is sent; whoever takes one says in an
+//! unsafe block who has it now.
 
 #![forbid(unsafe_code)]
 
 use crate::net::xdp::{
+    Bulk,
+    FrameList,
     XdpFrame,
     XmitBatch, //
 };
@@ -13,13 +16,22 @@ fn kept<'a>(batch: XmitBatch<'a>) -> XmitBatch<'static> {
     batch //~ lifetime may not live long enough
 }
 
-fn more_than_there_are(batch: &mut XmitBatch<'_>) {
-    batch.n = 64; //~ field `n` of struct `XmitBatch` is private
+fn more_than_there_are(list: &mut FrameList<'_>) {
+    list.n = 64; //~ field `n` of struct `FrameList` is private
 }
 
-fn given_back_twice(batch: &mut XmitBatch<'_>, frame: XdpFrame) {
-    batch.give_back(frame);
-    batch.give_back(frame); //~ use of moved value
+fn taken_by_nobody(list: &mut FrameList<'_>) {
+    list.take(1); //~ call to unsafe function
+}
+
+fn list_kept(bulk: &mut Bulk) {
+    let mut kept = None;
+    let _ = bulk.send(|list| kept = Some(list)); //~ borrowed data escapes outside of closure
+}
+
+fn sent_twice(bulk: &mut Bulk, frame: XdpFrame) {
+    let _ = bulk.push(frame);
+    let _ = bulk.push(frame); //~ use of moved value
 }
 
 fn elsewhere(batch: XmitBatch<'_>) {

@@ -8,6 +8,7 @@
 use crate::net::{
     queue::{
         AtRest,
+        InPoll,
         RxNapi,
         RxPoll, //
     },
@@ -15,13 +16,14 @@ use crate::net::{
         NewProg,
         Prog,
         XdpBuff,
-        XdpFrame, //
+        XdpFrame,
+        XdpRoom, //
     },
     Driver,
     NetDevice, //
 };
 
-fn at_rest(napi: &mut RxNapi<'_, AtRest>, prog: Prog<'_>, buff: XdpBuff<'_>) {
+fn at_rest(napi: &mut RxNapi<'_, AtRest>, prog: Prog<'_>, buff: XdpBuff<'_, '_>) {
     let _ = napi.run_xdp(buff, prog); //~ no method named `run_xdp`
 }
 
@@ -37,12 +39,16 @@ fn without_a_poll<T: Driver>(dev: &NetDevice<T>) {
     let _ = dev.xdp_slot(); //~ method `xdp_slot` is private
 }
 
+fn room_kept<'a>(napi: &mut RxNapi<'a, InPoll>) -> Option<XdpRoom<'static>> {
+    XdpRoom::new(napi) //~ lifetime may not live long enough
+}
+
 fn elsewhere(prog: Prog<'_>) {
     fn sent<T: Send>(_: T) {}
     sent(prog); //~ cannot be sent between threads safely
 }
 
-fn rewritten(mut buff: XdpBuff<'_>) {
+fn rewritten(mut buff: XdpBuff<'_, '_>) {
     buff.room = Default::default(); //~ field `room` of struct `XdpBuff` is private
 }
 

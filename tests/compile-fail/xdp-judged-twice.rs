@@ -19,18 +19,18 @@ use crate::net::{
     }, //
 };
 
-fn judged_twice(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_>) {
+fn judged_twice(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_, '_>) {
     let _ = napi.run_xdp(buff, prog);
     let _ = napi.run_xdp(buff, prog); //~ use of moved value
 }
 
-fn received_too(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_>) {
+fn received_too(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_, '_>) {
     let verdict = napi.run_xdp(buff, prog);
     let _ = napi.xdp_skb(buff); //~ use of moved value
     drop(verdict);
 }
 
-fn dropped_is_received(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_>) {
+fn dropped_is_received(napi: &mut RxNapi<'_, InPoll>, prog: Prog<'_>, buff: XdpBuff<'_, '_>) {
     match napi.run_xdp(buff, prog) {
         Verdict::Dropped(buff) => drop(napi.xdp_skb(buff)), //~ expected tuple struct or tuple variant
         _ => {}
@@ -46,17 +46,17 @@ fn sent_twice(frame: XdpFrame, mut send: impl FnMut(XdpFrame)) {
     send(frame); //~ use of moved value
 }
 
-fn posted_too(napi: &mut RxNapi<'_, InPoll>, room: &mut XdpRoom, frag: Frag) {
+fn posted_too(napi: &mut RxNapi<'_, InPoll>, room: &mut XdpRoom<'_>, frag: Frag) {
     let _ = XdpBuff::new(room, frag, 192, 60);
     napi.recycle(frag); //~ use of moved value
 }
 
-fn two_in_a_room(room: &mut XdpRoom, first: Frag, second: Frag) {
+fn two_in_a_room(room: &mut XdpRoom<'_>, first: Frag, second: Frag) {
     let buff = XdpBuff::new(room, first, 192, 60);
     let _ = XdpBuff::new(room, second, 192, 60); //~ cannot borrow `*room` as mutable more than once
     drop(buff);
 }
 
-fn copied<'r>(buff: &XdpBuff<'r>) -> XdpBuff<'r> {
+fn copied<'r>(buff: &XdpBuff<'r, 'r>) -> XdpBuff<'r, 'r> {
     buff.clone() //~ mismatched types
 }
