@@ -641,9 +641,7 @@ impl<T: VqBuffer> Drop for Virtqueue<T> {
             // SAFETY: The text ends with a zero; the queue is valid.
             unsafe {
                 bindings::warn(
-                    c"a virtqueue is dropped while the device has buffers"
-                        .as_ptr()
-                        .cast(),
+                    c"a virtqueue is dropped while the device has buffers".as_char_ptr(),
                 );
                 bindings::__virtqueue_break(self.as_raw());
             }
