@@ -19,6 +19,8 @@ CELL ?=
 CASE ?=
 SEED ?=
 B ?=
+# Which driver `make hostile` and `make selftests` run, rust or c; both by default.
+DRIVER ?=
 # How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
 STEPS ?= 500
 ACTIONS ?=
@@ -32,7 +34,7 @@ export KERNEL
 # Another architecture than this machine's that the module is built for, with a tree, and guests of it: arm64 (qemu-test/tree --help).
 foreign = $(filter-out x86 x86_64 amd64,$(ARCH))
 
-ifneq ($(and $(foreign),$(filter bench bench-% coverage fuzz selftests xdp-clients,$(MAKECMDGOALS))),)
+ifneq ($(and $(foreign),$(filter bench bench-% coverage coverage-guest fuzz selftests xdp-clients,$(MAKECMDGOALS))),)
 $(error make $(MAKECMDGOALS) is for x86-64, not for ARCH=$(ARCH))
 endif
 
@@ -115,6 +117,15 @@ coverage: ## which lines of pure/ the host tests run; fails below 95 % for a fil
 	@$(TREE) setup
 	@$(TREE) add llvm-$$($(TREE) run -- rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 	@$(TREE) run -- python3 qemu-test/coverage
+
+# What is asked for runs with QEMU recording (bench/plugin/cover.rs); records of one build of the module add up.
+coverage-guest: device ## which lines of the driver the guests execute (hours); W=check, hostile or selftests for one of them, T=… as with check, W=none: what is recorded
+	@$(TREE) add python3-pyelftools lcov
+	@$(TREE) run -- sh -ec 'mkdir -p /cache/bench; rustc --edition 2021 -O --crate-type cdylib -o /cache/bench/libcover.so bench/plugin/cover.rs'
+	@for what in $(filter-out none,$(or $(W),check hostile selftests)); do \
+		VNM_ENV="VNM_COVER=1 VNM_ACCEL=tcg" $(MAKE) $$what DRIVER=rust || echo "coverage-guest: make $$what failed; what was executed counts all the same" >&2; \
+	done
+	@$(TREE) run -- python3 qemu-test/coverage-guest
 
 fuzz: ## libFuzzer on the properties of pure/; T=target, S=seconds for each (60)
 	@$(TREE) add g++
@@ -236,7 +247,7 @@ xdp-clients: module ## real users of XDP in a guest: xdp-tools' own tests, Knot 
 	@$(TREE) run --net -- python3 qemu-test/check $(or $(patsubst %,'%',$(T)),clients xsk-upstream)
 
 hostile: module device ## a device that misbehaves, against both drivers; CASE=… for some cases, SEED=… for another chance
-	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
+	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(DRIVER),--driver $(DRIVER)) $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
 		$(patsubst %,'%',$(CASE))
 
 soak: module ## STEPS=… things that can be done to an interface, in turn, by a chance that SEED=… repeats
@@ -247,7 +258,7 @@ shell: module ## a shell in a guest with the driver loaded
 
 selftests: module ## the kernel's own driver tests, in guests, for both drivers; ACCEPT=1 writes what is expected
 	@$(TREE) add jq netsniff-ng bpftrace
-	@$(TREE) run --net -- python3 qemu-test/selftests $(if $(ACCEPT),--accept) $(patsubst %,'%',$(T))
+	@$(TREE) run --net -- python3 qemu-test/selftests $(if $(DRIVER),--driver $(DRIVER)) $(if $(ACCEPT),--accept) $(patsubst %,'%',$(T))
 
 bench: module ## cost per packet against the in-tree driver (25 to 40 minutes); CELL=… for a part of it
 	@bench/run $(if $(B),--repeats $(B)) $(patsubst %,'%',$(CELL))
@@ -265,5 +276,5 @@ help: ## this list
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props props-crates coverage fuzz prepared device module kdir demo check xdp-clients hostile soak shell selftests \
+	dkms-install dkms-uninstall props props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile soak shell selftests \
 	native bench bench-quick bench-native help

@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import accel                       # noqa: E402
 import backend                     # noqa: E402
 import clock                       # noqa: E402
+import cover                       # noqa: E402
 import initramfs                   # noqa: E402
 import machine                     # noqa: E402
 import migrate                     # noqa: E402
@@ -158,7 +159,7 @@ class Guest:
         self.out.mkdir(parents=True)
         self.net = net
         self.on_event = on_event
-        self.ko = ko
+        self.ko = pathlib.Path(ko or REPO / "virtio_net_mq.ko")
         self.qmp = None
         self.proc = None
         self.testdev = None
@@ -244,10 +245,9 @@ class Guest:
         f["job/env"] = self.env().encode()
         image = initramfs.Image()
         if self.spec["driver"] != "c":
-            ko = pathlib.Path(self.ko or REPO / "virtio_net_mq.ko")
-            if not ko.exists():
-                sys.exit(f"vm: {ko} is missing; build it first: make demo, make check or make shell do")
-            f["job/virtio_net_mq.ko"] = ko
+            if not self.ko.exists():
+                sys.exit(f"vm: {self.ko} is missing; build it first: make demo, make check or make shell do")
+            f["job/virtio_net_mq.ko"] = self.ko
         if self.spec["samples"]:
             for p in sorted((HERE / "out/samples-build").glob("*.ko")):
                 f[f"job/samples/{p.name}"] = p
@@ -376,6 +376,8 @@ class Guest:
             cmd += ["-device", "pcie-root-port,id=rp1,chassis=2,slot=2",
                     "-netdev", "tap,id=net1,ifname=tapB,script=no,downscript=no",
                     "-device", f"e1000e,id=nic1,netdev=net1,bus=rp1,mac={DUT_MAC},failover_pair_id=nic0"]
+        if s["driver"] != "c":
+            cmd += cover.arguments(self.ko, self.name)
         return cmd + s["qemu"].split()
 
     # --- its life -----------------------------------------------------------------------------------------------------

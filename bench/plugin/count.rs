@@ -12,12 +12,13 @@
 //!
 //! Instructions are counted when a block is entered. One that leaves early (a page fault, a device
 //! access that has to be the last of its block) counts whole; that is the only inexactness.
-//!
-//! No crate: the few functions needed are declared here, as QEMU 11 exports them.
 
+mod qemu;
+
+use qemu::*;
 use std::{
     collections::HashMap,
-    ffi::{c_char, c_int, c_uint, c_void, CStr},
+    ffi::{c_char, c_int, c_uint, c_void},
     fs::File,
     io::Write,
     sync::{Mutex, OnceLock},
@@ -35,43 +36,6 @@ const OTHER: usize = 0;
 const USER: usize = 1;
 /// Kernel addresses are above this one.
 const KERNEL: u64 = 1 << 63;
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct U64 {
-    score: *mut c_void,
-    offset: usize,
-}
-
-const ADD_U64: c_int = 0;
-const NO_REGS: c_int = 0;
-
-type VcpuUdataCb = extern "C" fn(c_uint, *mut c_void);
-type TransCb = extern "C" fn(*mut c_void, *mut c_void);
-
-extern "C" {
-    fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: TransCb, data: *mut c_void);
-    fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
-        tb: *mut c_void,
-        op: c_int,
-        entry: U64,
-        imm: u64,
-    );
-    fn qemu_plugin_register_vcpu_insn_exec_cb(
-        insn: *mut c_void,
-        cb: VcpuUdataCb,
-        flags: c_int,
-        data: *mut c_void,
-    );
-    fn qemu_plugin_tb_n_insns(tb: *const c_void) -> usize;
-    fn qemu_plugin_tb_vaddr(tb: *const c_void) -> u64;
-    fn qemu_plugin_tb_get_insn(tb: *const c_void, index: usize) -> *mut c_void;
-    fn qemu_plugin_insn_data(insn: *const c_void, dest: *mut c_void, len: usize) -> usize;
-    fn qemu_plugin_insn_size(insn: *const c_void) -> usize;
-    fn qemu_plugin_scoreboard_new(element_size: usize) -> *mut c_void;
-    fn qemu_plugin_scoreboard_find(score: *mut c_void, vcpu: c_uint) -> *mut c_void;
-    fn qemu_plugin_num_vcpus() -> c_int;
-}
 
 /// What QEMU asks for first.
 #[no_mangle]
@@ -219,26 +183,14 @@ pub unsafe extern "C" fn qemu_plugin_install(
     argc: c_int,
     argv: *const *const c_char,
 ) -> c_int {
-    let mut out = None;
-    for i in 0..argc.max(0) as usize {
-        // SAFETY: By this function's contract.
-        let arg = unsafe { CStr::from_ptr(*argv.add(i)) }.to_string_lossy();
-        match arg.split_once('=') {
-            Some(("out", path)) => out = Some(path.to_owned()),
-            _ => {
-                eprintln!("count: unknown argument {arg}; known is out=FILE");
-                return 1;
-            }
-        }
-    }
-    let file = match out.map(File::create) {
-        Some(Ok(file)) => file,
-        Some(Err(e)) => {
+    // SAFETY: By this function's contract.
+    let Some(out) = (unsafe { out_argument("count", argc, argv) }) else {
+        return 1;
+    };
+    let file = match File::create(out) {
+        Ok(file) => file,
+        Err(e) => {
             eprintln!("count: {e}");
-            return 1;
-        }
-        None => {
-            eprintln!("count: out=FILE is missing");
             return 1;
         }
     };
