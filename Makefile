@@ -21,6 +21,8 @@ SEED ?=
 B ?=
 # Which driver `make hostile` and `make selftests` run, rust or c; both by default.
 DRIVER ?=
+# Which mutants `make mutants-guest` tries, all by default.
+M ?=
 # How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
 STEPS ?= 500
 ACTIONS ?=
@@ -250,6 +252,11 @@ hostile: module device ## a device that misbehaves, against both drivers; CASE=�
 	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(DRIVER),--driver $(DRIVER)) $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
 		$(patsubst %,'%',$(CASE))
 
+# Logs and what is known are in the cache, under mutants/.
+mutants-guest: device ## one mistake at a time in the driver: do the tests notice? (hours, goes on where it was); M=… for some of qemu-test/mutants.toml
+	@$(TREE) run --net -- python3 qemu-test/check build
+	@qemu-test/mutants $(patsubst %,'%',$(M))
+
 soak: module ## STEPS=… things that can be done to an interface, in turn, by a chance that SEED=… repeats
 	@$(TREE) run --net -- python3 qemu-test/soak --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ACTIONS)
 
@@ -276,5 +283,5 @@ help: ## this list
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile soak shell selftests \
+	dkms-install dkms-uninstall props props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
 	native bench bench-quick bench-native help
