@@ -121,9 +121,10 @@ pub(crate) fn receive(
             }
         };
         judged = judged.wrapping_add(1);
-        rq.avg.add(len);
         match napi.run_xdp(buff, prog) {
             Verdict::Pass(buff) => {
+                // While there is a program all buffers have one size, and the stack's packets say what it is to be afterwards.
+                rq.avg.add(len);
                 let bytes = pass(dev, napi, q, buff, hdr);
                 got.bytes = got.bytes.wrapping_add(u64::from(bytes));
                 passed = passed.wrapping_add(1);

@@ -76,6 +76,8 @@ static __always_inline unsigned int vnm_post_page(struct virtqueue *vq, struct v
 		return 0;
 	}
 	page_pool_fragment_page(page, PAGE_SIZE / VNM_PIECE);
+	/* Two of them where pages have 4 KiB: each with its place as a constant */
+#pragma GCC unroll 2
 	for (at = 0; at < PAGE_SIZE && posted < n; at += VNM_PIECE, posted++) {
 		p->err = vnm_post_one(vq, p, sg, va + at, addr + at);
 		if (unlikely(p->err))

@@ -197,9 +197,14 @@ unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_fr
 {
 	const unsigned int plain = VNM_HDR_ANY_LAYOUT | VNM_SG_PHYS, hdr_len = form & VNM_HDR_LEN;
 	struct scatterlist one __uninitialized;
+	unsigned long offset;
 	unsigned int i;
 
+	if (unlikely(!n))
+		return 0;
 	one.page_link = SG_END;
+	/* Frames are in pages, all of whose addresses differ from the physical ones by the same number */
+	offset = virt_to_phys(frames[0]) - (unsigned long)frames[0];
 	for (i = 0; i < n; i++) {
 		struct xdp_frame *frame = frames[i];
 		void *hdr = frame->data - hdr_len;
@@ -212,7 +217,7 @@ unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_fr
 			break;
 		} else {
 			vnm_zero_hdr(hdr, hdr_len);
-			sg_dma_address(&one) = virt_to_phys(hdr);
+			sg_dma_address(&one) = (unsigned long)hdr + offset;
 			sg_dma_len(&one) = frame->len + hdr_len;
 			err = virtqueue_add_outbuf_premapped(vq, &one, 1,
 							     (void *)frame + VNM_TAG_FRAME,
