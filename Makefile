@@ -21,6 +21,8 @@ SEED ?=
 B ?=
 # Which driver `make hostile` and `make selftests` run, rust or c; both by default.
 DRIVER ?=
+# Which commits `make check-log` looks at.
+RANGE ?=
 # Which mutants `make mutants-guest` tries, all by default.
 M ?=
 # How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
@@ -244,6 +246,17 @@ check: device $(if $(filter debug,$(KERNEL))$(foreign),,props-crates) ## all che
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
+quick: prepared ## before each commit: build, format, clippy, rules, and the tests that need no guest (2 minutes)
+	@$(TREE) add man-db
+	@$(TREE) run --net -- python3 qemu-test/check build fmt clippy imports panics host-test python-test packaging
+
+# Each part is one of the calls above or below; what it says is in qemu-test/out/nightly/.
+nightly: ## everything that takes hours, part by part (qemu-test/nightly --list); T=… for some parts
+	@qemu-test/nightly $(patsubst %,'%',$(T))
+
+check-log: ## whether commit messages keep to the rules of contributing.rst; RANGE=… for other commits than the new ones
+	@qemu-test/check-log $(RANGE)
+
 xdp-clients: module ## real users of XDP in a guest: xdp-tools' own tests, Knot DNS, Suricata, DPDK; and the kernel's tests of AF_XDP; T=name for one
 	@$(TREE) add knot knot-dnsutils suricata xdp-tests dpdk-dev
 	@$(TREE) run --net -- python3 qemu-test/check $(or $(patsubst %,'%',$(T)),clients xsk-upstream)
@@ -282,6 +295,6 @@ help: ## this list
 	@echo "the guests, KERNEL=debug one that checks itself; ARCH=arm64 builds and tests for that architecture, with KERNEL=16k for its"
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
+.PHONY: all quick nightly check-log check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
 	dkms-install dkms-uninstall props props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
 	native bench bench-quick bench-native help
