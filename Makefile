@@ -21,6 +21,8 @@ SEED ?=
 B ?=
 # Which driver `make hostile` and `make selftests` run, rust or c; both by default.
 DRIVER ?=
+# How many times, at most, a thread of `make models` loses its CPU though it could go on.
+PREEMPTIONS ?= 2
 # Which commits `make check-log` looks at.
 RANGE ?=
 # Which mutants `make mutants-guest` tries, all by default.
@@ -114,8 +116,8 @@ fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail 
 device-test: device
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
 
-props: props-crates
-	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+props models: props-crates
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir PREEMPTIONS=$(PREEMPTIONS) $@
 
 coverage: ## which lines of pure/ the host tests run; fails below 95 % for a file
 	@$(TREE) setup
@@ -212,6 +214,11 @@ props: ## the properties of pure/, by chance (proptest)
 	@cd fuzz && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-fuzz CARGO_NET_OFFLINE=true PROPTEST_CASES=2000 \
 		cargo test -q --release --test props
 
+# With PREEMPTIONS=3 some minutes.
+models: ## what runs at the same time, each interleaving of small models (loom); PREEMPTIONS=… times that a CPU is taken away, 2
+	@cd models && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-models CARGO_NET_OFFLINE=true PREEMPTIONS=$(PREEMPTIONS) \
+		cargo test -q --release -- --show-output
+
 endif
 
 # --- guests ------------------------------------------------------------------
@@ -240,6 +247,7 @@ device: prepared
 
 props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
+	@$(TREE) cargo models cargo fetch -q || echo "no crates: the step models will fail" >&2
 
 check: device $(if $(filter debug,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
 	@$(TREE) add man-db dracut-install xdp-tools $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null)
@@ -296,5 +304,5 @@ help: ## this list
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all quick nightly check-log check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
+	dkms-install dkms-uninstall props models props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
 	native bench bench-quick bench-native help
