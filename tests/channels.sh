@@ -28,7 +28,7 @@ try() {
 	fi
 	[ "$(pairs)" = "$1" ] || bad "set $1, reads back $(pairs)"
 	[ "$(queue_dirs tx)/$(queue_dirs rx)" = "$1/$1" ] || bad "set $1, sysfs has $(queue_dirs tx) TX and $(queue_dirs rx) RX queues"
-	all_pings -c 2 -i 0.05 -W 5 "$PEER" || bad "no answer to ping with $1"
+	answered 2 -i 0.05 -W 5 "$PEER" || bad "no answer to ping with $1"
 }
 
 set_pairs 1

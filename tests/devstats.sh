@@ -111,7 +111,7 @@ if have python3; then
 	done
 	# The sum doesn't go back when pairs go out of use. Each has received by now, and sends something.
 	sum() { qstats | awk -v n="$1" '$3 == n { print $4 }'; }
-	for c in $(online_cpus); do from_cpu "$c" -c 4 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+	for c in $(online_cpus); do answered 4 "$c" -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
 	qstats queue >"$WORK/q"
 	for c in rx-csum-unnecessary tx-csum-none; do
 		own=$(awk -v s="${c%%-*}" -v c="${c#*-}" '$1 == s && $2 == 0 && $3 == c { print $4 }' "$WORK/q") had=$(sum $c)

@@ -64,11 +64,11 @@ for m in 68 576 1280 1499 "$max_mtu"; do
 	ip link set "$NETIF" mtu "$m" || bad "$m was refused"
 	[ "$(mtu)" = "$m" ] || bad "set $m, is $(mtu)"
 	# What is longer goes in fragments. (Not too many: they share ping's send buffer.)
-	all_pings -c 2 -i 0.05 -W 5 -s $((m < 300 ? 3 * m : 1400)) "$PEER" || bad "MTU $m: no answer to ping"
+	answered 2 -i 0.05 -W 5 -s $((m < 300 ? 3 * m : 1400)) "$PEER" || bad "MTU $m: no answer to ping"
 done
 ip link set "$NETIF" mtu "$old_mtu"
 configure
-all_pings -c 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) "$PEER" || bad "no answer to ping with the MTU back at $old_mtu"
+answered 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) "$PEER" || bad "no answer to ping with the MTU back at $old_mtu"
 verdict "MTU from 68 to $max_mtu, nothing else"
 
 # --- VLAN ---
@@ -89,7 +89,7 @@ else
 	[[ $filter == on* ]] && expect_filter vlan-table '*[[ ]100[],]*' "VLAN 100 added"
 	if [ "$PEER_NS" ]; then
 		reach 198.51.100.3 || bad "no answer to ping in the VLAN"
-		all_pings -c 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) 198.51.100.3 || bad "no answer to full packets in the VLAN"
+		answered 2 -i 0.05 -W 5 -M do -s $((old_mtu - 28)) 198.51.100.3 || bad "no answer to full packets in the VLAN"
 	fi
 	ip link del "$NETIF.100" || bad "the VLAN interface doesn't go"
 	if [[ $filter == on* ]] && see_filter; then
@@ -226,7 +226,7 @@ done < <(sums "$WORK/stats")
 n=$(awk '$1 == "rx_kicks" || $1 == "tx_kicks" { s += $2 } END { print s + 0 }' "$WORK/stats")
 [ "$n" -gt 0 ] || bad "nothing was counted"
 if [ "$(max_pairs)" -gt 1 ] && ours; then
-	for c in $(online_cpus); do from_cpu "$c" -c 4 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+	for c in $(online_cpus); do answered 4 "$c" -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
 	stats >"$WORK/stats"
 	n=$(stat tx0_packets) s=$(stat tx_packets)
 	[ "$s" -gt "$n" ] || bad "tx_packets is $s, $n of them on the first queue: nothing to see"

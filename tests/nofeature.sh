@@ -73,7 +73,7 @@ else
 	for ((turn = 0; turn < 8; turn++)); do
 		iperf_start -P 8 -t 1 -R
 		iperf_ok || bad "iperf3: $(iperf_last)"
-		for c in $(online_cpus); do from_cpu "$c" -c 5 -i 0.005 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
+		for c in $(online_cpus); do answered 5 "$c" -i 0.005 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
 		idle=
 		for ((q = 0; q < max; q++)); do
 			[ "$(stat rx${q}_callbacks)" -gt "${before[q]% *}" ] || idle+=" rx$q"

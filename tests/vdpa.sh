@@ -33,7 +33,7 @@ verdict "one pair on a device of vDPA"
 begin
 tx0=$(device_stat tx0.packets) rx0=$(device_stat rx0.packets)
 own_tx0=$(if_stat tx_packets) own_rx0=$(if_stat rx_packets)
-for c in $(online_cpus); do from_cpu "$c" -f -c 500 -s 1400 "$PEER" || bad "pings are lost from CPU $c"; done
+for c in $(online_cpus); do answered 500 "$c" -f -s 1400 "$PEER" || bad "pings are lost from CPU $c"; done
 tx=$(($(device_stat tx0.packets) - tx0)) rx=$(($(device_stat rx0.packets) - rx0))
 own_tx=$(($(if_stat tx_packets) - own_tx0)) own_rx=$(($(if_stat rx_packets) - own_rx0))
 [ "$tx/$rx" = "$own_tx/$own_rx" ] || bad "the device counts $tx/$rx packets (sent/received), the driver $own_tx/$own_rx"
