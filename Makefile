@@ -116,6 +116,10 @@ fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail 
 device-test: device
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
 
+litmus: prepared
+	@$(TREE) add herdtools7
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+
 props models: props-crates
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir PREEMPTIONS=$(PREEMPTIONS) $@
 
@@ -214,6 +218,9 @@ props: ## the properties of pure/, by chance (proptest)
 	@cd fuzz && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-fuzz CARGO_NET_OFFLINE=true PROPTEST_CASES=2000 \
 		cargo test -q --release --test props
 
+litmus: ## what order of memory the driver relies on, by the kernel's own memory model (herd7)
+	@qemu-test/litmus $(KDIR)
+
 # With PREEMPTIONS=3 some minutes.
 models: ## what runs at the same time, each interleaving of small models (loom); PREEMPTIONS=… times that a CPU is taken away, 2
 	@cd models && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-models CARGO_NET_OFFLINE=true PREEMPTIONS=$(PREEMPTIONS) \
@@ -250,7 +257,7 @@ props-crates: prepared
 	@$(TREE) cargo models cargo fetch -q || echo "no crates: the step models will fail" >&2
 
 check: device $(if $(filter debug,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
-	@$(TREE) add man-db dracut-install xdp-tools $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null)
+	@$(TREE) add man-db dracut-install xdp-tools herdtools7 $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null)
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
@@ -304,5 +311,5 @@ help: ## this list
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all quick nightly check-log check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props models props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
+	dkms-install dkms-uninstall props models litmus props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
 	native bench bench-quick bench-native help
