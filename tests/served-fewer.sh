@@ -26,7 +26,7 @@ for cpu in $(cpus_of $(seq "$served" $((max - 1)))); do
 done
 pings=()
 for cpu in $(cpus_of $(seq 0 $((served - 1)))); do
-	from_cpu "$cpu" -i 0.2 -c 300 "$PEER" &
+	taskset -c "$cpu" ping -q -i 0.2 -c 300 "$PEER" >"$WORK/pings.$cpu" &
 	pings+=($!)
 done
 if ours; then
@@ -36,7 +36,12 @@ if ours; then
 	[ "$n" -le $((max - served)) ] || bad "$n resets"
 	note "resets: $n"
 fi
-for p in "${pings[@]}"; do wait "$p" || bad "pings from a CPU of a queue that is served are lost"; done
+wait "${pings[@]}"
+# What is in a ring as the device is reset is lost, and ping doesn't wait for an answer to the last one as long as others took.
+for f in "$WORK"/pings.*; do
+	came=$(sed -nE 's/.* ([0-9]+) received.*/\1/p' "$f")
+	[ "${came:-0}" -ge $((299 - ${n:-0})) ] || bad "CPU ${f##*.}, of a queue that is served: $came of 300 pings are answered"
+done
 ! ours || [ "$(resets)" = "$n" ] || bad "$(resets) resets in the end"
 verdict "with $max pairs those that are served work, and the device isn't reset again and again"
 
