@@ -92,6 +92,8 @@ verdict "loopback: down, up and unload under traffic"
 
 begin
 sys=/sys/class/misc/hw_random
+# Built in as a rule.
+modprobe -q rng_core
 insmod "$SAMPLES/rust_virtio_rng.ko" || bad "insmod: $?"
 name=$(tr ' ' '\n' <$sys/rng_available | grep '^virtio_rng\.') || bad "none: $(cat $sys/rng_available)"
 echo "$name" >$sys/rng_current || bad "can't be chosen"
