@@ -33,7 +33,7 @@ ACTIONS ?=
 # Not empty: what `make selftests` comes to is what is expected from now on; `make hostile` writes Documentation/hostile.rst.
 ACCEPT ?=
 RUSTC ?= rustc
-# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental, rt, debug (qemu-test/tree --help).
+# Which of Debian's kernels toolchain tree, build tree and guests are of: forky, sid, experimental, rt, debug, 7.3 (qemu-test/tree --help).
 KERNEL ?= forky
 export KERNEL
 
@@ -256,7 +256,7 @@ props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
 	@$(TREE) cargo models cargo fetch -q || echo "no crates: the step models will fail" >&2
 
-check: device $(if $(filter debug,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
+check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
 	@$(TREE) add man-db dracut-install xdp-tools herdtools7 $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null)
 	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
@@ -306,7 +306,7 @@ bench-native: ## nanoseconds per packet, both drivers run natively (10 minutes);
 
 help: ## this list
 	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
-	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental or rt takes another of Debian's kernels for the tree and"
+	@echo "KDIR=… names the kernel build tree; KERNEL=sid, experimental, rt or 7.3 takes another of Debian's kernels for the tree and"
 	@echo "the guests, KERNEL=debug one that checks itself; ARCH=arm64 builds and tests for that architecture, with KERNEL=16k for its"
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 

@@ -27,11 +27,12 @@ import machine
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
-# Which kernel (qemu-test/tree --help). The one that qemu-test/debug-kernel compiles is in the cache, all others are where the guests'
+# Which kernel (qemu-test/tree --help). Those that qemu-test/compile-kernel compiles are in the cache, all others are where the guests'
 # programs are: in the tree, and those of another architecture in a directory where they were unpacked.
 KERNEL = os.environ.get("KERNEL", "forky")
 TREE = pathlib.Path("/") if machine.NATIVE else CACHE / "root"
-ROOT = CACHE if KERNEL == "debug" else TREE
+COMPILED = KERNEL in ("debug", "7.3")
+ROOT = CACHE if COMPILED else TREE
 
 # Programs of the guest, by name; the rest of the usual commands are taken from whole packages and from busybox.
 PROGRAMS = """
@@ -53,7 +54,7 @@ cls_matchall cls_flower cls_u32 cls_bpf cls_basic act_mirred act_gact act_skbedi
 nf_tables nft_compat nft_ct nft_chain_nat nfnetlink xt_tcpudp
 sit ip6_tunnel ipip ip_gre ip6_gre vrf macsec netconsole configfs xsk_diag inet_diag tcp_diag udp_diag packet_diag tcp_bbr bonding
 failover kvm_amd kvm_intel configs e1000e pppoe uio_pci_generic
-virtio_mmio vduse virtio_vdpa
+virtio_mmio vduse virtio_vdpa rng_core
 """.split()
 
 # Directories of the Python library that no test needs.
@@ -342,8 +343,8 @@ def stamp(flavour, kernel):
     h.update(pathlib.Path(__file__).read_bytes())
     h.update((pathlib.Path("/var/lib/dpkg/status") if machine.NATIVE else CACHE / "root.stamp").read_bytes())
     h.update(pathlib.Path(machine.__file__).read_bytes())
-    if KERNEL == "debug":
-        h.update((CACHE / "debug-kernel.stamp").read_bytes())
+    if COMPILED:
+        h.update((CACHE / "compile-kernel.stamp").read_bytes())
     h.update(f"{flavour} {kernel}".encode())
     return h.hexdigest()
 
