@@ -204,7 +204,8 @@ python-test: ## the tests of what evaluates measurements (bench/native/stats.py)
 
 # What `qemu-test/tree device` has fetched is used, and what has been built. Cargo goes by times, which say nothing about
 # another copy's sources.
-cargo = cd $(1) && touch src/main.rs && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/$(2) CARGO_NET_OFFLINE=true cargo
+offline = CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/$(1) CARGO_NET_OFFLINE=true
+cargo = cd $(1) && touch src/main.rs && $(call offline,$(2)) cargo
 testdev_cargo = $(call cargo,qemu-test/device,testdev)
 nativedev_cargo = $(call cargo,bench/native/device,cargo-bench-native-device)
 device-test: ## clippy on the test device and that of the native benchmark, and the tests of their own arithmetic
@@ -215,7 +216,7 @@ device-test: ## clippy on the test device and that of the native benchmark, and 
 
 # The same with what `make props-crates` has fetched.
 props: ## the properties of pure/, by chance (proptest)
-	@cd fuzz && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-fuzz CARGO_NET_OFFLINE=true PROPTEST_CASES=2000 \
+	@cd fuzz && $(call offline,cargo-fuzz) PROPTEST_CASES=2000 \
 		cargo test -q --release --test props
 
 litmus: ## what order of memory the driver relies on, by the kernel's own memory model (herd7)
@@ -223,7 +224,7 @@ litmus: ## what order of memory the driver relies on, by the kernel's own memory
 
 # With PREEMPTIONS=3 some minutes.
 models: ## what runs at the same time, each interleaving of small models (loom); PREEMPTIONS=… times that a CPU is taken away, 2
-	@cd models && CARGO_HOME=/cache/cargo CARGO_TARGET_DIR=/cache/cargo-models CARGO_NET_OFFLINE=true PREEMPTIONS=$(PREEMPTIONS) \
+	@cd models && $(call offline,cargo-models) PREEMPTIONS=$(PREEMPTIONS) \
 		cargo test -q --release -- --show-output
 
 endif

@@ -8,7 +8,6 @@ import collections
 import os
 import pathlib
 import re
-import shutil
 import struct
 import subprocess
 
@@ -29,8 +28,6 @@ def arguments(ko, guest):
         return []
     build = RECORDS / build_id(ko)
     build.mkdir(parents=True, exist_ok=True)
-    if not (build / "module.ko").exists():
-        shutil.copy(ko, build / "module.ko")
     return ["-plugin", f"{PLUGIN},out={build}/{guest}"]
 
 

@@ -184,15 +184,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
     argv: *const *const c_char,
 ) -> c_int {
     // SAFETY: By this function's contract.
-    let Some(out) = (unsafe { out_argument("count", argc, argv) }) else {
+    let Some(file) = (unsafe { out_file("count", argc, argv, "") }) else {
         return 1;
-    };
-    let file = match File::create(out) {
-        Ok(file) => file,
-        Err(e) => {
-            eprintln!("count: {e}");
-            return 1;
-        }
     };
     // SAFETY: Called while the plugin is being loaded.
     let score = unsafe { qemu_plugin_scoreboard_new(SLOTS * std::mem::size_of::<Count>()) };

@@ -141,17 +141,10 @@ pub unsafe extern "C" fn qemu_plugin_install(
     argc: c_int,
     argv: *const *const c_char,
 ) -> c_int {
+    let process = format!(".{}", std::process::id());
     // SAFETY: By this function's contract.
-    let Some(out) = (unsafe { out_argument("cover", argc, argv) }) else {
+    let Some(file) = (unsafe { out_file("cover", argc, argv, &process) }) else {
         return 1;
-    };
-    let path = format!("{out}.{}", std::process::id());
-    let file = match File::create(&path) {
-        Ok(file) => file,
-        Err(e) => {
-            eprintln!("cover: {path}: {e}");
-            return 1;
-        }
     };
     // SAFETY: Called while the plugin is being loaded.
     let score = unsafe { qemu_plugin_scoreboard_new(SLOTS * size_of::<u64>()) };

@@ -4,7 +4,10 @@
 
 #![allow(dead_code, reason = "each plugin needs a part of it")]
 
-use std::ffi::{c_char, c_int, c_uint, c_void, CStr};
+use std::{
+    ffi::{c_char, c_int, c_uint, c_void, CStr},
+    fs::File,
+};
 
 /// A counter in a scoreboard.
 #[repr(C)]
@@ -59,30 +62,35 @@ extern "C" {
     pub fn qemu_plugin_num_vcpus() -> c_int;
 }
 
-/// The value of the one argument that a plugin takes, `out=`; without it, or with another one, it says so as `plugin`.
+/// The file that the one argument of a plugin names, `out=`, made anew, with `behind` behind its name. Without one, or with another
+/// argument, `plugin` says so.
 ///
 /// # Safety
 ///
 /// `argv` has `argc` strings.
-pub unsafe fn out_argument(
+pub unsafe fn out_file(
     plugin: &str,
     argc: c_int,
     argv: *const *const c_char,
-) -> Option<String> {
+    behind: &str,
+) -> Option<File> {
     let mut out = None;
     for i in 0..argc.max(0) as usize {
         // SAFETY: By this function's contract.
         let arg = unsafe { CStr::from_ptr(*argv.add(i)) }.to_string_lossy();
         match arg.split_once('=') {
-            Some(("out", path)) => out = Some(path.to_owned()),
+            Some(("out", path)) => out = Some(format!("{path}{behind}")),
             _ => {
                 eprintln!("{plugin}: unknown argument {arg}; known is out=FILE");
                 return None;
             }
         }
     }
-    if out.is_none() {
+    let Some(path) = out else {
         eprintln!("{plugin}: out=FILE is missing");
-    }
-    out
+        return None;
+    };
+    File::create(&path)
+        .inspect_err(|e| eprintln!("{plugin}: {path}: {e}"))
+        .ok()
 }
