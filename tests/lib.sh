@@ -317,7 +317,7 @@ log_bad() {
 	grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:'
 }
 # dump FILE [-n NAMESPACE] TCPDUMP-ARGUMENTS: starts listening, its process id in $DUMP; returns once it listens. Packets
-# go to FILE, one line each. dump_end waits a moment for what is under way.
+# go to FILE, one line each.
 dump() {
 	local file=$1 in=()
 	shift
@@ -327,7 +327,25 @@ dump() {
 	DUMP=$!
 	wait_for 10 grep -q listening "$file.err" || note "tcpdump: $(cat "$file.err")"
 }
-dump_end() { sleep 0.5; kill "$DUMP"; wait "$DUMP" 2>/dev/null; }
+# Ends it, with all in its file that has reached the interface: on a busy machine that is later than one thinks. What hasn't
+# reached it yet the caller has to wait for.
+dump_end() {
+	local file
+	file=$(readlink "/proc/$DUMP/fd/2")
+	sleep 0.2
+	wait_for 10 dump_has_read "$file" || note "tcpdump doesn't come to the end: $(tail -1 "$file")"
+	kill "$DUMP"
+	wait "$DUMP" 2>/dev/null
+}
+# Asked by SIGUSR1, tcpdump tells how many packets the kernel has for it and how many it has printed.
+dump_has_read() { # FILE: of its messages
+	local told
+	told=$(wc -l <"$1")
+	kill -USR1 "$DUMP"
+	wait_for 5 dump_told "$1" "$told" || return
+	tail -1 "$1" | grep -qE '([0-9]+) packets? captured, \1 packets? received'
+}
+dump_told() { [ "$(wc -l <"$1")" -gt "$2" ]; }
 
 # For the device: QEMU's view of the receive filter, one field of it.
 rx_filter() { hostctl qmp query-rx-filter name=nic0 | grep -oE "\"$1\": (\[[^]]*\]|\"[^\"]*\"|[a-z0-9]+)" | sed -E 's/^"[^"]*": //'; }

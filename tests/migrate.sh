@@ -60,7 +60,7 @@ same() { # WHAT: as it was before
 FRAMES="to the group, another group, the own, a further, a foreign address, in the VLAN, in another VLAN"
 frames() {
 	local to
-	dump "$WORK/frames" -p -e -i "$NETIF" 'ether proto 0x88b5 or (vlan and ether proto 0x88b5)'
+	dump "$WORK/frames" -p -e -i "$NETIF" 'ether proto 0x88b5 or ether proto 0x88b6 or (vlan and ether proto 0x88b5)'
 	host "python3 -c '
 import socket
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -69,9 +69,12 @@ for to, tag in zip(\"$GROUP $OTHER $MAC $UNICAST 02:00:00:00:00:55 $MAC $MAC\".s
     for i in range(5):
         tagged = (b\"\\x81\\x00\" + tag.to_bytes(2)) if tag else b\"\"
         s.send(bytes.fromhex(to.replace(\":\", \"\") + \"020000000001\") + tagged + bytes.fromhex(\"88b5\") + bytes([i] * 64))
+s.send(bytes.fromhex(\"$MAC\".replace(\":\", \"\") + \"02000000000188b6\") + bytes(64))
 '" >"$WORK/frames.host" || bad "the host can't send: $(cat "$WORK/frames.host")"
+	# The last one is of another type, and tells that they are through.
+	wait_for 20 grep -q 0x88b6 "$WORK/frames" || bad "the last frame doesn't come"
 	dump_end
-	for to in $GROUP $OTHER "$MAC, ethertype Unknown" $UNICAST 02:00:00:00:00:55 "$MAC, .*vlan $VLAN," "$MAC, .*vlan $((VLAN + 1)),"; do
+	for to in $GROUP $OTHER "$MAC, ethertype Unknown (0x88b5)" $UNICAST 02:00:00:00:00:55 "$MAC, .*vlan $VLAN," "$MAC, .*vlan $((VLAN + 1)),"; do
 		grep -c "> $to" "$WORK/frames"
 	done | tr '\n' ' '
 }

@@ -154,6 +154,8 @@ if [ "$PEER_NS" ] && see_filter; then
 	foreign() { # how many of 5 arrive
 		dump "$WORK/dump" -p -i "$NETIF" icmp and host 192.0.2.77
 		peer ping -q -c 5 -i 0.05 -W 1 192.0.2.77 >/dev/null
+		# What was sent before this is through then.
+		reach || bad "no answer to ping"
 		dump_end
 		grep -c 'echo request' "$WORK/dump"
 	}
