@@ -27,6 +27,8 @@ PREEMPTIONS ?= 2
 RANGE ?=
 # Which mutants `make mutants-guest` tries, all by default.
 M ?=
+# The cargo-mutants that `make mutants-pure` takes: what different ones find can't be compared.
+MUTANTS_VERSION = 27.1.0
 # How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
 STEPS ?= 500
 ACTIONS ?=
@@ -286,6 +288,12 @@ mutants-guest: device ## one mistake at a time in the driver: do the tests notic
 	@$(TREE) run --net -- python3 qemu-test/check build
 	@qemu-test/mutants $(patsubst %,'%',$(M))
 
+mutants-pure: prepared ## small changes of pure/, one at a time (cargo-mutants): do the host tests notice? (an hour, goes on where it was); M=… for some files
+	@$(TREE) cargo fuzz cargo install -q --locked --root /cache/mutants-pure/tool cargo-mutants@$(MUTANTS_VERSION)
+	@$(TREE) cargo fuzz python3 ../qemu-test/mutants-pure $(if $(J),-j $(J)) $(patsubst %,'%',$(M))
+
+mutants: mutants-pure mutants-guest ## both: mistakes in pure/ and in the driver (hours)
+
 soak: module ## STEPS=… things that can be done to an interface, in turn, by a chance that SEED=… repeats
 	@$(TREE) run --net -- python3 qemu-test/soak --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ACTIONS)
 
@@ -312,5 +320,5 @@ help: ## this list
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
 .PHONY: all quick nightly check-log check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props models litmus props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants-guest soak shell selftests \
+	dkms-install dkms-uninstall props models litmus props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants mutants-pure mutants-guest soak shell selftests \
 	native bench bench-quick bench-native help
