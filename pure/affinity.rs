@@ -13,23 +13,26 @@
 
 use core::ops::Range;
 
-/// Where a CPU is. The order of the fields is what makes neighbours: first those of one node, in it
-/// those of one package, then the threads of one core.
+/// The place of a CPU in the machine.
+///
+/// The order of the fields is what makes neighbours: first those of one node, in it those of one
+/// package, then the threads of one core.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct CpuTopology {
     /// NUMA node; the same for all where there is none.
     pub(crate) node: i32,
-    /// Package (socket).
+    /// Package (socket) that the CPU is in.
     pub(crate) package: i32,
-    /// Core in the package.
+    /// Core within the package.
     pub(crate) core: i32,
     /// The CPU's number.
     pub(crate) cpu: u32,
 }
 
-/// Sorts CPUs by topology: then the position is the rank.
+/// Sorts CPUs by topology, after which the position of a CPU is its rank.
 ///
-/// By insertion: they come by number, which is nearly in order, and the sorting of `core` can panic.
+/// It sorts by insertion, because CPUs come by number, which is nearly in order, and because the
+/// sort of `core` can panic.
 pub(crate) fn order(cpus: &mut [CpuTopology]) {
     for end in 1..cpus.len() {
         for i in (0..end).rev() {
@@ -73,7 +76,7 @@ pub(crate) fn pair_cpus(pair: u32, pairs: u32, cpus: u32) -> Range<u32> {
 /// Returns the lowest queue pair out of `pairs` whose [`pair_cpus`] range holds `rank`, among
 /// `cpus` online CPUs.
 ///
-/// `None` if `pairs` is 0 or if `rank` is not below `cpus`.
+/// Returns `None` if `pairs` is 0 or if `rank` is not below `cpus`.
 #[cfg(test)]
 pub(crate) fn pair_of_rank(rank: u32, pairs: u32, cpus: u32) -> Option<u32> {
     let base = cpus.checked_div(pairs)?;

@@ -5,26 +5,31 @@
 
 #![forbid(unsafe_code)]
 
-/// The longest delay that can be set, in µs. The specification has no limit; past this one the
-/// transmit watchdog would take the device for stuck.
+/// The longest delay that can be set, in µs.
+///
+/// The specification has no limit. Past this one the transmit watchdog would take the device for
+/// stuck.
 pub(crate) const MAX_USECS: u32 = 1_000_000;
 
-/// The most packets that can be set: the largest ring (2.7, 2.8). More would never be counted.
+/// The most packets that can be set, which is the size of the largest ring (2.7, 2.8).
+///
+/// A device would never count more.
 pub(crate) const MAX_FRAMES: u32 = 32768;
 
-/// How a device holds interrupts of a queue back: until so many µs after the first packet, or
-/// until so many packets, whichever comes first. If one of the two is 0 it interrupts for each
-/// packet.
+/// How a device holds interrupts of a queue back: until so many µs after the first packet, or until
+/// so many packets, whichever comes first.
+///
+/// If one of the two is 0 the device interrupts for each packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Moderation {
-    /// Delay in µs.
+    /// Delay of an interrupt in µs.
     pub(crate) usecs: u32,
-    /// Packets.
+    /// Number of packets that one interrupt is for.
     pub(crate) frames: u32,
 }
 
 impl Moderation {
-    /// What a device does after its reset.
+    /// What a device does after its reset: it interrupts for each packet.
     pub(crate) const NONE: Self = Self {
         usecs: 0,
         frames: 0,
@@ -36,19 +41,20 @@ impl Moderation {
         frames: 1,
     };
 
-    /// Whether a driver may ask for it.
+    /// Returns whether a driver may ask for these values.
     pub(crate) const fn is_valid(self) -> bool {
         self.usecs <= MAX_USECS && self.frames <= MAX_FRAMES
     }
 
-    /// As commands have it: le32 max_packets, le32 max_usecs.
+    /// Returns the values as commands have them: le32 max_packets, le32 max_usecs.
     pub(crate) const fn bytes(self) -> [u8; 8] {
         let [a, b, c, d] = self.frames.to_le_bytes();
         let [e, f, g, h] = self.usecs.to_le_bytes();
         [a, b, c, d, e, f, g, h]
     }
 
-    /// Behind the number of a virtqueue: le16 vq_index, le16 reserved, then the above.
+    /// Returns the values behind the number of a virtqueue: le16 vq_index, le16 reserved, then
+    /// those of [`Self::bytes`].
     pub(crate) const fn bytes_for(self, vq: u16) -> [u8; 12] {
         let [i, j] = vq.to_le_bytes();
         let [a, b, c, d, e, f, g, h] = self.bytes();
@@ -59,17 +65,19 @@ impl Moderation {
 /// What `ethtool -c` shows and `-C` sets, for the interface or for one queue pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Params {
-    /// Receiving.
+    /// Moderation of receive interrupts.
     pub(crate) rx: Moderation,
-    /// Sending.
+    /// Moderation of transmit interrupts.
     pub(crate) tx: Moderation,
-    /// The driver chooses for receiving, by the traffic.
+    /// Whether the driver chooses the receive values by the traffic.
     pub(crate) adaptive_rx: bool,
 }
 
 impl Params {
-    /// At first: nothing is held back. Sending is shown as 1 packet and not as 0, which for the
-    /// in-tree driver means "not by NAPI".
+    /// What a new interface has: nothing is held back.
+    ///
+    /// For sending that is shown as 1 packet and not as 0, which for the in-tree driver means "not
+    /// by NAPI".
     pub(crate) const INITIAL: Self = Self {
         rx: Moderation::NONE,
         tx: Moderation::EACH,
@@ -89,11 +97,12 @@ impl Params {
 pub(crate) enum Refused {
     /// The device can't do that.
     Unsupported,
-    /// Nobody can: out of range, or in contradiction with each other.
+    /// No device can, because a value is out of range or contradicts another one.
     Invalid,
 }
 
-/// Whether a device that can't hold interrupts back can do as wanted: only as it is.
+/// Checks whether a device that can't hold interrupts back can do as wanted, which it can only as
+/// it is.
 pub(crate) fn check_fixed(want: &Params) -> Result<(), Refused> {
     if want.adaptive_rx || want.rx.usecs != 0 || want.tx.usecs != 0 || want.tx.frames == 0 {
         return Err(Refused::Unsupported);
@@ -105,9 +114,10 @@ pub(crate) fn check_fixed(want: &Params) -> Result<(), Refused> {
     }
 }
 
-/// Whether a device that can hold interrupts back can do as wanted. `now` is what was shown,
-/// `per_queue` whether it takes values for single queues, `chosen` whether the driver itself may
-/// have chosen a value.
+/// Checks whether a device that can hold interrupts back can do as wanted.
+///
+/// `now` is what was shown, `per_queue` is whether the device takes values for single queues, and
+/// `chosen` is whether the driver itself may have chosen a value.
 ///
 /// With adaptive moderation receive values can't be set: they have to be the ones shown, or, as
 /// those change behind the user's back, others that the driver chooses.

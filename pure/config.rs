@@ -21,21 +21,30 @@ struct NetConfig {
     supported_hash_types: u32,
 }
 
-/// Offsets of its fields in bytes.
+/// Offsets of the fields of [`NetConfig`] in bytes.
 pub(crate) mod offset {
     use super::NetConfig;
     use core::mem::offset_of;
 
     // CAST: 20 at most, here and below.
+    /// Offset of `mac`.
     pub(crate) const MAC: u32 = offset_of!(NetConfig, mac) as u32;
+    /// Offset of `status`.
     pub(crate) const STATUS: u32 = offset_of!(NetConfig, status) as u32;
+    /// Offset of `max_virtqueue_pairs`.
     pub(crate) const MAX_PAIRS: u32 = offset_of!(NetConfig, max_virtqueue_pairs) as u32;
+    /// Offset of `mtu`.
     pub(crate) const MTU: u32 = offset_of!(NetConfig, mtu) as u32;
+    /// Offset of `speed`.
     pub(crate) const SPEED: u32 = offset_of!(NetConfig, speed) as u32;
+    /// Offset of `duplex`.
     pub(crate) const DUPLEX: u32 = offset_of!(NetConfig, duplex) as u32;
+    /// Offset of `rss_max_key_size`.
     pub(crate) const RSS_KEY_SIZE: u32 = offset_of!(NetConfig, rss_max_key_size) as u32;
+    /// Offset of `rss_max_indirection_table_length`.
     pub(crate) const RSS_TABLE_LENGTH: u32 =
         offset_of!(NetConfig, rss_max_indirection_table_length) as u32;
+    /// Offset of `supported_hash_types`.
     pub(crate) const HASH_TYPES: u32 = offset_of!(NetConfig, supported_hash_types) as u32;
 }
 
@@ -48,7 +57,8 @@ pub(crate) const MIN_MTU: u16 = 68;
 /// Returns the number of queue pairs that the device has.
 ///
 /// `config` is its `max_virtqueue_pairs` (5.1.4), which counts if it is legal and if there is both
-/// a feature that defines it and the control virtqueue to make use of it. Otherwise there is 1.
+/// a feature that defines it and the control virtqueue to make use of it. Otherwise there is 1
+/// pair.
 pub(crate) fn max_queue_pairs(f: Features, config: u16) -> u16 {
     let multiqueue = f.has(bit::MQ) || f.has(bit::RSS);
     if multiqueue && f.has(bit::CTRL_VQ) && (1..=MAX_PAIRS).contains(&config) {
@@ -58,21 +68,23 @@ pub(crate) fn max_queue_pairs(f: Features, config: u16) -> u16 {
     }
 }
 
-/// The most queue pairs that are used on shared interrupts: 2048 vectors of MSI-X would be for as many.
+/// The most queue pairs that are used on shared interrupts, for which a PCI function could have
+/// 2048 vectors of MSI-X.
 const MOST_SHARING: u16 = 1023;
 
-/// Whether all queues share one of `vectors` MSI-X vectors, or the interrupt line: a pair has no two of
-/// its own besides the one for the configuration.
+/// Returns whether all queues share one of `vectors` MSI-X vectors, or the interrupt line, because
+/// no pair can have two vectors of its own besides the one for the configuration.
 pub(crate) const fn is_shared(vectors: u32) -> bool {
     vectors < 3
 }
 
 /// Returns how many of `max` queue pairs can be used on a device with `vectors` MSI-X vectors.
 ///
-/// The first vector is for the configuration, and the two queues of a pair have one each: as many
-/// pairs as get theirs. Where all queues share one ([`is_shared`]) it is `max`, or as many as
-/// a PCI function could have vectors for, if that is less: for each queue that has an interrupt the
-/// virtio core allocates 256 bytes in one piece, and the kernel complains of one too large.
+/// The first vector is for the configuration, and the two queues of a pair have one each, so as
+/// many pairs can be used as get theirs. Where all queues share one ([`is_shared`]) it is `max`, or
+/// as many as a PCI function could have vectors for, if that is less: for each queue that has an
+/// interrupt the virtio core allocates 256 bytes in one piece, and the kernel complains of one too
+/// large.
 pub(crate) fn pairs_with_vectors(max: u16, vectors: u32) -> u16 {
     if is_shared(vectors) {
         return max.min(MOST_SHARING);
@@ -83,15 +95,15 @@ pub(crate) fn pairs_with_vectors(max: u16, vectors: u32) -> u16 {
 
 /// Returns the number of queue pairs to use at first, at least 1.
 ///
-/// `max` is what the device has, `param` what the administrator asked for: 0 for one pair for each
-/// online CPU, otherwise a number, which is limited to `max`.
+/// `max` is what the device has. `param` is what the administrator asked for: 0 means one pair for
+/// each online CPU, and another number is limited to `max`.
 pub(crate) fn default_pairs(max: u16, online_cpus: u32, param: u32) -> u16 {
     let wanted = if param == 0 { online_cpus } else { param };
     let wanted = u16::try_from(wanted).unwrap_or(u16::MAX);
     wanted.min(max).max(1)
 }
 
-/// Returns the device's MTU in bytes (5.1.4), `None` if it is below the legal minimum of 68
+/// Returns the device's MTU in bytes (5.1.4), or `None` if it is below the legal minimum of 68
 /// (5.1.4.1).
 pub(crate) fn check_mtu(mtu: u16) -> Option<u16> {
     (mtu >= MIN_MTU).then_some(mtu)

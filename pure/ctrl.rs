@@ -71,19 +71,20 @@ pub(crate) const NO_ANSWER: u8 = 0xff;
 /// The outcome of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ack {
-    /// It was carried out.
+    /// The device carried the command out.
     Ok,
-    /// It was refused.
+    /// The device refused the command.
     Refused,
     /// The device did not write an answer.
     Missing,
 }
 
-/// Interprets the answer to a command, the byte in its place (5.1.6.5). Anything but [`ACK_OK`] that
-/// the device wrote there (1, by the specification) is a refusal.
+/// Interprets the answer to a command, the byte in its place (5.1.6.5).
 ///
-/// The used length takes no part in it. Devices have always got it wrong: some count what they
-/// have read as well (5.1.6, "Legacy Interface: Device Operation"), and the byte says enough.
+/// Anything but [`ACK_OK`] that the device wrote there (1, by the specification) is a refusal.
+///
+/// The used length takes no part in it. Devices have always got it wrong: some count what they have
+/// read as well (5.1.6, "Legacy Interface: Device Operation"), and the byte says enough.
 pub(crate) fn ack(byte: u8) -> Ack {
     match byte {
         ACK_OK => Ack::Ok,
@@ -92,14 +93,16 @@ pub(crate) fn ack(byte: u8) -> Ack {
     }
 }
 
-/// How many bytes of a result the device has written behind its answer, if it claims to have
-/// written `used_len` in all and there is room for `room` of a result.
+/// Returns how many bytes of a result the device has written behind its answer, if it claims to
+/// have written `used_len` in all and there is room for `room` of a result.
 pub(crate) fn result_len(used_len: u32, room: usize) -> usize {
     usize::try_from(used_len.saturating_sub(1)).map_or(room, |len| len.min(room))
 }
 
-/// The parts of a command, each for a descriptor of its own (5.1.6.6): class and command, and its
-/// data, of which `cut` bytes are in the first of two parts. Any of them may be empty.
+/// Returns the parts of a command, each for a descriptor of its own (5.1.6.6): class and command,
+/// and its data in two parts, of which the first has `cut` bytes.
+///
+/// Any of them may be empty.
 pub(crate) fn parts(command: &[u8], cut: usize) -> [&[u8]; 3] {
     let (header, data) = command.split_at(command.len().min(2));
     let (first, second) = data.split_at(data.len().min(cut));
@@ -109,28 +112,29 @@ pub(crate) fn parts(command: &[u8], cut: usize) -> [&[u8]; 3] {
 /// A command that changes what the device receives (5.1.6.5.1, 5.1.6.5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RxStep {
-    /// Promiscuous mode on or off.
+    /// Switches promiscuous mode on or off.
     Promisc(bool),
-    /// All multicast packets or not.
+    /// Switches the reception of all multicast packets on or off.
     Allmulti(bool),
-    /// The tables of addresses.
+    /// Sets the tables of addresses.
     Table,
 }
 
-/// What is received beside the addresses in the tables; with a `T` that can say so, perhaps unknown.
+/// What is received beside the addresses in the tables; a `T` that can say so may be unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RxMode<T> {
-    /// Every packet.
+    /// Whether every packet is received.
     pub(crate) promisc: T,
-    /// Every multicast packet.
+    /// Whether every multicast packet is received.
     pub(crate) allmulti: T,
 }
 
-/// The commands that lead from one receive mode to another, in an order in which no packet is missed
-/// that is wanted before and after: what lets more through comes first, what lets less through last.
+/// Returns the commands that lead from one receive mode to another, in an order in which no packet
+/// is missed that is wanted before and after.
 ///
-/// What the mode `was` may be unknown, as after a reset, when devices let everything through. `table` tells
-/// whether the tables are others now.
+/// What lets more through comes first, and what lets less through last. What the mode `was` may be
+/// unknown, as after a reset, when devices let everything through. `table` is whether the tables
+/// are others now.
 pub(crate) fn rx_steps(
     was: RxMode<Option<bool>>,
     want: RxMode<bool>,
@@ -150,14 +154,14 @@ pub(crate) fn rx_steps(
     .flatten()
 }
 
-/// How long to sleep between looks at the control virtqueue: 20 µs at first, doubling up to
-/// 1000 µs, until a deadline.
+/// How long to sleep between looks at the control virtqueue: 20 µs at first, doubling up to 1000
+/// µs, until a deadline.
 ///
-/// An iterator over the sleeps in µs. Their sum is exactly the deadline, the last one is cut short; less
-/// if they took longer ([`took`](Self::took)).
+/// It is an iterator over the sleeps in µs. Their sum is exactly the deadline, as the last one is
+/// cut short; it is less if they took longer ([`took`](Self::took)).
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
-    /// What is left until the deadline, in µs.
+    /// Time left until the deadline, in µs.
     left: u64,
     /// The next sleep in µs, unless the deadline comes first.
     step: u32,
@@ -169,7 +173,8 @@ impl Backoff {
     /// The longest sleep in µs.
     const LONGEST: u32 = 1000;
 
-    /// The most that a sleep counts, in µs. A guest that was paused in one is not the device's fault.
+    /// The most that a sleep counts, in µs, because a guest that was paused in one is not the
+    /// device's fault.
     const COUNTED: u64 = 16_000;
 
     /// Makes a sequence of sleeps of `deadline_us` µs in total.
@@ -190,7 +195,7 @@ impl Backoff {
 impl Iterator for Backoff {
     type Item = u32;
 
-    /// Returns how long to sleep next in µs, at least 1; `None` once the deadline has come.
+    /// Returns how long to sleep next in µs, at least 1, or `None` once the deadline has come.
     fn next(&mut self) -> Option<u32> {
         if self.left == 0 {
             return None;

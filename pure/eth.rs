@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ethernet frames.
+//! Lengths of Ethernet frames.
 
 #![forbid(unsafe_code)]
 

@@ -75,7 +75,7 @@ pub(crate) mod bit {
     pub(crate) const GUEST_USO6: u32 = 55;
     /// The device can receive USO.
     pub(crate) const HOST_USO: u32 = 56;
-    /// The device reports the hash of each packet.
+    /// The device reports a hash of each packet.
     pub(crate) const HASH_REPORT: u32 = 57;
     /// The driver provides the exact header length.
     pub(crate) const GUEST_HDRLEN: u32 = 59;
@@ -108,7 +108,7 @@ pub(crate) struct Features {
     hi: u64,
 }
 
-/// Returns the words (low, high) in which only `bit` is set: none for 128 and above.
+/// Returns the words (low, high) in which only `bit` is set, which is none for 128 and above.
 const fn mask(bit: u32) -> (u64, u64) {
     // The shift amounts are below 64 in the arms that use them.
     match bit {
@@ -242,11 +242,13 @@ pub(crate) const SUPPORTED_LEGACY: [u32; 23] = [
 ];
 
 /// What features require (5.1.3.1): each row is a feature and a list of which at least one has to
-/// be there. A feature that requires several others at once has several rows.
+/// be there.
+///
+/// A feature that requires several others at once has several rows.
 ///
 /// `HASH_REPORT` (5.1.4.2: not to be negotiated without `CTRL_VQ`), `CTRL_RX_EXTRA` (the same),
-/// `CTRL_GUEST_OFFLOADS` and `DEVICE_STATS` are listed because they are useless without the
-/// queue that their commands travel on. `STANDBY` names its primary by MAC address.
+/// `CTRL_GUEST_OFFLOADS` and `DEVICE_STATS` are listed because they are useless without the queue
+/// that their commands travel on. `STANDBY` names its primary by MAC address.
 const REQUIREMENTS: &[(u32, &[u32])] = &[
     (bit::GUEST_TSO4, &[bit::GUEST_CSUM]),
     (bit::GUEST_TSO6, &[bit::GUEST_CSUM]),
@@ -315,16 +317,20 @@ pub(crate) fn resolve(negotiated: Features) -> (Features, Features) {
     (accepted, refused)
 }
 
-/// Returns the set without all that lets a device give packets to the driver that no wire would carry: merged ones, and those
-/// with a partial checksum. None if headers would have another length for that ([`hdr_len`]).
+/// Returns the set without all that lets a device give packets to the driver that no wire would
+/// carry: merged ones, and those with a partial checksum.
+///
+/// Returns `None` if headers would have another length for that ([`hdr_len`]).
 pub(crate) fn without_receive_offloads(f: Features) -> Option<Features> {
     // The others require this one.
     let (plain, _) = resolve(f.without(bit::GUEST_CSUM));
     (hdr_len(plain) == hdr_len(f)).then_some(plain)
 }
 
-/// Returns whether feature `bit` only says something about packets of another feature, so that without that one
-/// nothing is lost with it. Devices are common that clear the other bits only, for instance all of TSO but ECN.
+/// Returns whether feature `bit` only says something about packets of another feature, so that
+/// without that one nothing is lost with it.
+///
+/// Devices are common that clear the other bits only, for instance all of TSO but ECN.
 pub(crate) const fn is_detail(bit: u32) -> bool {
     matches!(
         bit,
@@ -402,9 +408,10 @@ pub(crate) const fn name(bit: u32) -> &'static str {
 
 /// Returns the length in bytes of the header in front of every packet (5.1.6), in both directions.
 ///
-/// Each form has the fields of those before it: 10 without any of the following; 12 with mergeable
-/// buffers or version 1, which both add the number of buffers; 20 with `HASH_REPORT`, which adds
-/// the hash; 24 with UDP tunnels in either direction, which add where the headers are.
+/// Each form has the fields of those before it. The header has 10 bytes without any of the
+/// following; 12 with mergeable buffers or version 1, which both add the number of buffers; 20 with
+/// `HASH_REPORT`, which adds the hash; and 24 with UDP tunnels in either direction, which add where
+/// the headers are.
 pub(crate) fn hdr_len(f: Features) -> usize {
     if f.has(bit::GUEST_UDP_TUNNEL_GSO) || f.has(bit::HOST_UDP_TUNNEL_GSO) {
         24

@@ -15,7 +15,7 @@ pub(crate) const LEN: usize = 12;
 /// Where the tunnel fields are in a header that has them, in bytes: `outer_th_offset` and
 /// `inner_nh_offset`, behind those of the hash.
 pub(crate) const TUNNEL_AT: u32 = 20;
-/// Their length in bytes.
+/// Length of the tunnel fields in bytes.
 pub(crate) const TUNNEL_LEN: usize = 4;
 
 /// Flag: the checksum is partial, at `csum_start` and `csum_offset`.
@@ -25,7 +25,7 @@ const F_DATA_VALID: u8 = 2;
 /// Flag: the outer UDP checksum of a tunnelled packet is offloaded as well.
 const F_UDP_TUNNEL_CSUM: u8 = 8;
 
-/// Segmentation: none.
+/// Segmentation: there is none.
 const GSO_NONE: u8 = 0;
 /// Segmentation: TCP over IPv4.
 const GSO_TCPV4: u8 = 1;
@@ -68,7 +68,8 @@ impl RawHdr {
         }
     }
 
-    /// Gives the bytes; behind the header those of `outer_th_offset` and `inner_nh_offset`.
+    /// Returns the bytes of the header, and behind it those of `outer_th_offset` and
+    /// `inner_nh_offset`.
     #[inline(always)]
     pub(crate) const fn to_bytes(self) -> [u8; LEN + TUNNEL_LEN] {
         let [a, b, c, d, e, f, g, h] = self.lo.to_le_bytes();
@@ -76,7 +77,7 @@ impl RawHdr {
         [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
     }
 
-    /// Gives the longest form: the header, a hash that there isn't, and the tunnel fields.
+    /// Returns the longest form: the header, a hash that there isn't, and the tunnel fields.
     pub(crate) const fn to_tunnel_bytes(self) -> [u8; TUNNEL_AT as usize + TUNNEL_LEN] {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.to_bytes();
         [
@@ -84,18 +85,18 @@ impl RawHdr {
         ]
     }
 
-    /// Whether the packet is tunnelled and to be segmented, so that [`Self::with_tunnel`] has to be
-    /// told the tunnel fields.
+    /// Returns whether the packet is tunnelled and to be segmented, so that [`Self::with_tunnel`]
+    /// has to be given the tunnel fields.
     #[inline(always)]
     pub(crate) const fn is_tunnelled(self) -> bool {
         self.gso_type() & (GSO_UDP_TUNNEL_IPV4 | GSO_UDP_TUNNEL_IPV6) != 0
     }
 
-    /// For a header that has tunnel fields: the same with only the flags that are known then, and
-    /// with `fields` (anything unless it [`Self::is_tunnelled`]).
+    /// Returns a header that has tunnel fields with only the flags that are known then, and with
+    /// `fields` (anything unless it [`Self::is_tunnelled`]).
     ///
-    /// If the device says something of outer checksums that `offloads` don't allow, or that have to be
-    /// completed and are of no tunnel (1.4, 5.1.9.4.2), the packet becomes one of no type, which
+    /// If the device says something of outer checksums that `offloads` don't allow, or that have to
+    /// be completed and are of no tunnel (1.4, 5.1.9.4.2), the packet becomes one of no type, which
     /// [`parse_rx`] refuses.
     #[inline(always)]
     pub(crate) const fn with_tunnel(self, fields: [u8; TUNNEL_LEN], offloads: &RxOffloads) -> Self {
@@ -109,17 +110,20 @@ impl RawHdr {
         }
     }
 
-    /// Where in the packet the [`INNER_LEN`] bytes before the transport header begin that the partial
-    /// checksum is of: those of a tunnelled packet have the whole inner IP header if it is IPv4, or
-    /// IPv6 without extensions. None if so much doesn't come before it.
+    /// Returns where in the packet the [`INNER_LEN`] bytes before the transport header begin that
+    /// the partial checksum is of.
+    ///
+    /// Those of a tunnelled packet have the whole inner IP header if it is IPv4, or IPv6 without
+    /// extensions. Returns `None` if so much doesn't come before it.
     pub(crate) fn inner_at(self) -> Option<u32> {
         // CAST: 60.
         u32::from(self.csum_start()).checked_sub(INNER_LEN as u32)
     }
 
-    /// The tunnel fields of a tunnelled packet, by its headers: `outer` are the first bytes of the
-    /// packet, `inner` those from [`Self::inner_at`] on. None if the headers aren't of the header's
-    /// types, or there are others between them.
+    /// Finds the tunnel fields of a tunnelled packet by its headers.
+    ///
+    /// `outer` are the first bytes of the packet, `inner` those from [`Self::inner_at`] on. Returns
+    /// `None` if the headers aren't of the header's types, or there are others between them.
     pub(crate) fn locate(
         self,
         outer: &[u8; OUTER_LEN],
@@ -140,7 +144,8 @@ impl RawHdr {
         Some([a, b, c, d])
     }
 
-    /// The same with only the flags that this driver knows (5.1.6.4.2: others are ignored).
+    /// Returns the header with only the flags that this driver knows (5.1.6.4.2: others are
+    /// ignored).
     #[inline(always)]
     pub(crate) const fn with_known_flags(self) -> Self {
         // CAST: widening, `From` is not usable in a constant function.
@@ -151,7 +156,7 @@ impl RawHdr {
         }
     }
 
-    /// The same with a number of buffers of 1, for a header that has none.
+    /// Returns the header with a number of buffers of 1, for one that has no such field.
     #[inline(always)]
     pub(crate) const fn with_one_buffer(self) -> Self {
         Self {
@@ -160,27 +165,30 @@ impl RawHdr {
         }
     }
 
-    /// Returns `num_buffers`.
+    /// Returns the field `num_buffers`.
     #[inline(always)]
     pub(crate) const fn num_buffers(self) -> u16 {
         // CAST: the field's bits are wanted, here and below.
         (self.hi >> 16) as u16
     }
 
-    /// Whether it says no more of a packet, in one buffer, than that its checksum is right or that nothing is known of it.
-    /// Then it is all that [`Self::with_known_flags`], [`Self::with_tunnel`] and [`Self::with_one_buffer`] would make of it.
+    /// Returns whether the header says no more of a packet, in one buffer, than that its checksum
+    /// is right or that nothing is known of it.
+    ///
+    /// Then it is all that [`Self::with_known_flags`], [`Self::with_tunnel`] and
+    /// [`Self::with_one_buffer`] would make of it.
     #[inline(always)]
     pub(crate) const fn is_plain(self) -> bool {
         self.flags() & !F_DATA_VALID == 0 && !self.is_gso() && self.num_buffers() == 1
     }
 
-    /// Whether the packet is several on the wire.
+    /// Returns whether the packet is several on the wire.
     #[inline(always)]
     pub(crate) const fn is_gso(self) -> bool {
         self.gso_type() != 0
     }
 
-    /// Where a checksum that is to be completed begins, and where it belongs behind that.
+    /// Returns where a checksum that is to be completed begins, and where it belongs behind that.
     #[inline(always)]
     pub(crate) const fn partial_csum(self) -> Option<(u16, u16)> {
         if self.flags() & F_NEEDS_CSUM == 0 {
@@ -189,7 +197,7 @@ impl RawHdr {
         Some((self.csum_start(), self.csum_offset()))
     }
 
-    /// The same after it was completed.
+    /// Returns the header as it is after the checksum was completed.
     pub(crate) const fn with_complete_csum(self) -> Self {
         // CAST: widening, `From` is not usable in a constant function.
         Self {
@@ -270,12 +278,14 @@ impl RxOffloads {
 /// What is known about the checksum of a received packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum RxCsum {
-    /// Nothing: it has to be verified.
+    /// Nothing is known, so it has to be verified.
     None,
-    /// It is to be computed over everything from `start` on and stored `offset` bytes after that;
-    /// both in bytes, `start` from the beginning of the packet.
+    /// The checksum is to be computed over everything from `start` on and stored `offset` bytes
+    /// after that.
+    ///
+    /// Both are in bytes, `start` from the beginning of the packet.
     Partial {
-        /// Where checksumming starts.
+        /// Where checksumming starts, in bytes.
         start: u16,
         /// Where the checksum goes, from `start` on.
         offset: u16,
@@ -291,7 +301,7 @@ pub(crate) struct RxMeta {
     pub(crate) csum: RxCsum,
     /// Whether the packet is to be segmented.
     pub(crate) gso: bool,
-    /// From how many buffers the packet is merged; as it came, see [`super::rx::num_buffers`].
+    /// From how many buffers the packet is merged, as it came (see [`super::rx::num_buffers`]).
     pub(crate) num_buffers: u16,
 }
 
@@ -320,7 +330,7 @@ const UDP_HLEN: u16 = 8;
 /// What [`RawHdr::locate`] looks at, in bytes: Ethernet, a VLAN tag and as much of IPv4 or IPv6 as
 /// tells what follows.
 pub(crate) const OUTER_LEN: usize = 38;
-/// The longest IPv4 header.
+/// Length of the longest IPv4 header, in bytes.
 pub(crate) const INNER_LEN: usize = 60;
 
 const ETH_P_VLAN: [u8; 2] = [0x81, 0x00];
@@ -329,8 +339,10 @@ const ETH_P_IPV6: [u8; 2] = [0x86, 0xdd];
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 
-/// Where the UDP header of a packet that begins with `bytes` is, over IPv4 or `ipv6` without
-/// extensions. (Hosts that insert a VLAN tag forget it when they say where the header is.)
+/// Returns where the UDP header of a packet that begins with `bytes` is, over IPv4 or `ipv6`
+/// without extensions.
+///
+/// Hosts that insert a VLAN tag forget it when they say where the header is.
 fn outer_udp(bytes: &[u8; OUTER_LEN], ipv6: bool) -> Option<u16> {
     let (ether_type, rest) = bytes.get(12..)?.split_first_chunk::<2>()?;
     let (ether_type, ip, at) = match *ether_type {
@@ -348,13 +360,14 @@ fn outer_udp(bytes: &[u8; OUTER_LEN], ipv6: bool) -> Option<u16> {
     Some(at.saturating_add(len))
 }
 
-/// The length of an IPv4 header that begins with `first`.
+/// Returns the length of an IPv4 header that begins with `first`.
 fn ipv4_len(first: u8) -> Option<u16> {
     matches!(first, 0x45..=0x4f).then_some(u16::from(first & 0xf).saturating_mul(4))
 }
 
-/// The length of the IPv4 header that ends with `bytes` and is followed by `protocol`. Of those that
-/// it could be, the shortest.
+/// Returns the length of the IPv4 header that ends with `bytes` and is followed by `protocol`.
+///
+/// Of those that it could be, it is the shortest.
 fn ipv4_before(bytes: &[u8; INNER_LEN], protocol: u8) -> Option<u16> {
     (IPV4_HLEN..=60).step_by(4).find(|len| {
         let at = INNER_LEN.saturating_sub(usize::from(*len));
@@ -363,20 +376,21 @@ fn ipv4_before(bytes: &[u8; INNER_LEN], protocol: u8) -> Option<u16> {
     })
 }
 
-/// The length of the IPv6 header without extensions that ends with `bytes` and is followed by
-/// `protocol`.
+/// Returns the length of the IPv6 header without extensions that ends with `bytes` and is followed
+/// by `protocol`.
 fn ipv6_before(bytes: &[u8; INNER_LEN], protocol: u8) -> Option<u16> {
     let ip = bytes.last_chunk::<{ IPV6_HLEN as usize }>()?;
     (ip[0] >> 4 == 6 && ip[6] == protocol).then_some(IPV6_HLEN)
 }
 
 /// Checks what is special about a packet that is to be segmented and comes in a UDP tunnel (1.4,
-/// 5.1.6.4.1, 5.1.6.4.2), and gives the type of the inner packet: everything else about that is
-/// checked as if there were no tunnel.
+/// 5.1.6.4.1, 5.1.6.4.2), and returns the type of the inner packet.
+///
+/// Everything else about that is checked as if there were no tunnel.
 ///
 /// The order of the headers is the order of the checks: Ethernet, outer IP, UDP (at
-/// `outer_th_offset`), whatever the tunnel has, inner IP (at `inner_nh_offset`), inner transport (at
-/// `csum_start`).
+/// `outer_th_offset`), whatever the tunnel has, inner IP (at `inner_nh_offset`), inner transport
+/// (at `csum_start`).
 #[cold]
 fn inner_type(hdr: RawHdr, offloads: &RxOffloads) -> Result<u8, HdrError> {
     let outer_ip = match hdr.gso_type() & (GSO_UDP_TUNNEL_IPV4 | GSO_UDP_TUNNEL_IPV6) {
@@ -414,8 +428,8 @@ fn inner_type(hdr: RawHdr, offloads: &RxOffloads) -> Result<u8, HdrError> {
 /// Checks and interprets the header of a received packet (5.1.6.4.1, 5.1.6.4.2).
 ///
 /// `hdr` is the header (with a number of buffers of 1 put in if the header is one of 10 bytes),
-/// `offloads` what was negotiated, `packet_len` the length in bytes of the whole packet without
-/// the header.
+/// `offloads` is what was negotiated, and `packet_len` is the length in bytes of the whole packet
+/// without the header.
 ///
 /// Unknown flags are ignored, as are `hdr_len`, which is but a hint, and the fields of what the
 /// packet does not use. A partial checksum wins over a validated one. The errors are those of

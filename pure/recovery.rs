@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When a device is reset, or a queue of it, and when not any more.
+//! Rules for resets: when a device or a queue of it is reset, and when it isn't any more.
 
 #![forbid(unsafe_code)]
 
-/// Resets that a device gets within [`WINDOW_S`]. One that needs more is beyond help, and would keep
-/// the machine busy with nothing else.
+/// Resets that a device gets within [`WINDOW_S`].
+///
+/// One that needs more is beyond help, and would keep the machine busy with nothing else.
 const MOST: usize = 3;
 
 /// Seconds in which at most [`MOST`] resets happen.
@@ -14,27 +15,28 @@ pub(crate) const WINDOW_S: u64 = 60;
 /// When a device was reset last, for each of the latest resets.
 #[derive(Clone, Copy)]
 pub(crate) struct ResetLimit {
-    /// Seconds of a clock that never goes back; none if there were fewer resets. In a circle.
+    /// Times of a clock that never goes back, in seconds, in a circle; `None` if there were fewer
+    /// resets.
     at: [Option<u64>; MOST],
-    /// The oldest entry.
+    /// Index of the oldest entry.
     next: usize,
-    /// It asked in vain since.
+    /// Whether the device has asked in vain since its last reset.
     refused: bool,
 }
 
 /// What a device gets that asks for a reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
-    /// The reset.
+    /// The device is reset.
     Reset,
-    /// Nothing, for the first time since its last reset.
+    /// The device isn't reset, for the first time since its last reset.
     Refused,
-    /// Nothing, once more.
+    /// The device isn't reset, once more.
     RefusedAgain,
 }
 
 impl ResetLimit {
-    /// No reset so far.
+    /// Makes a limit for a device without a reset so far.
     pub(crate) const fn new() -> Self {
         Self {
             at: [None; MOST],
@@ -43,7 +45,8 @@ impl ResetLimit {
         }
     }
 
-    /// Whether the device may be reset at `now`, in seconds; if so, that is counted.
+    /// Decides whether the device may be reset at `now`, in seconds, and counts a reset that is
+    /// allowed.
     pub(crate) fn ask(&mut self, now: u64) -> Verdict {
         match self.at.get_mut(self.next) {
             Some(oldest) if oldest.is_none_or(|at| now.saturating_sub(at) >= WINDOW_S) => {
@@ -57,7 +60,7 @@ impl ResetLimit {
         }
     }
 
-    /// Seconds from `now` until it may be reset again; 0: now.
+    /// Returns the seconds from `now` until the device may be reset again, 0 if it may now.
     pub(crate) fn rest(&self, now: u64) -> u64 {
         match self.at.get(self.next) {
             Some(Some(at)) => WINDOW_S.saturating_sub(now.saturating_sub(*at)),
@@ -66,21 +69,21 @@ impl ResetLimit {
     }
 }
 
-/// How often a reset that failed is tried again soon. Memory may have been short.
+/// How often a reset that failed is tried again soon, because memory may have been short.
 const RETRIES: u32 = 4;
 
-/// Milliseconds to the first time; each further one takes twice as long.
+/// Milliseconds to the first retry; each further one takes twice as long.
 const RETRY_MS: u32 = 500;
 
-/// Milliseconds from one to the next after that, for ever.
+/// Milliseconds from one retry to the next after that, for ever.
 pub(crate) const SLOW_RETRY_MS: u32 = 30_000;
 
 /// When a reset that failed is tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Retry {
-    /// In how many milliseconds.
+    /// Milliseconds until the retry.
     pub(crate) after_ms: u32,
-    /// Nothing is to be hoped for soon.
+    /// Whether nothing is to be hoped for soon.
     pub(crate) hopeless: bool,
 }
 
@@ -100,10 +103,10 @@ pub(crate) fn retry(failed: u32) -> Retry {
 /// Seconds from a reset after which the next may follow, at first; doubled with each.
 const FIRST_S: u64 = 5;
 
-/// The most that it becomes.
+/// The most seconds that this time becomes.
 const MOST_S: u64 = 60;
 
-/// Seconds without a reset after which it starts anew.
+/// Seconds without a reset after which the time starts anew.
 const CALM_S: u64 = 300;
 
 /// How far apart resets of one thing are, if they don't help.
@@ -114,7 +117,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// No reset so far.
+    /// Makes a pace for something without a reset so far.
     pub(crate) const fn new() -> Self {
         Self {
             last: None,
@@ -122,7 +125,8 @@ impl Pace {
         }
     }
 
-    /// Whether it may be reset at `now`, in seconds; if so, that is counted.
+    /// Decides whether the thing may be reset at `now`, in seconds, and counts a reset that is
+    /// allowed.
     pub(crate) fn ask(&mut self, now: u64) -> bool {
         let since = self.last.map(|last| now.saturating_sub(last));
         self.wait = match since {
@@ -138,39 +142,40 @@ impl Pace {
 /// What is done about a transmit queue that is stuck.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cure {
-    /// It is reset, alone.
+    /// The queue is reset alone.
     Queue,
-    /// The device is reset.
+    /// The whole device is reset.
     Device,
-    /// Nothing yet.
+    /// Nothing is done yet.
     Wait,
-    /// Nothing: nobody serves it, and others work. For the first time.
+    /// Nothing is done, because nobody serves the queue while others work; that is said for the
+    /// first time.
     Unserved,
-    /// The same, once more.
+    /// Nothing is done for the same reason, once more.
     UnservedAgain,
 }
 
 /// Packets that the device has sent so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Sent {
-    /// Of the queue in question.
+    /// Packets of the queue in question.
     pub(crate) queue: u64,
-    /// Of all other queues.
+    /// Packets of all other queues.
     pub(crate) others: u64,
 }
 
 /// What is known of a transmit queue that was stuck.
 #[derive(Clone, Copy)]
 pub(crate) struct Stuck {
-    /// What was sent when it was reset for being stuck.
+    /// What was sent when the queue was reset for being stuck.
     at_reset: Option<Sent>,
     pace: Pace,
-    /// That nobody serves it has been reported.
+    /// Whether it has been reported that nobody serves the queue.
     reported: bool,
 }
 
 impl Stuck {
-    /// It never was.
+    /// Makes the state of a queue that was never stuck.
     pub(crate) const fn new() -> Self {
         Self {
             at_reset: None,
@@ -179,11 +184,14 @@ impl Stuck {
         }
     }
 
-    /// It has been stuck for long at `now`, in seconds, when `sent` is what has been sent. `alone`: a single
-    /// queue can be reset. `device`: resets of the device. A reset that is allowed is counted.
+    /// Decides what is done about a queue that has been stuck for long at `now`, in seconds, and
+    /// counts a reset that is allowed.
     ///
-    /// A queue of which nothing came since its last reset isn't helped by another one: its backend doesn't
-    /// know it, perhaps. Where others work, that would only throw away what they have.
+    /// `sent` is what has been sent by then, `alone` is whether a single queue can be reset, and
+    /// `device` has the resets of the device.
+    ///
+    /// A queue of which nothing came since its last reset isn't helped by another one: its backend
+    /// doesn't know it, perhaps. Where others work, that would only throw away what they have.
     pub(crate) fn cure(&mut self, now: u64, sent: Sent, alone: bool, device: &mut Pace) -> Cure {
         let served = self.at_reset.is_none_or(|at| sent.queue != at.queue);
         let others_served = self.at_reset.is_none_or(|at| sent.others != at.others);
@@ -204,12 +212,13 @@ impl Stuck {
         }
     }
 
-    /// Whether nobody serves it, as far as is known: what is in there stays there until the device is reset.
+    /// Returns whether nobody serves the queue, as far as is known, so that what is in there stays
+    /// there until the device is reset.
     pub(crate) fn is_unserved(&self) -> bool {
         self.reported
     }
 
-    /// The queue is reset, alone or with the device, because it or another one is stuck.
+    /// Notes that the queue is reset, alone or with the device, because it or another one is stuck.
     pub(crate) fn was_reset(&mut self, sent: Sent) {
         self.at_reset = Some(sent);
     }

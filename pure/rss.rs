@@ -7,8 +7,10 @@
 
 use super::features::{bit, Features};
 
-/// Kinds of hashes (`hash_types`, 5.1.6.4.3.1). Those over IPv6 extension headers are not asked for:
-/// without them the extension headers are skipped (5.1.6.4.3.4).
+/// Kinds of hashes (`hash_types`, 5.1.6.4.3.1).
+///
+/// Those over IPv6 extension headers are not asked for: without them the extension headers are
+/// skipped (5.1.6.4.3.4).
 pub(crate) mod hash_type {
     /// Addresses of IPv4 packets.
     pub(crate) const IPV4: u32 = 1 << 0;
@@ -26,12 +28,16 @@ pub(crate) mod hash_type {
     pub(crate) const ALL: u32 = IPV4 | TCPV4 | UDPV4 | IPV6 | TCPV6 | UDPV6;
 }
 
-/// Bytes of the key. A hash over two IPv6 addresses and two ports takes 36 bytes and a 32-bit window
-/// that follows; no device may have less room (5.1.4.1), and more would never be used.
+/// Bytes of the key.
+///
+/// A hash over two IPv6 addresses and two ports takes 36 bytes and a 32-bit window that follows. No
+/// device may have less room (5.1.4.1), and more would never be used.
 pub(crate) const KEY_LEN: usize = 40;
 
-/// Most entries of the indirection table: the most whose 32-bit form fits into one attribute of a
-/// netlink message (64 KiB less one byte), which is how it is shown and set.
+/// Most entries of the indirection table.
+///
+/// It is the most whose 32-bit form fits into one attribute of a netlink message (64 KiB less one
+/// byte), which is how the table is shown and set.
 pub(crate) const MAX_TABLE: u16 = 8192;
 
 /// What the device's configuration says (5.1.4), as it came.
@@ -39,9 +45,9 @@ pub(crate) const MAX_TABLE: u16 = 8192;
 pub(crate) struct Limits {
     /// `rss_max_key_size`, in bytes.
     pub(crate) key: u8,
-    /// `rss_max_indirection_table_length`, in entries; only there with `RSS`.
+    /// `rss_max_indirection_table_length`, in entries, which is only there with `RSS`.
     pub(crate) table: u16,
-    /// `supported_hash_types`.
+    /// The field `supported_hash_types`.
     pub(crate) types: u32,
 }
 
@@ -59,11 +65,11 @@ pub(crate) struct Caps {
 /// Why a device can't be made use of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unusable {
-    /// Its key is shorter than the specification allows.
+    /// The device's key is shorter than the specification allows.
     Key,
-    /// It knows none of the hashes that the driver knows.
+    /// The device knows none of the hashes that the driver knows.
     Types,
-    /// It has no indirection table. Hashes may still be reported.
+    /// The device has no indirection table, but hashes may still be reported.
     Table,
 }
 
@@ -113,18 +119,18 @@ pub(crate) fn indir_default(index: u16, pairs: u16) -> u16 {
 /// A kind of packets, as far as the choice of a hash goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Flow {
-    /// IPv6 instead of IPv4.
+    /// Whether it is IPv6 instead of IPv4.
     pub(crate) v6: bool,
-    /// What is inside.
+    /// The protocol inside of the packet.
     pub(crate) proto: Proto,
 }
 
 /// What is inside of an IP packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Proto {
-    /// TCP.
+    /// The protocol is TCP.
     Tcp,
-    /// UDP.
+    /// The protocol is UDP.
     Udp,
     /// One of the protocols that have no hash of their own.
     Other,
@@ -135,7 +141,7 @@ pub(crate) enum Proto {
 /// What a hash is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fields {
-    /// There is none.
+    /// There is no hash.
     None,
     /// Source and destination address.
     Addrs,
@@ -143,8 +149,8 @@ pub(crate) enum Fields {
     AddrsPorts,
 }
 
-/// Returns the hash types of a flow: (that over addresses, that over addresses and ports; 0 if it has
-/// none).
+/// Returns the hash types of a flow: that over addresses, and that over addresses and ports, which
+/// is 0 if it has none.
 const fn types_of(flow: Flow) -> (u32, u32) {
     use hash_type::{IPV4, IPV6, TCPV4, TCPV6, UDPV4, UDPV6};
     match (flow.v6, flow.proto) {
@@ -170,12 +176,12 @@ pub(crate) fn fields(types: u32, flow: Flow) -> Fields {
     }
 }
 
-/// Returns the hash types with which a flow is hashed over `want`, starting from `types`; none if
-/// that is not possible with the types of `supported`.
+/// Returns the hash types with which a flow is hashed over `want`, starting from `types`, or `None`
+/// if that is not possible with the types of `supported`.
 ///
 /// Only the flow's own type changes: that of TCP, of UDP, or for [`Proto::Any`] the one over
-/// addresses, which packets without a type of their own have. TCP over addresses only, or not at all,
-/// is therefore possible only if that is what becomes of packets without a type of their own.
+/// addresses, which packets without a type of their own have. TCP over addresses only, or not at
+/// all, is therefore possible only if that is what becomes of packets without a type of their own.
 pub(crate) fn set_fields(types: u32, supported: u32, flow: Flow, want: Fields) -> Option<u32> {
     let (addrs, ports) = types_of(flow);
     let new = match (flow.proto, want) {
@@ -188,7 +194,9 @@ pub(crate) fn set_fields(types: u32, supported: u32, flow: Flow, want: Fields) -
 }
 
 /// Writes the data of an `RSS_CONFIG` command (5.1.6.5.7.1), piece by piece, to `out`, whose error
-/// ends it. `table` has the entries, a power of two of them; packets without a hash go to queue 0.
+/// ends it.
+///
+/// `table` has the entries, a power of two of them. Packets without a hash go to queue 0.
 pub(crate) fn rss_config<E>(
     types: u32,
     table: &[u16],
@@ -223,22 +231,24 @@ pub(crate) const REPORT_AT: u32 = 12;
 /// A hash that the device reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RxHash {
-    /// Its value.
+    /// Value of the hash.
     pub(crate) value: u32,
-    /// Which packet it is of.
+    /// Which packets the hash is of.
     pub(crate) flow: Flow,
 }
 
 impl RxHash {
-    /// Whether it is over ports, too, and not only over addresses.
+    /// Returns whether the hash is over ports, too, and not only over addresses.
     #[inline]
     pub(crate) const fn ports(&self) -> bool {
         !matches!(self.flow.proto, Proto::Any)
     }
 }
 
-/// Interprets `hash_value`, `hash_report` and what pads them (5.1.6, 5.1.6.4.5): none if there is no
-/// hash, or one of a kind that the driver doesn't ask for. The value needs no check.
+/// Interprets `hash_value`, `hash_report` and what pads them (5.1.6, 5.1.6.4.5).
+///
+/// Returns `None` if there is no hash, or one of a kind that the driver doesn't ask for. The value
+/// needs no check.
 #[inline]
 pub(crate) const fn report(bytes: [u8; 8]) -> Option<RxHash> {
     let [a, b, c, d, e, f, _, _] = bytes;

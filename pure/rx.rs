@@ -12,9 +12,9 @@ use super::eth::ETH_HLEN;
 /// Why a used length cannot be true.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LenError {
-    /// Less than what every packet has at least.
+    /// The length is less than what every packet has at least.
     Short,
-    /// More than the buffer holds.
+    /// The length is more than the buffer holds.
     Long,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn payload_len(used: u32, posted: u32, hdr_len: u32) -> Result<u32, L
 /// Returns the length of the packet data in the second or a later buffer of a merged packet
 /// (5.1.6.4), which has no header.
 ///
-/// [`LenError::Short`] if `used` is 0, [`LenError::Long`] if it is above `posted`.
+/// Returns [`LenError::Short`] if `used` is 0, and [`LenError::Long`] if it is above `posted`.
 pub(crate) fn cont_len(used: u32, posted: u32) -> Result<u32, LenError> {
     match used {
         0 => Err(LenError::Short),
@@ -52,18 +52,20 @@ pub(crate) fn cont_len(used: u32, posted: u32) -> Result<u32, LenError> {
 pub(crate) const MAX_MERGED: u16 = 64;
 
 /// Checks the number of buffers `n` of a received packet (`num_buffers`, 5.1.6.4) on a queue of
-/// `ring_size` entries: `None` unless it is 1 to `ring_size` and at most [`MAX_MERGED`].
+/// `ring_size` entries.
+///
+/// Returns `None` unless it is 1 to `ring_size` and at most [`MAX_MERGED`].
 pub(crate) fn num_buffers(n: u16, ring_size: u32) -> Option<u16> {
     ((1..=MAX_MERGED).contains(&n) && u32::from(n) <= ring_size).then_some(n)
 }
 
-/// Exponentially weighted moving average of packet lengths.
+/// An exponentially weighted moving average of packet lengths.
 ///
 /// A new length counts for 1/64. Once lengths stay the same the average becomes exactly that
 /// length, whichever side it comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Ewma {
-    /// 64 times the average: at most 38 bits.
+    /// The average times 64, which takes 38 bits at most.
     scaled: u64,
 }
 
@@ -93,13 +95,16 @@ impl Ewma {
     }
 }
 
-/// How a receive buffer lies in the memory that was allocated for it; with it goes what the device
-/// may write to. It is packed into the context word that the virtqueue keeps with each buffer.
+/// How a receive buffer lies in the memory that was allocated for it, and what of it the device may
+/// write to.
+///
+/// It is packed into the context word that the virtqueue keeps with each buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BufShape {
-    /// Where the part that is offered to the device begins: room for headers that others prepend.
+    /// Where the part that is offered to the device begins, behind room for headers that others
+    /// prepend.
     offset: u32,
-    /// What is offered to the device, virtio-net header included; not 0.
+    /// What is offered to the device, virtio-net header included, which is not 0.
     posted: u32,
     /// What the buffer takes up, at least `offset + posted`.
     truesize: u32,
@@ -114,8 +119,10 @@ impl BufShape {
     /// The greatest offset that is accepted.
     pub(crate) const MAX_OFFSET: u32 = (1 << 16) - 1;
 
-    /// Makes a shape; `None` if `posted` is 0 (so that the word is never 0, which a virtqueue takes
-    /// for no context), if the parts aren't inside of `truesize`, or anything is above its greatest
+    /// Makes a shape, unless a virtqueue couldn't keep it.
+    ///
+    /// Returns `None` if `posted` is 0 (so that the word is never 0, which a virtqueue takes for no
+    /// context), if the parts aren't inside of `truesize`, or if anything is above its greatest
     /// value.
     pub(crate) const fn new(offset: u32, posted: u32, truesize: u32) -> Option<Self> {
         if posted == 0 || offset > Self::MAX_OFFSET || truesize > Self::MAX {
@@ -154,8 +161,8 @@ impl BufShape {
         ((self.truesize as u64) << 40 | (self.offset as u64) << 24 | self.posted as u64) as usize
     }
 
-    /// Whether the parts are inside of `truesize`, as they are unless [`Self::from_usize`] was given something
-    /// else than what [`Self::into_usize`] made.
+    /// Returns whether the parts are inside of `truesize`, as they are unless [`Self::from_usize`]
+    /// was given something else than what [`Self::into_usize`] made.
     pub(crate) const fn fits(self) -> bool {
         // A sum that is too large for 32 bits is above `truesize` too, which is `MAX` at most.
         self.offset.saturating_add(self.posted) <= self.truesize
@@ -177,20 +184,22 @@ impl BufShape {
 /// Sizes that the shape of a buffer is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
-    /// A page.
+    /// Size of a page.
     pub(crate) page: u32,
-    /// A piece of a page, which small packets are received in.
+    /// Size of a piece of a page, which small packets are received in.
     pub(crate) piece: u32,
-    /// The header before the packet.
+    /// Length of the header before the packet.
     pub(crate) hdr_len: u32,
-    /// What comes before the packet in a piece, header included.
+    /// Room before the packet in a piece, header included.
     pub(crate) headroom: u32,
-    /// What comes behind the packet.
+    /// Room behind the packet for the shared info.
     pub(crate) shinfo: u32,
 }
 
-/// Returns the shape of a buffer for XDP, which has room before and behind a packet: a piece if a packet of `len`
-/// bytes fits then, else a page with `headroom` bytes before the packet. `None` if that leaves no room for any.
+/// Returns the shape of a buffer for XDP, which has room before and behind a packet.
+///
+/// It is a piece if a packet of `len` bytes fits then, else a page with `headroom` bytes before the
+/// packet. Returns `None` if that leaves no room for any.
 pub(crate) const fn xdp_shape(len: u32, headroom: u32, sizes: Sizes) -> Option<BufShape> {
     let in_piece = sizes
         .piece
@@ -214,13 +223,13 @@ pub(crate) const fn xdp_shape(len: u32, headroom: u32, sizes: Sizes) -> Option<B
     )
 }
 
-/// Returns the shape of the next mergeable buffer (5.1.6.3); `None` if `page` is 0 or above
+/// Returns the shape of the next mergeable buffer (5.1.6.3), or `None` if `page` is 0 or above
 /// [`BufShape::MAX`].
 ///
 /// `avg` is the average length of late packets, `min` (see [`min_buf_len`]) the least that a buffer
 /// is to hold besides the header. While that fits, a buffer is a piece with room before the packet,
-/// and behind it to build an skb around it all. Else it is a whole page without any of that, whose contents
-/// become fragments.
+/// and behind it to build an skb around it all. Else it is a whole page without any of that, whose
+/// contents become fragments.
 pub(crate) const fn mergeable_shape(avg: u32, min: u32, sizes: Sizes) -> Option<BufShape> {
     let payload = if avg > min { avg } else { min };
     match xdp_shape(payload, 0, sizes) {
@@ -232,8 +241,8 @@ pub(crate) const fn mergeable_shape(avg: u32, min: u32, sizes: Sizes) -> Option<
 /// Returns the least that a mergeable buffer has to hold so that any packet can be received.
 ///
 /// A full ring of `ring_size` buffers, or [`MAX_MERGED`] of them on a larger ring, holds a packet
-/// of `max_packet` bytes and its header of `hdr_len` bytes (5.1.6.3.1). At least 128; a ring of
-/// size 0 counts as 1.
+/// of `max_packet` bytes and its header of `hdr_len` bytes (5.1.6.3.1). It is 128 at least, and a
+/// ring of size 0 counts as 1.
 pub(crate) fn min_buf_len(ring_size: u32, max_packet: u32, hdr_len: u32) -> u32 {
     let buffers = ring_size.clamp(1, u32::from(MAX_MERGED));
     max_packet
@@ -242,9 +251,10 @@ pub(crate) fn min_buf_len(ring_size: u32, max_packet: u32, hdr_len: u32) -> u32 
         .max(128)
 }
 
-/// Returns how many entries of a receive ring may be free with the ring still of use: what is left, of
-/// at least `len` bytes each, holds a packet of `max` bytes with its header. 0 if only a full ring does,
-/// or not even that. A `len` of 0 counts as 1.
+/// Returns how many entries of a receive ring may be free with the ring still of use: what is left,
+/// of at least `len` bytes each, holds a packet of `max` bytes with its header.
+///
+/// It is 0 if only a full ring does, or not even that. A `len` of 0 counts as 1.
 ///
 /// A device that lacks room for the next packet waits until it is notified of more buffers
 /// (5.1.6.3.1), and nothing would make the driver post any: it does that after it has received.
@@ -253,7 +263,8 @@ pub(crate) const fn short_above(ring_size: u32, len: u32, max: u32) -> u32 {
     ring_size.saturating_sub(needed)
 }
 
-/// The same for a ring where a packet takes one entry: a sixteenth of them should be left, at least one.
+/// Returns the same for a ring where a packet takes one entry: a sixteenth of them should be left,
+/// at least one.
 pub(crate) const fn short_above_single(ring_size: u32) -> u32 {
     let needed = ring_size / 16;
     ring_size.saturating_sub(if needed == 0 { 1 } else { needed })

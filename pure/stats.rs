@@ -21,20 +21,20 @@ pub(crate) const REQUEST: usize = 16;
 
 /// A type of statistics.
 pub(crate) struct Type {
-    /// Its number in replies, which is its bit in sets of types.
+    /// Number in replies, which is the type's bit in sets of types.
     pub(crate) code: u8,
-    /// Its counters in the device's order.
+    /// Counters of the type in the device's order.
     pub(crate) fields: &'static [&'static str],
 }
 
 impl Type {
-    /// The set that has this type only.
+    /// Returns the set that has this type only.
     pub(crate) const fn bit(&self) -> u64 {
         // Codes are below 64. CAST: widening, `From` is not usable in a constant function.
         1u64.wrapping_shl(self.code as u32)
     }
 
-    /// Bytes of a reply.
+    /// Returns the bytes of a reply.
     pub(crate) const fn reply_len(&self) -> usize {
         HEADER.saturating_add(self.fields.len().saturating_mul(8))
     }
@@ -43,11 +43,11 @@ impl Type {
 /// What a queue is for, which decides the types that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum VqKind {
-    /// Receiving.
+    /// A queue for receiving.
     Rx,
-    /// Sending.
+    /// A queue for sending.
     Tx,
-    /// Control.
+    /// The queue for control commands.
     Ctrl,
 }
 
@@ -124,7 +124,7 @@ static CTRL: [Type; 1] = [Type {
 }];
 
 impl VqKind {
-    /// The types that such a queue can have, in order of their codes.
+    /// Returns the types that such a queue can have, in order of their codes.
     pub(crate) fn types(self) -> &'static [Type] {
         match self {
             VqKind::Rx => &RX,
@@ -133,7 +133,7 @@ impl VqKind {
         }
     }
 
-    /// Those of them that are in `set`, with their place among all.
+    /// Returns those of them that are in `set`, with their place among all.
     pub(crate) fn types_in(self, set: u64) -> impl Iterator<Item = (usize, &'static Type)> {
         // With an end, and so without the check for overflow that `enumerate` has.
         (0..MAX_TYPES)
@@ -141,18 +141,18 @@ impl VqKind {
             .filter(move |(_, t)| set & t.bit() != 0)
     }
 
-    /// The part of `set` that such a queue can have.
+    /// Returns the part of `set` that such a queue can have.
     pub(crate) fn of(self, set: u64) -> u64 {
         self.types_in(set).fold(0, |all, (_, t)| all | t.bit())
     }
 
-    /// Bytes of the replies of all types in `set`: below 200.
+    /// Returns the bytes of the replies of all types in `set`, which is below 200.
     pub(crate) fn reply_len(self, set: u64) -> usize {
         self.types_in(set)
             .fold(0usize, |n, (_, t)| n.saturating_add(t.reply_len()))
     }
 
-    /// Counters of all types in `set`.
+    /// Returns how many counters all types in `set` have.
     pub(crate) fn fields(self, set: u64) -> usize {
         self.types_in(set)
             .fold(0usize, |n, (_, t)| n.saturating_add(t.fields.len()))
@@ -160,8 +160,9 @@ impl VqKind {
 }
 
 /// Returns the types to ask a device for that has `f`: those of `supported`, its own answer, that
-/// are known here and whose feature was negotiated. A device has to refuse the whole request if one
-/// isn't.
+/// are known here and whose feature was negotiated.
+///
+/// A device has to refuse the whole request if one isn't.
 pub(crate) fn usable(supported: u64, f: Features) -> u64 {
     let known = VqKind::Rx.of(supported) | VqKind::Tx.of(supported) | VqKind::Ctrl.of(supported);
     let without = |set: u64, code: u8, ok: bool| if ok { set } else { set & !(1 << code) };
@@ -173,7 +174,7 @@ pub(crate) fn usable(supported: u64, f: Features) -> u64 {
     without(set, 18, host_gso)
 }
 
-/// Reads the answer to "which types": le64. None if it is shorter.
+/// Reads the answer to "which types", a le64, or returns `None` if it is shorter.
 pub(crate) fn supported(reply: &[u8]) -> Option<u64> {
     reply.first_chunk().map(|b| u64::from_le_bytes(*b))
 }
@@ -183,7 +184,7 @@ pub(crate) fn supported(reply: &[u8]) -> Option<u64> {
 pub(crate) struct QueueStats {
     /// Number of the virtqueue.
     vq: u16,
-    /// What it is for.
+    /// What the virtqueue is for.
     kind: VqKind,
     /// Types that were asked for.
     wanted: u64,
@@ -194,7 +195,7 @@ pub(crate) struct QueueStats {
 }
 
 impl QueueStats {
-    /// To ask for what of `set` a queue can have.
+    /// Makes a request for what of `set` a queue can have.
     pub(crate) fn new(vq: u16, kind: VqKind, set: u64) -> Self {
         Self {
             vq,
@@ -205,20 +206,21 @@ impl QueueStats {
         }
     }
 
-    /// Bytes for this queue in a request.
+    /// Returns the bytes for this queue in a request.
     pub(crate) fn request(&self) -> [u8; REQUEST] {
         let [a, b] = self.vq.to_le_bytes();
         let [i, j, k, l, m, n, o, p] = self.wanted.to_le_bytes();
         [a, b, 0, 0, 0, 0, 0, 0, i, j, k, l, m, n, o, p]
     }
 
-    /// Bytes of all replies for this queue.
+    /// Returns how many bytes all replies for this queue have.
     pub(crate) fn reply_len(&self) -> usize {
         self.kind.reply_len(self.wanted)
     }
 
-    /// Counters of the types asked for, in the order of [`VqKind::types_in`]; those that didn't come
-    /// are 0.
+    /// Returns the counters of the types asked for, in the order of [`VqKind::types_in`].
+    ///
+    /// Those that didn't come are 0.
     pub(crate) fn values(&self) -> impl Iterator<Item = u64> + '_ {
         self.kind.types_in(self.wanted).flat_map(|(i, t)| {
             let values = self.values.get(i).into_iter().flatten();
@@ -226,7 +228,7 @@ impl QueueStats {
         })
     }
 
-    /// Counters of the type at place `i` of the kind's, if they came.
+    /// Returns the counters of the type at place `i` of the kind's, if they came.
     pub(crate) fn type_values(&self, i: usize) -> Option<&[u64; MAX_FIELDS]> {
         let t = self.kind.types().get(i)?;
         (self.got & t.bit() != 0)
@@ -246,7 +248,7 @@ pub(crate) struct Errors {
 }
 
 impl Errors {
-    /// All of them.
+    /// Returns the sum of both.
     pub(crate) fn total(self) -> u32 {
         self.bad.saturating_add(self.missing)
     }
@@ -256,8 +258,8 @@ impl Errors {
 ///
 /// Each entry names its type, its queue and its size. An entry counts if it was asked for, hasn't
 /// come yet and has the type's exact size; others are stepped over. Where the size leads out of the
-/// reply or is less than the entry's own header nothing behind it can be found: that is the end. A
-/// step is 8 bytes at least, so the loop ends.
+/// reply or is less than the entry's own header nothing behind it can be found, so that is the end.
+/// A step is 8 bytes at least, so the loop ends.
 pub(crate) fn parse(reply: &[u8], queues: &mut [QueueStats]) -> Errors {
     let mut errors = Errors::default();
     let mut rest = reply;
@@ -290,7 +292,7 @@ pub(crate) fn parse(reply: &[u8], queues: &mut [QueueStats]) -> Errors {
     errors
 }
 
-/// Stores one entry. None if it is not what was asked for.
+/// Stores one entry, or returns `None` if it is not what was asked for.
 fn take(code: u8, vq: u16, entry: &[u8], queues: &mut [QueueStats]) -> Option<()> {
     let q = queues.iter_mut().find(|q| q.vq == vq)?;
     let (i, t) = q

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Room on transmit queues.
+//! Room on transmit queues: when to stop one, and when to wake it.
 
 #![forbid(unsafe_code)]
 
@@ -10,14 +10,14 @@ pub(crate) const fn max_sg(frags: usize) -> usize {
     frags.saturating_add(2)
 }
 
-/// Returns whether a queue with `num_free` free descriptors has to be stopped: the next packet
-/// could take `max_sg` of them.
+/// Returns whether a queue with `num_free` free descriptors has to be stopped, because the next
+/// packet could take `max_sg` of them.
 pub(crate) fn should_stop(num_free: u32, max_sg: u32) -> bool {
     num_free < max_sg
 }
 
-/// Returns whether a stopped queue with `num_free` free descriptors can go on: any packet, of
-/// `max_sg` descriptors at most, can be queued.
+/// Returns whether a stopped queue with `num_free` free descriptors can go on, because any packet,
+/// of `max_sg` descriptors at most, can be queued.
 pub(crate) fn should_wake(num_free: u32, max_sg: u32) -> bool {
     !should_stop(num_free, max_sg)
 }
