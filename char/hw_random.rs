@@ -25,18 +25,21 @@ use kernel::{
 
 /// A source of random bytes.
 pub(crate) trait HwRng: Send + Sync + 'static {
-    /// Puts random bytes at the beginning of `buf` and returns how many. With `wait` it may wait for them, without
-    /// it takes those that are there.
+    /// Puts random bytes at the beginning of `buf` and returns how many.
+    ///
+    /// With `wait` it may wait for them, without it takes those that are there.
     ///
     /// Context: process; reads of one generator come one after the other.
     ///
     /// # Errors
     ///
-    /// What the reader is told.
+    /// Errors go to the reader.
     fn read(self: Pin<&Self>, buf: &mut [u8], wait: bool) -> Result<usize>;
 }
 
-/// A registered generator. Dropping it unregisters it, which waits for a read that is under way.
+/// A registered generator.
+///
+/// Dropping it unregisters it, which waits for a read that is under way.
 ///
 /// # Invariants
 ///
@@ -69,7 +72,7 @@ impl<T: HwRng> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EEXIST` if there is one of that name; what `rng` returns.
+    /// Returns `ENOMEM`, `EEXIST` if there is one of that name, and what `rng` returns.
     pub(crate) fn new(name: CString, rng: impl PinInit<T, Error>) -> Result<Pin<KBox<Self>>> {
         // It may be read as soon as it is registered, so it is where it stays by then.
         let this = KBox::pin_init(
@@ -93,7 +96,9 @@ impl<T: HwRng> Registration<T> {
         Ok(this)
     }
 
-    /// The generator.
+    /// Returns the registered generator.
+    ///
+    /// Context: any.
     pub(crate) fn rng(self: Pin<&Self>) -> Pin<&T> {
         // SAFETY: The field is pinned with its structure.
         unsafe { self.map_unchecked(|this| &this.rng) }

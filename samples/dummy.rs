@@ -16,7 +16,7 @@ use kernel::{
     ThisModule, //
 };
 
-/// The driver. It has no data of its own.
+/// The driver, which has no data of its own.
 struct Dummy;
 
 #[vtable]

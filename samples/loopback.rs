@@ -28,14 +28,15 @@ struct Receiver {
     traffic: Traffic,
 }
 
-/// One end. It leads to the other one, which may be gone.
+/// One end, which leads to the other one, which may be gone.
 struct End {
     peer: SetOnce<Handle<NetDevice<End>>>,
 }
 
 impl End {
-    /// Gives a packet to the other end and makes that poll. Returns false if it was dropped, because that end is
-    /// gone, is down, or has too many.
+    /// Gives a packet to the other end and makes that poll.
+    ///
+    /// Returns false if it was dropped, because that end is gone, is down, or has too many.
     fn pass(&self, skb: TxSkb<'_>) -> bool {
         let mut skb = Some(skb);
         let passed = self.peer.as_ref().and_then(|peer| {
@@ -118,7 +119,9 @@ impl Driver for End {
     }
 }
 
-/// One end that leads nowhere yet. Packets go as they are: with checksums and segments left to do.
+/// Makes an end that leads nowhere yet.
+///
+/// Packets go as they are, with checksums and segments left to do.
 fn new_end() -> Result<UnregisteredNetDevice<End>> {
     let features = Features::SG
         .or(Features::HW_CSUM)

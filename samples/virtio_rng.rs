@@ -75,7 +75,7 @@ impl Queue {
     }
 }
 
-/// A device. Readers and interrupts share it.
+/// A device, which readers and interrupts share.
 #[pin_data]
 struct Rng {
     set: Arc<VirtqueueSet>,
@@ -109,7 +109,7 @@ impl HwRng for Rng {
     }
 }
 
-/// The driver.
+/// The driver of entropy devices.
 struct VirtioRng;
 
 impl VirtioRng {
@@ -154,7 +154,7 @@ impl Driver for VirtioRng {
     }
 }
 
-/// The module.
+/// The module with its driver.
 #[pin_data]
 pub(crate) struct RustVirtioRng {
     #[pin]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rust_dummy.ko: the driver `samples/dummy.rs` with the layer below it.
+//! The module rust_dummy.ko: the driver `samples/dummy.rs` with the layer below it.
 
 use kernel::prelude::*;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rust_loopback.ko: the driver `samples/loopback.rs` with the layer below it.
+//! The module rust_loopback.ko: the driver `samples/loopback.rs` with the layer below it.
 
 use kernel::prelude::*;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rust_virtio_rng.ko: the driver `samples/virtio_rng.rs` with the layer below it.
+//! The module rust_virtio_rng.ko: the driver `samples/virtio_rng.rs` with the layer below it.
 
 use kernel::prelude::*;
 
