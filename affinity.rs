@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which CPUs serve which queue pair: interrupt affinity hints, and XPS maps from the same table,
-//! so that a packet is sent on the queue whose interrupts come to the sending CPU.
+//! Which CPUs serve which queue pair.
+//!
+//! Interrupt affinity hints and XPS maps come from the same table, so that a packet is sent on the
+//! queue whose interrupts come to the sending CPU.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -26,17 +30,17 @@ use kernel::{
     prelude::*, //
 };
 
-/// The interfaces that are told of CPUs that come and go.
+/// The interfaces that are called when CPUs come and go.
 pub(crate) static HOTPLUG: HotplugState<Net> = HotplugState::new(c"virtio_net_mq");
 
-/// The first `pairs` pairs are in use: they get their CPUs, the others give theirs up. Process context.
+/// Gives the first `pairs` pairs, which are in use, their CPUs, and takes those of the others away.
 pub(crate) fn set_pairs(dev: &Net, pairs: u16) {
     let held = CpusReadGuard::new();
     dev.data().affinity.lock().pairs = pairs;
     apply(dev, &held, None);
 }
 
-/// Gives each pair in use its CPUs out of those online, less `leaving`. Process context.
+/// Gives each pair in use its CPUs out of those online, less `leaving`.
 pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     let info = dev.data();
     let mut guard = info.affinity.lock();
@@ -67,7 +71,7 @@ pub(crate) fn apply(dev: &Net, held: &CpusHeld, leaving: Option<u32>) {
     }
 }
 
-/// The CPUs of pair `i` out of `pairs`.
+/// Returns the CPUs of pair `i` out of `pairs`.
 fn mask_of(i: u16, pairs: u16, cpus: &[CpuTopology]) -> Result<CpumaskVar> {
     let ranks = pair_cpus(u32::from(i), u32::from(pairs), u32::try_from(cpus.len())?);
     let mut mask = new_mask()?;

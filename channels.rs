@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How many queue pairs are in use: `ethtool -L`, and what the device is told of it.
+//! The number of queue pairs in use: `ethtool -L`, and the command that sets it in the device.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -34,8 +36,14 @@ use kernel::{
     }, //
 };
 
-/// Tells the device how many pairs to use (specification 5.1.6.5.6, with RSS 5.1.6.5.7). Without
-/// RSS nothing to say about that to a device that has one only.
+/// Sends the number of pairs to use to the device (specification 5.1.6.5.6, with RSS 5.1.6.5.7).
+///
+/// A device without RSS that has one pair only is sent nothing.
+///
+/// # Errors
+///
+/// Returns the errors of the control queue, and `EINVAL` for more than one pair of a device that
+/// can't be sent a number.
 pub(crate) fn send_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if rss::is_enabled(info) {
@@ -49,12 +57,13 @@ pub(crate) fn send_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     rss::report_hashes(dev)
 }
 
-/// One pair is used from now on, whatever the device says to that: it refused more. Whoever listens is told later,
-/// by `ethtool::notify_changes`. Process context.
+/// Uses one pair from now on, whatever the device says to that, because it refused more.
+///
+/// Whoever listens is notified later, by `ethtool::notify_changes`.
 ///
 /// # Errors
 ///
-/// Those of the stack.
+/// Returns those of the stack.
 pub(crate) fn use_one_pair(dev: &Net, rtnl: &mut Rtnl) -> Result {
     {
         let mut s = dev.data().settings.lock();
@@ -65,12 +74,13 @@ pub(crate) fn use_one_pair(dev: &Net, rtnl: &mut Rtnl) -> Result {
     dev.set_real_num_queues(1, rtnl)
 }
 
-/// `ethtool -L`: uses `want` pairs from now on. Process context.
+/// Uses `want` pairs from now on (`ethtool -L`).
 ///
 /// # Errors
 ///
-/// `EINVAL` for 0 or more than there are; the device's refusal, or no memory: then everything is
-/// as before. `ETIMEDOUT`: the device is reset, to the old count or, if it still doesn't answer, to 1.
+/// Returns `EINVAL` for 0 or more than there are, the error by which the device refuses, or
+/// `ENOMEM`; then everything is as before. After `ETIMEDOUT` the device is reset, to the old count
+/// or, if it still doesn't answer, to 1.
 pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let now = info.pairs();
@@ -90,7 +100,7 @@ pub(crate) fn set_pairs(dev: &Net, want: u16, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// The new queues work before anybody uses them.
+/// Adds pairs, whose queues work before anybody uses them.
 fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     let enabled = if dev.is_running() {
         queue_pairs::enable_pairs(dev, now, want, rtnl)
@@ -106,8 +116,10 @@ fn grow(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     sent
 }
 
-/// The stack is ready for what the device receives on more queues before the device is, and the device
-/// for what the stack sends before the stack is.
+/// Raises the counts of the stack and the device.
+///
+/// The stack is ready for what the device receives on more queues before the device is, and the
+/// device for what the stack sends before the stack is.
 fn start_queues(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     fail::point()?;
@@ -122,8 +134,10 @@ fn start_queues(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     })
 }
 
-/// Stack first for sending, so that nothing is in the leaving queues when the device stops to serve them;
-/// last for receiving.
+/// Takes pairs out of use.
+///
+/// The stack stops to send first, so that nothing is in the leaving queues when the device stops to
+/// serve them, and expects packets from there until the end.
 fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let up = dev.is_running();
@@ -152,8 +166,9 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// Lowering the stack's count throws away what waits in the leaving queues' qdiscs: give it up to
-/// 50 ms to go out first.
+/// Gives what waits in the leaving queues' qdiscs up to 50 ms to go out.
+///
+/// Lowering the stack's count throws away what is left there.
 fn settle_backlog(dev: &Net, now: u16, want: u16) {
     for _ in 0..50 {
         let waiting = (want..now).any(|i| dev.pair(i).is_some_and(|p| p.tx.backlog() > 0));
@@ -164,10 +179,12 @@ fn settle_backlog(dev: &Net, now: u16, want: u16) {
     }
 }
 
-/// Nobody uses `pairs` any more, or yet: stops them, if the interface is up, and takes back what their
-/// rings hold, where the device can reset a single queue. Elsewhere receive buffers stay with the device
-/// until it is reset, and what it has to send stays until it is sent; it is reset if that won't be. Not `reclaim` what a reset of the
-/// device is going to free in any case.
+/// Stops `pairs`, which nobody uses any more, or yet, if the interface is up, and takes back what
+/// their rings hold, where the device can reset a single queue.
+///
+/// Elsewhere receive buffers stay with the device until it is reset, and packets stay until they
+/// are sent; the device is reset if they won't be. Without `reclaim` nothing is taken back, because
+/// a reset of the device is going to free it in any case.
 pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl) {
     if dev.is_running() {
         queue_pairs::retire_pairs(dev, pairs.start, pairs.end, rtnl);
@@ -202,12 +219,12 @@ pub(crate) fn leave(dev: &Net, pairs: Range<u16>, reclaim: bool, rtnl: &mut Rtnl
     }
 }
 
-/// Whether something is to be sent that never will be: nobody serves this queue.
+/// Returns whether there are packets that never will be sent, because nobody serves this queue.
 fn is_left_unserved(pair: &QueuePair<VirtnetInfo>) -> bool {
     !queue_pairs::tx_idle(pair) && pair.tx.lock_bh().state().stuck.is_unserved()
 }
 
-/// The receive buffers of a pair at rest, and its pool.
+/// Takes back the receive buffers of a pair at rest, and its pool.
 fn reclaim_rx(pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     let Some((rq, mut napi)) = pair.rx.stopped_state(rtnl) else {
         return Ok(());
@@ -220,7 +237,7 @@ fn reclaim_rx(pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// What a pair at rest has sent and the device hasn't: it is dropped.
+/// Drops the packets that a pair at rest has given to the device and the device hasn't sent.
 fn reclaim_tx(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     if queue_pairs::tx_idle(pair) {
         return Ok(());

@@ -4,8 +4,10 @@
 //! single queue pairs, and what the traffic asks for (`adaptive-rx`).
 //!
 //! A device takes values for all queues of a direction (NOTF_COAL), for single queues
-//! (VQ_NOTF_COAL), or both. One mutex holds what was asked for and what each queue has, and is kept
-//! while the device is told: what is written down is what the device has agreed to.
+//! (VQ_NOTF_COAL), or both. One mutex guards what was asked for and what each queue has, and is
+//! held while commands are sent: what is written down is what the device has agreed to.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +51,11 @@ impl From<Refused> for Error {
     }
 }
 
-/// Makes room for what each pair has. Probe.
+/// Makes room for what each pair has, as part of probe.
+///
+/// # Errors
+///
+/// Returns `ENOMEM`.
 pub(crate) fn init(info: &VirtnetInfo) -> Result {
     if has_notf_coal(&info.f) || has_vq_notf_coal(&info.f) {
         let mut pairs = KVVec::new();
@@ -67,7 +73,8 @@ fn report(dev: &Net, what: Result) {
 }
 
 impl State {
-    /// Gives both queues of pair `i` what is written down; the traffic chooses anew.
+    /// Sends what is written down for both queues of pair `i`, after which the traffic chooses
+    /// anew.
     fn resend_pair(&mut self, dev: &Net, i: u16) -> Result {
         let info = dev.data();
         let Some(p) = self.pairs.get_mut(usize::from(i)) else {
@@ -81,7 +88,7 @@ impl State {
         send_queue(info.control(), i, Direction::Tx, p.requested.tx)
     }
 
-    /// Writes down that each pair has `all`; receive queues keep what the traffic has chosen.
+    /// Writes down that each pair has `all`, but receive queues keep what the traffic has chosen.
     fn commit(&mut self, dev: &Net, all: Params) {
         self.configured = true;
         self.all = all;
@@ -94,7 +101,7 @@ impl State {
     }
 }
 
-/// `ethtool -c`.
+/// Returns the values of the interface (`ethtool -c`).
 pub(crate) fn get(dev: &Net) -> Params {
     let info = dev.data();
     if has_notf_coal(&info.f) || has_vq_notf_coal(&info.f) {
@@ -104,13 +111,12 @@ pub(crate) fn get(dev: &Net) -> Params {
     }
 }
 
-/// `ethtool -C`: all pairs have `want` from now on, those that had other values included. Process
-/// context.
+/// Gives all pairs `want` from now on, those that had other values included (`ethtool -C`).
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP`, `EINVAL` (also if the device refuses) and what the control queue reports: then
-/// everything is as before.
+/// Returns `EOPNOTSUPP`, `EINVAL` (also if the device refuses), or the error of the control queue;
+/// then everything is as before.
 pub(crate) fn set(dev: &Net, want: Params, _rtnl: &mut Rtnl) -> Result {
     change(dev, want).inspect_err(|_| watch_late(dev))
 }
@@ -141,7 +147,12 @@ fn change(dev: &Net, want: Params) -> Result {
     Ok(())
 }
 
-/// `ethtool --per-queue … --show-coalesce`. With adaptive moderation: what the traffic has chosen.
+/// Returns the values of one pair (`ethtool --per-queue … --show-coalesce`), which with adaptive
+/// moderation are those that the traffic has chosen.
+///
+/// # Errors
+///
+/// Returns `EINVAL` if there is no such pair.
 pub(crate) fn get_queue(dev: &Net, queue: u32) -> Result<Params> {
     let info = dev.data();
     if queue >= u32::from(info.max_pairs) {
@@ -155,11 +166,12 @@ pub(crate) fn get_queue(dev: &Net, queue: u32) -> Result<Params> {
     Ok(p.shown())
 }
 
-/// `ethtool --per-queue … --coalesce`. A pair that is not in use gets its values when it is.
+/// Sets the values of one pair (`ethtool --per-queue … --coalesce`), which gets them when it comes
+/// into use.
 ///
 /// # Errors
 ///
-/// As for [`set`].
+/// Returns the errors of [`set`].
 pub(crate) fn set_queue(dev: &Net, queue: u32, want: Params, _rtnl: &mut Rtnl) -> Result {
     change_queue(dev, queue, want).inspect_err(|_| watch_late(dev))
 }
@@ -215,8 +227,9 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     Ok(())
 }
 
-/// The traffic of receive queue `i` asks for `to`. Process context, from a work: takes the mutex
-/// and not RTNL.
+/// Gives receive queue `i` what its traffic asks for.
+///
+/// Context: process, from a work; takes the coalesce mutex and not RTNL.
 pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
     let info = dev.data();
     let mut guard = info.coalesce.lock();
@@ -242,8 +255,10 @@ pub(crate) fn moderate(dev: &Net, i: u16, to: Moderation) {
     }
 }
 
-/// Pairs have come into use, or their rings were reset: the device may have forgotten what they are
-/// to have. It keeps by itself what is for all queues of a direction (5.1.6.5.9).
+/// Sends what pairs have that have come into use, or whose rings were reset, because the device may
+/// have forgotten it.
+///
+/// The device keeps by itself what is for all queues of a direction (5.1.6.5.9).
 pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
     let info = dev.data();
     if !has_vq_notf_coal(&info.f) {
@@ -265,7 +280,7 @@ pub(crate) fn refresh(dev: &Net, pairs: Range<u16>, _rtnl: &mut Rtnl) {
     }
 }
 
-/// The device may have missed what it was told, or done it late: it is told what is written down.
+/// Sends what is written down once more, because the device may have missed it or done it late.
 pub(crate) fn resend(dev: &Net, _rtnl: &mut Rtnl) {
     let info = dev.data();
     let s = info.coalesce.lock();
@@ -278,8 +293,9 @@ pub(crate) fn resend(dev: &Net, _rtnl: &mut Rtnl) {
     }
 }
 
-/// After a reset: what was asked for. If the device refuses that now it has nothing, and so it is
-/// written down.
+/// Sends what was asked for after a reset.
+///
+/// If the device refuses that now it has nothing, and so it is written down.
 pub(crate) fn replay(dev: &Net, _rtnl: &mut Rtnl) {
     let info = dev.data();
     let mut s = info.coalesce.lock();

@@ -4,8 +4,10 @@
 //!
 //! One command is under way at a time. The executor holds a mutex and sleeps between looks at the
 //! ring; it never spins. A command that misses the deadline fails with `ETIMEDOUT`; its buffer
-//! stays with the ring, and until the device gives it back every further command fails at once
-//! with `EIO`. Resetting the device ends that state.
+//! stays with the ring, and until the device gives it back every further command fails at once with
+//! `EIO`. Resetting the device ends that state.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -47,18 +49,24 @@ use kernel::{
 
 /// Milliseconds between looks whether a late answer has come.
 pub(crate) const LOOK_MS: u32 = 2000;
-/// Each time that the device owes an answer again before it was told everything, the next attempt comes
-/// twice as late: it may hold RTNL for `ctrl_timeout_ms`. So often at most, which makes 17 minutes.
+/// How often, at most, the time to the next attempt doubles.
+///
+/// It doubles each time that the device owes an answer again before all settings were sent, because
+/// an attempt may hold RTNL for `ctrl_timeout_ms`. The longest time is 17 minutes.
 const DOUBLINGS: u32 = 9;
 
-/// A command: class, code and what is sent with it.
+/// A command: its class, its code and the data that goes with it.
 pub(crate) trait Command {
-    /// Class (specification 5.1.6.5).
+    /// Class of the command (specification 5.1.6.5).
     const CLASS: u8;
-    /// Command within the class.
+    /// Code of the command within the class.
     const CMD: u8;
 
     /// Appends the data, in the specification's layout.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     fn payload(&self, out: &mut Request) -> Result;
 }
 
@@ -166,33 +174,33 @@ pub(crate) struct CtrlVq {
     state: Mutex<State>,
 }
 
-/// The virtqueue itself.
+/// The control virtqueue itself.
 pub(crate) type CtrlRing = Virtqueue<KBox<ctrl_ring::Command>>;
 
 struct State {
     vq: Option<CtrlRing>,
     /// Commands that missed the deadline and are still in the ring.
     late: u32,
-    /// There was one since the device was told everything.
+    /// Whether a command missed the deadline since all settings were sent.
     was_late: bool,
-    /// How often there was one while it was told everything, one after the other.
+    /// How often, one after the other, a command missed the deadline while all settings were sent.
     tries: u32,
-    /// The buffer of the command before, for the next one.
+    /// The buffer of the previous command, for the next one.
     spare: Option<KBox<ctrl_ring::Command>>,
 }
 
-/// What the device owes.
+/// What the device owes to the driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owed {
     Nothing,
-    /// The answer to a command that missed the deadline.
+    /// The device owes the answer to a command that missed the deadline.
     Answer,
-    /// No answer can come: there is no queue, or it is broken.
+    /// No answer can come, because there is no queue, or it is broken.
     NoQueue,
 }
 
 impl State {
-    /// Takes back what the device has answered late.
+    /// Takes back the buffers that the device has returned late.
     fn collect(&mut self) -> Owed {
         let Some(vq) = self.vq.as_mut() else {
             return Owed::NoQueue;
@@ -211,11 +219,12 @@ impl State {
         Owed::Nothing
     }
 
-    /// Gives the device a command, which it may answer with `reply_len` bytes.
+    /// Adds a command to the ring, which the device may answer with `reply_len` bytes.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` without a queue, `EIO` if it is broken or the device owes an answer, `ENOMEM`.
+    /// Returns `EOPNOTSUPP` without a queue, `EIO` if the queue is broken or the device owes an
+    /// answer, and `ENOMEM`.
     fn submit(&mut self, request: Request, reply_len: usize) -> Result {
         let owed = self.collect();
         let vq = self.vq.as_mut().ok_or_else(eopnotsupp)?;
@@ -232,11 +241,11 @@ impl State {
         })
     }
 
-    /// Waits until the device gives the command back, `ms` milliseconds at most. Sleeps.
+    /// Waits until the device gives the command back, `ms` milliseconds at most.
     ///
     /// # Errors
     ///
-    /// `EIO` if the queue is broken; `ETIMEDOUT`: the command stays with the ring.
+    /// Returns `EIO` if the queue is broken, and `ETIMEDOUT` if the command stays with the ring.
     fn wait(&mut self, ms: u32) -> Result<Used<KBox<ctrl_ring::Command>>> {
         let vq = self.vq.as_mut().ok_or(EIO)?;
         let mut waits = Backoff::new(u64::from(ms).saturating_mul(1000));
@@ -258,7 +267,9 @@ impl State {
 }
 
 impl CtrlVq {
-    /// Without a queue: each command fails with `EOPNOTSUPP`.
+    /// Makes one without a queue, of which each command fails with `EOPNOTSUPP`.
+    ///
+    /// Context: any.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             state <- kernel::new_mutex!(
@@ -283,7 +294,7 @@ impl CtrlVq {
         state.tries = 0;
     }
 
-    /// Gives the queue up; late commands end with it.
+    /// Gives the queue up, and with it late commands.
     pub(crate) fn detach(&self) -> Option<CtrlRing> {
         let mut state = self.state.lock();
         state.late = 0;
@@ -291,24 +302,24 @@ impl CtrlVq {
         state.vq.take()
     }
 
-    /// What the device owes, after taking back what it has answered late. Process context.
+    /// Returns what the device owes, after taking back what it has answered late.
     pub(crate) fn collect(&self) -> Owed {
         self.state.lock().collect()
     }
 
-    /// If a command has missed the deadline since the device was reset or told everything anew: in how
-    /// many milliseconds to look for the answer. Process context.
+    /// Returns in how many milliseconds to look for a late answer, if a command has missed the
+    /// deadline since the device was reset or all settings were sent anew.
     pub(crate) fn look_after_ms(&self) -> Option<u32> {
         let state = self.state.lock();
         (state.was_late).then(|| LOOK_MS.wrapping_shl(state.tries.min(DOUBLINGS)))
     }
 
-    /// All settings are about to be sent again. Returns false if there is no need. Process context.
+    /// Begins to send all settings again, or returns false if there is no need.
     pub(crate) fn begin_resend(&self) -> bool {
         core::mem::take(&mut self.state.lock().was_late)
     }
 
-    /// All settings were sent again, with or without an answer. Process context.
+    /// Ends that, with or without answers.
     pub(crate) fn end_resend(&self) {
         let mut state = self.state.lock();
         state.tries = if state.was_late {
@@ -318,18 +329,25 @@ impl CtrlVq {
         };
     }
 
-    /// Sends a command and waits for the device's answer. Process context; sleeps.
+    /// Sends a command and waits for the device's answer.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` without a control queue, `EINVAL` if the device refuses, `EIO` if it gives the
-    /// command back without an answer, if the queue is broken or the device owes an answer, `ETIMEDOUT`.
+    /// Returns `EOPNOTSUPP` without a control queue; `EINVAL` if the device refuses; `EIO` if it
+    /// gives the command back without an answer, if the queue is broken, or if the device owes an
+    /// answer; `ETIMEDOUT`; and `ENOMEM`.
     pub(crate) fn exec<C: Command>(&self, dev: &Device<Bound>, cmd: &C) -> Result {
         self.query(dev, cmd, 0).map(drop)
     }
 
-    /// The same for a command that has a result: gives a copy of what the device wrote behind its
-    /// answer, `room` bytes at most. Unchecked but for the length.
+    /// Sends a command that has a result, and returns a copy of what the device wrote behind its
+    /// answer, `room` bytes at most.
+    ///
+    /// The result is checked for nothing but its length.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Self::exec`].
     pub(crate) fn query<C: Command>(
         &self,
         dev: &Device<Bound>,
@@ -376,9 +394,9 @@ impl CtrlVq {
     }
 }
 
-/// Sleeps for `us` µs at least. Returns how many it was. Process context.
+/// Sleeps for `us` µs at least, and returns how many it was.
 ///
-/// One for all commands, since the kernel's difference of times has a check that can't fail.
+/// All commands share it, since the kernel's difference of times has a check that can't fail.
 #[inline(never)]
 fn sleep(us: u32) -> u64 {
     let start = Instant::<Monotonic>::now();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The private data of an interface.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -51,23 +53,25 @@ pub(crate) type Net = NetDevice<VirtnetInfo>;
 /// How many queue pairs there are.
 #[derive(Clone, Copy)]
 pub(crate) struct PairLimits {
-    /// That the device has.
+    /// Pairs that the device has.
     pub(crate) device: u16,
-    /// That can be used.
+    /// Pairs that can be used.
     pub(crate) usable: u16,
 }
 
 /// Sizes of a pair's rings, in descriptors.
 #[derive(Clone, Copy)]
 pub(crate) struct RingSizes {
-    /// Receiving.
+    /// Size of receive rings.
     pub(crate) rx: u32,
-    /// Sending.
+    /// Size of transmit rings.
     pub(crate) tx: u32,
 }
 
-/// What is set at run time and replayed after a reset. Guarded by RTNL in effect; the mutex makes
-/// it visible to the type system, and to the works that run without RTNL.
+/// What is set at run time and replayed after a reset.
+///
+/// RTNL guards it in effect; the mutex makes it visible to the type system, and to the works that
+/// run without RTNL.
 pub(crate) struct Settings {
     /// Queue pairs in use.
     pub(crate) pairs: u16,
@@ -75,55 +79,56 @@ pub(crate) struct Settings {
     pub(crate) link: net::ethtool::LinkSettings,
     /// Receive filter as the device has it.
     pub(crate) filter: RxFilter,
-    /// Ring sizes; none if never changed.
+    /// Ring sizes, or `None` if they were never changed.
     pub(crate) rings: Option<RingSizes>,
-    /// Receive offloads that the user wants, by feature bit; none if never changed.
+    /// Receive offloads that the user wants, by feature bit, or `None` if they were never changed.
     pub(crate) guest_offloads: Option<u64>,
-    /// With an XDP program: receive offloads are off, and this is the largest MTU without it.
+    /// With an XDP program, for which receive offloads are off, the largest MTU without it.
     pub(crate) xdp_max_mtu: Option<u32>,
-    /// The device was set up without receive offloads last ([`crate::renegotiate`]).
+    /// Whether the device was last set up without receive offloads ([`crate::renegotiate`]).
     pub(crate) plain: bool,
-    /// It didn't let itself be set up like that.
+    /// Whether the device couldn't be set up like that.
     pub(crate) insists: bool,
-    /// The log says why there is no zero copy for AF_XDP.
+    /// Whether the log says why there is no zero copy for AF_XDP.
     pub(crate) xsk_told: bool,
-    /// The device didn't switch them off, and the log says so.
+    /// Whether the device didn't switch receive offloads off, and the log says so.
     pub(crate) offloads_stay: bool,
     /// Resets that the device asked for.
     pub(crate) resets: ResetLimit,
-    /// The address was changed, so the device must be told after a reset.
+    /// Whether the address was changed, so that it must be sent after a reset.
     pub(crate) mac_set: bool,
-    /// Being frozen, or frozen, and not being restored yet; or left for good.
+    /// Whether the device is being frozen, or is frozen and not being restored yet, or was left for
+    /// good.
     pub(crate) freezing: bool,
-    /// Frozen and not restored yet: the config work is disabled.
+    /// Whether the device is frozen and not restored yet, so that the config work is disabled.
     pub(crate) frozen: bool,
-    /// The reset work is disabled.
+    /// Whether the reset work is disabled.
     pub(crate) no_reset_work: bool,
-    /// Resets of our own that failed, one after the other.
+    /// Resets by the driver itself that failed, one after the other.
     pub(crate) failed_resets: u32,
     /// Resets of the device for queues that are stuck.
     pub(crate) pace: Pace,
-    /// The device is of no use for now: there is no carrier, whatever it says.
+    /// Whether the device is of no use for now, so that there is no carrier, whatever it says.
     pub(crate) gave_up: bool,
-    /// What the driver has changed by itself, and told nobody yet.
+    /// What the driver has changed by itself, and not notified anybody of yet.
     pub(crate) changed: net::ethtool::Changed,
 }
 
-/// Private data of an interface.
+/// The private data of an interface.
 ///
-/// Locking: `settings` and `vqs` are written under RTNL; lock order RTNL, hotplug lock,
-/// `affinity`, and RTNL, `coalesce`, `settings` or `rss`, `ctrl`.
+/// Locking: `settings` and `vqs` are written under RTNL; lock order RTNL, hotplug lock, `affinity`,
+/// and RTNL, `coalesce`, `settings` or `rss`, `ctrl`.
 ///
 /// Drop order: the queues' handles are given up in [`net::Driver::released`], before this.
 #[pin_data]
 pub(crate) struct VirtnetInfo {
     /// The virtio device.
     pub(crate) vdev: BoundRef,
-    /// What was negotiated.
+    /// The features that were negotiated.
     pub(crate) f: Negotiated,
     /// How packets are received.
     pub(crate) mode: Mode,
-    /// Queue pairs that the device has; their number is where the control virtqueue is.
+    /// Queue pairs that the device has, which is also where the control virtqueue is.
     pub(crate) device_pairs: u16,
     /// Queue pairs that can be used: the first ones, each queue with an interrupt of its own unless
     /// all share one.
@@ -131,33 +136,37 @@ pub(crate) struct VirtnetInfo {
     /// The control virtqueue.
     #[pin]
     pub(crate) ctrl: CtrlVq,
-    /// What can be set.
+    /// What can be set at run time.
     #[pin]
     pub(crate) settings: Mutex<Settings>,
     /// Steering by hash, and reported hashes.
     #[pin]
     pub(crate) rss: Rss,
-    /// The virtqueues, none while the device is reset.
+    /// The virtqueues, or `None` while the device is reset.
     #[pin]
     pub(crate) vqs: Mutex<Option<Arc<VirtqueueSet>>>,
-    /// The interface on top, if the device is a standby (STANDBY). Dropped after the interface was
-    /// unregistered, as all of this.
+    /// The interface on top, if the device is a standby (STANDBY).
+    ///
+    /// It is dropped after the interface was unregistered, as all of this.
     #[pin]
     pub(crate) failover: Mutex<Option<Failover>>,
     /// Which CPUs serve which pair.
     #[pin]
     pub(crate) affinity: Mutex<affinity::State>,
-    /// Interrupt moderation.
+    /// Interrupt moderation of all queues.
     #[pin]
     pub(crate) coalesce: Mutex<coalesce::State>,
     /// Statistics that the device keeps.
     pub(crate) hw_stats: HwStats,
-    /// With an XDP program: the length of the largest packet that buffers should hold; else 0.
+    /// With an XDP program, the length of the largest packet that buffers should hold; else 0.
     pub(crate) xdp_len: AtomicU32,
 }
 
 impl VirtnetInfo {
-    /// New private data: no queues, `pairs` to be used, of those that there are.
+    /// Makes private data without queues, of which `pairs` pairs are to be used out of those that
+    /// there are.
+    ///
+    /// Context: any.
     pub(crate) fn new(
         vdev: BoundRef,
         f: Negotiated,
@@ -207,32 +216,36 @@ impl VirtnetInfo {
         })
     }
 
-    /// What a command to the device takes.
+    /// Returns what a command to the device takes.
+    ///
+    /// Context: any.
     pub(crate) fn control(&self) -> Control<'_> {
         Control::new(&self.vdev, &self.f, &self.ctrl)
     }
 
-    /// Queue pairs in use.
+    /// Returns how many queue pairs are in use.
     pub(crate) fn pairs(&self) -> u16 {
         self.settings.lock().pairs
     }
 
-    /// The virtqueues.
+    /// Returns the virtqueues, or `None` while the device is reset.
     pub(crate) fn vqs(&self) -> Option<Arc<VirtqueueSet>> {
         self.vqs.lock().clone()
     }
 }
 
-/// A command has failed with `e`. After one that was not answered in time nobody knows what the device does
-/// with it: a reset brings both sides to the same settings again. Process context.
+/// Resets the device if a command failed with `e` because it was not answered in time.
+///
+/// Nobody knows then what the device does with it, and a reset brings both sides to the same
+/// settings again.
 pub(crate) fn resync(dev: &Net, e: Error) {
     if e == ETIMEDOUT {
         dev.schedule_reset_work();
     }
 }
 
-/// A command has failed. If that is because the device owes an answer, or did, it is looked for from now on
-/// (`late.rs`). Process context.
+/// Has a late answer looked for from now on (`late.rs`), if a command has failed because the device
+/// owes an answer, or did.
 pub(crate) fn watch_late(dev: &Net) {
     if let Some(ms) = dev.data().ctrl.look_after_ms() {
         dev.schedule_late_work(ms);

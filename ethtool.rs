@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What ethtool shows and sets.
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -42,34 +44,37 @@ use kernel::prelude::*;
 
 /// Name of the driver on the virtio bus, which is the module's.
 const NAME: &str = "virtio_net_mq";
-/// Version, as `ethtool -i` and `modinfo` show it.
+/// Version of the driver, as `ethtool -i` and `modinfo` show it.
 const VERSION: &str = "0.1.0";
 
-/// Tells those who listen (`ethtool --monitor`) what the driver has changed by itself since the last time. Process
-/// context, on an interface that isn't detached.
+/// Notifies those who listen (`ethtool --monitor`) of what the driver has changed by itself since
+/// the last time.
+///
+/// Context: process, RTNL held, on an interface that isn't detached.
 pub(crate) fn notify_changes(dev: &Net, rtnl: &mut Rtnl) {
     let changed = take(&mut dev.data().settings.lock().changed);
     dev.ethtool_notify(changed, rtnl);
 }
 
-/// The callbacks.
+/// The driver's callbacks for ethtool.
 pub(crate) struct Ethtool;
 
-/// Counters of a receive queue, the device's included.
+/// Returns how many counters a receive queue has, the device's included.
 fn rx_count(info: &VirtnetInfo) -> usize {
     RxStats::NAMES
         .len()
         .saturating_add(hw_stats::rx_count(info))
 }
 
-/// Counters of a transmit queue, the device's included.
+/// Returns how many counters a transmit queue has, the device's included.
 fn tx_count(info: &VirtnetInfo) -> usize {
     TxStats::NAMES
         .len()
         .saturating_add(hw_stats::tx_count(info))
 }
 
-/// Their names, of receive queue `queue`; of the sum over all with nothing for the number.
+/// Writes the names of the counters of receive queue `queue`, or with nothing for the number those
+/// of the sums over all.
 fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     for name in RxStats::NAMES {
         out.push(format_args!("rx{queue}_{name}"));
@@ -77,7 +82,7 @@ fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     hw_stats::rx_names(info, queue, out);
 }
 
-/// The same for transmit queues.
+/// Writes the names of the counters of transmit queues, in the same way.
 fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     for name in TxStats::NAMES {
         out.push(format_args!("tx{queue}_{name}"));
@@ -85,13 +90,13 @@ fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     hw_stats::tx_names(info, queue, out);
 }
 
-/// The first `n` values, and the rest.
+/// Returns the first `n` values, and the rest.
 fn split(out: &mut [u64], n: usize) -> (&mut [u64], &mut [u64]) {
     out.split_at_mut_checked(n).unwrap_or_default()
 }
 
-/// Where the values of one side's queues go: as many queues as there is room for, and all of them into
-/// the sums.
+/// Where the values of one side's queues go: as many queues as there is room for, and all of them
+/// into the sums.
 struct Queues<'a> {
     sums: &'a mut [u64],
     queues: ChunksExactMut<'a, u64>,
@@ -107,7 +112,7 @@ impl<'a> Queues<'a> {
         }
     }
 
-    /// Takes what `put` is called with as the values of the next queue.
+    /// Takes what `values` calls its argument with as the values of the next queue.
     fn next(&mut self, values: impl FnOnce(&mut dyn FnMut(u64))) {
         let mut own = self.queues.next().into_iter().flatten();
         let mut sums = self.sums.iter_mut();
@@ -145,7 +150,9 @@ impl Ops<VirtnetInfo> for Ethtool {
         }
     }
 
-    /// Only `combined` can be set; the core refuses more than the most of the others, which is 0.
+    /// Sets the number of combined channels, the only one that can be set.
+    ///
+    /// The core refuses more than the most of the others, which is 0.
     fn set_channels(dev: &Net, requested: Channels, rtnl: &mut Rtnl) -> Result {
         if requested.rx.cur != 0 || requested.tx.cur != 0 || requested.other.cur != 0 {
             return Err(EINVAL);
@@ -196,7 +203,8 @@ impl Ops<VirtnetInfo> for Ethtool {
         u32::try_from(all).unwrap_or(0)
     }
 
-    /// In the in-tree driver's order: sums, what belongs to no pair, receive queues, transmit queues.
+    /// Writes the names in the in-tree driver's order: sums, what belongs to no pair, receive
+    /// queues, transmit queues.
     fn stats_names(dev: &Net, out: &mut Strings<'_>) {
         let info = dev.data();
         let pairs = info.pairs();

@@ -2,6 +2,8 @@
 
 //! What the device is asked to receive: address, promiscuous modes, address tables, VLANs, and
 //! receive offloads.
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +50,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// One table of addresses: a count, then the addresses (5.1.6.5.2).
+/// Makes one table of addresses: a count, then the addresses (5.1.6.5.2).
 fn table(list: AddrList<'_>) -> Result<KVec<u8>> {
     let n = u32::try_from(list.iter().count())?;
     let mut out = KVec::new();
@@ -59,7 +61,12 @@ fn table(list: AddrList<'_>) -> Result<KVec<u8>> {
     Ok(out)
 }
 
-/// `ndo_set_rx_mode_async`. An error makes the core try again later, for some seconds.
+/// Sends the receive filter (`ndo_set_rx_mode_async`).
+///
+/// # Errors
+///
+/// Returns `ENOMEM` and the errors of the control queue, after which the core tries again later,
+/// for some seconds.
 pub(crate) fn set_rx_mode(
     dev: &Net,
     uc: AddrList<'_>,
@@ -113,7 +120,12 @@ fn send_rx_mode(dev: &Net, uc: AddrList<'_>, mc: AddrList<'_>) -> Result {
     Ok(())
 }
 
-/// `ndo_set_mac_address`.
+/// Sends a new address of the interface (`ndo_set_mac_address`).
+///
+/// # Errors
+///
+/// Returns `EOPNOTSUPP` for a standby device, whose address is its primary's, and the errors of the
+/// control queue.
 pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if info.f.has(bit::STANDBY) {
@@ -125,12 +137,13 @@ pub(crate) fn set_mac_address(dev: &Net, mac: [u8; 6], _rtnl: &mut Rtnl) -> Resu
     Ok(())
 }
 
-/// Tells the device its address, by whatever way it has. One that has none filters nothing by it. Process
-/// context.
+/// Sends the device its address, by whatever way it has.
+///
+/// A device that has none filters nothing by its address.
 ///
 /// # Errors
 ///
-/// Those of the control queue.
+/// Returns those of the control queue.
 pub(crate) fn send_mac(control: Control<'_>, mac: [u8; 6]) -> Result {
     if control.has(bit::CTRL_MAC_ADDR) {
         return control.exec(&MacAddrSet(mac));
@@ -142,7 +155,11 @@ pub(crate) fn send_mac(control: Control<'_>, mac: [u8; 6]) -> Result {
     Ok(())
 }
 
-/// `ndo_vlan_rx_add_vid` and `ndo_vlan_rx_kill_vid`.
+/// Adds a VLAN to the filter or removes it (`ndo_vlan_rx_add_vid`, `ndo_vlan_rx_kill_vid`).
+///
+/// # Errors
+///
+/// Returns those of the control queue.
 pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if !info.f.has(bit::CTRL_VLAN) {
@@ -164,7 +181,7 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
     sent.inspect_err(|_| watch_late(dev))
 }
 
-/// The receive offloads that GRO_HW stands for, as the device's command names them.
+/// Returns the receive offloads that GRO_HW stands for, as the device's command names them.
 fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
     let bits = [
         bit::GUEST_TSO4,
@@ -181,7 +198,7 @@ fn gro_hw_bits(info: &VirtnetInfo) -> u64 {
         .fold(0, |all, b| all | offload_bit(b))
 }
 
-/// The one that is about checksums.
+/// Returns the receive offload that is about checksums.
 fn csum_bits(info: &VirtnetInfo) -> u64 {
     if info.f.has(bit::GUEST_CSUM) {
         offload_bit(bit::GUEST_CSUM)
@@ -190,23 +207,28 @@ fn csum_bits(info: &VirtnetInfo) -> u64 {
     }
 }
 
-/// What the user wishes, as the command names it: checksums always, packets merged with GRO_HW.
+/// Returns what the user wishes, as the command names it: checksums always, merged packets with
+/// GRO_HW.
 fn wished_bits(info: &VirtnetInfo, gro_hw: bool) -> u64 {
     csum_bits(info) | if gro_hw { gro_hw_bits(info) } else { 0 }
 }
 
-/// Whether the device has receive offloads that it can be told of. One without any may refuse all such commands, as QEMU's does
-/// where its backend knows no headers.
+/// Returns whether the device has receive offloads that a command can change.
+///
+/// A device without any may refuse all such commands, as QEMU's does where its backend knows no
+/// headers.
 fn has_offloads(info: &VirtnetInfo) -> bool {
     info.f.has(bit::CTRL_GUEST_OFFLOADS) && wished_bits(info, true) != 0
 }
 
-/// Tells the device which receive offloads there are (5.1.6.5.8). Nothing for one that has none or can't be told, and none
-/// while it is reset: [`replay`] tells it. Process context.
+/// Sends which receive offloads there are (5.1.6.5.8).
+///
+/// Nothing is sent to a device that has none or takes no such command, nor while it is reset,
+/// because [`replay`] sends them afterwards.
 ///
 /// # Errors
 ///
-/// Those of the control queue.
+/// Returns those of the control queue.
 fn send_offloads(dev: &Net, bits: u64) -> Result {
     let info = dev.data();
     if !has_offloads(info) || info.vqs().is_none() {
@@ -217,16 +239,16 @@ fn send_offloads(dev: &Net, bits: u64) -> Result {
         .inspect_err(|_| watch_late(dev))
 }
 
-/// Switches all receive offloads off for an XDP program. Process context.
+/// Switches all receive offloads off for an XDP program.
 ///
 /// # Errors
 ///
-/// Those of the control queue.
+/// Returns those of the control queue.
 pub(crate) fn suspend_offloads(dev: &Net, _rtnl: &mut Rtnl) -> Result {
     send_offloads(dev, 0)
 }
 
-/// There is no program any more: what the user wants is switched on. Process context.
+/// Switches on what the user wants, because there is no program any more.
 pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     if !has_offloads(info) {
@@ -247,7 +269,10 @@ pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     dev.update_features(rtnl);
 }
 
-/// `ndo_fix_features`: the device merges no packets for an XDP program. What the user wants comes back afterwards.
+/// Returns those of `wanted` that there can be for now (`ndo_fix_features`): with an XDP program
+/// the device merges no packets.
+///
+/// What the user wants comes back afterwards.
 pub(crate) fn fix_features(dev: &Net, wanted: NetFeatures) -> NetFeatures {
     if dev.data().settings.lock().xdp_max_mtu.is_some() {
         wanted.without(NetFeatures::GRO_HW)
@@ -256,12 +281,14 @@ pub(crate) fn fix_features(dev: &Net, wanted: NetFeatures) -> NetFeatures {
     }
 }
 
-/// `ndo_set_features`: only `rx-gro-hw` needs the device (5.1.6.5.8).
+/// Switches `rx-gro-hw`, the only feature that needs a command here (5.1.6.5.8), for
+/// `ndo_set_features`.
 ///
 /// # Errors
 ///
-/// What the device says to being asked to merge packets. That it goes on merging them is none: they are
-/// received as before, and the stack, which switches this off for generic XDP, can do with them.
+/// Returns the error by which the device refuses to merge packets. That it goes on merging them is
+/// none: they are received as before, and the stack, which switches this off for generic XDP, can
+/// do with them.
 pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let on = wanted.has(NetFeatures::GRO_HW);
@@ -294,7 +321,9 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures, _rtnl: &mut Rtnl) -> 
     Ok(())
 }
 
-/// Sends what the stack won't send again by itself: after a reset, or if the device may have missed it.
+/// Sends what the stack won't send again by itself, after a reset, or if the device may have missed
+/// it.
+///
 /// What the device refuses now is reported, not fatal.
 pub(crate) fn replay(dev: &Net) {
     let info = dev.data();
@@ -327,8 +356,10 @@ pub(crate) fn replay(dev: &Net) {
     watch_late(dev);
 }
 
-/// The VLANs among that. There may be thousands: one line for all that the device doesn't take, and none
-/// is tried any more once it doesn't answer.
+/// Sends the VLANs among that.
+///
+/// There may be thousands: the log has one line for all that the device doesn't take, and none is
+/// tried any more once it doesn't answer.
 fn replay_vlans(dev: &Net) {
     let info = dev.data();
     let (mut missing, mut why, mut from) = (0usize, None, 0);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Statistics that the device keeps (virtio 1.4, 5.1.6.5 "Device Statistics"), for `ethtool -S` and for per-queue
-//! statistics over netlink.
+//! Statistics that the device keeps (virtio 1.4, 5.1.6.5 "Device Statistics"), for `ethtool -S` and
+//! for per-queue statistics over netlink.
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -45,10 +47,12 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Queues that one command asks for: some 5 KiB of reply.
+/// Queues that one command asks for, which makes some 5 KiB of reply.
 const BATCH: u16 = 32;
 
-/// Asks the device which statistics it has. One that doesn't say has none, or those that it had.
+/// Asks the device which statistics it has.
+///
+/// A device that doesn't answer has none, or those that it had.
 pub(crate) fn query(dev: &Net) {
     let info = dev.data();
     if !info.f.has(bit::DEVICE_STATS) {
@@ -68,7 +72,7 @@ pub(crate) fn query(dev: &Net) {
     }
 }
 
-/// Number of the virtqueue of pair `i`; of the control queue, for that.
+/// Returns the number of the virtqueue of pair `i`, or of the control queue.
 fn vq(info: &VirtnetInfo, kind: VqKind, i: u16) -> Result<u16> {
     Ok(u16::try_from(match kind {
         VqKind::Rx => rx_vq(i),
@@ -77,7 +81,7 @@ fn vq(info: &VirtnetInfo, kind: VqKind, i: u16) -> Result<u16> {
     })?)
 }
 
-/// Asks for the statistics of `queues`. Those that don't come are left out. RTNL is held.
+/// Asks for the statistics of `queues`, and leaves out those that don't come.
 fn fetch(info: &VirtnetInfo, queues: &mut [QueueStats]) {
     let room = queues
         .iter()
@@ -106,7 +110,7 @@ pub(crate) struct Reader<'a> {
     info: &'a VirtnetInfo,
     kind: VqKind,
     types: u64,
-    /// The next queue to ask for, and the end.
+    /// The next queue to ask for; `end` is the one behind the last.
     next: u16,
     end: u16,
     batch: KVec<QueueStats>,
@@ -114,7 +118,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// For queues 0 to `end` of a kind.
+    /// Makes a reader of queues 0 to `end` of a kind.
     fn new(info: &'a VirtnetInfo, kind: VqKind, end: u16) -> Self {
         Self {
             info,
@@ -127,12 +131,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// For the first `pairs` receive queues.
+    /// Makes a reader of the first `pairs` receive queues.
     pub(crate) fn rx(info: &'a VirtnetInfo, pairs: u16) -> Self {
         Self::new(info, VqKind::Rx, pairs)
     }
 
-    /// For the first `pairs` transmit queues.
+    /// Makes a reader of the first `pairs` transmit queues.
     pub(crate) fn tx(info: &'a VirtnetInfo, pairs: u16) -> Self {
         Self::new(info, VqKind::Tx, pairs)
     }
@@ -151,7 +155,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The counters of the next queue, those that the device doesn't give as 0.
+    /// Calls `put` with the counters of the next queue, and with 0 for those that the device
+    /// doesn't give.
     pub(crate) fn next_queue(&mut self, put: &mut dyn FnMut(u64)) {
         let fields = self.kind.fields(self.types);
         if fields == 0 {
@@ -168,38 +173,39 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Names of the counters of one queue.
+/// Calls `put` with the names of the counters of one queue.
 fn names(info: &VirtnetInfo, kind: VqKind, mut put: impl FnMut(&str)) {
     for (_, t) in kind.types_in(info.hw_stats.types()) {
         t.fields.iter().for_each(|name| put(name));
     }
 }
 
-/// Names of the counters of receive queue `queue`, which may be empty.
+/// Writes the names of the counters of receive queue `queue`, which may be empty.
 pub(crate) fn rx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     names(info, VqKind::Rx, |name| {
         out.push(format_args!("rx{queue}_hw_{name}"))
     });
 }
 
-/// Names of the counters of transmit queue `queue`, which may be empty.
+/// Writes the names of the counters of transmit queue `queue`, which may be empty.
 pub(crate) fn tx_names(info: &VirtnetInfo, queue: &dyn Display, out: &mut Strings<'_>) {
     names(info, VqKind::Tx, |name| {
         out.push(format_args!("tx{queue}_hw_{name}"))
     });
 }
 
-/// Counters that a receive queue has.
+/// Returns how many counters a receive queue has.
 pub(crate) fn rx_count(info: &VirtnetInfo) -> usize {
     VqKind::Rx.fields(info.hw_stats.types())
 }
 
-/// Counters that a transmit queue has.
+/// Returns how many counters a transmit queue has.
 pub(crate) fn tx_count(info: &VirtnetInfo) -> usize {
     VqKind::Tx.fields(info.hw_stats.types())
 }
 
-/// Counters that belong to no pair: the control queue's, and of what went wrong.
+/// Returns how many counters belong to no pair: those of the control queue, and one of what went
+/// wrong.
 pub(crate) fn common_count(info: &VirtnetInfo) -> usize {
     if info.f.has(bit::DEVICE_STATS) {
         VqKind::Ctrl.fields(info.hw_stats.types()).saturating_add(1)
@@ -208,7 +214,7 @@ pub(crate) fn common_count(info: &VirtnetInfo) -> usize {
     }
 }
 
-/// Their names.
+/// Writes the names of the counters that belong to no pair.
 pub(crate) fn common_names(info: &VirtnetInfo, out: &mut Strings<'_>) {
     if info.f.has(bit::DEVICE_STATS) {
         names(info, VqKind::Ctrl, |name| {
@@ -218,7 +224,7 @@ pub(crate) fn common_names(info: &VirtnetInfo, out: &mut Strings<'_>) {
     }
 }
 
-/// Their values.
+/// Calls `put` with the values of the counters that belong to no pair.
 pub(crate) fn common_values(info: &VirtnetInfo, put: &mut dyn FnMut(u64)) {
     if info.f.has(bit::DEVICE_STATS) {
         Reader::new(info, VqKind::Ctrl, 1).next_queue(put);
@@ -226,7 +232,7 @@ pub(crate) fn common_values(info: &VirtnetInfo, put: &mut dyn FnMut(u64)) {
     }
 }
 
-/// What the device has counted for queue `i`.
+/// Returns what the device has counted for queue `i`.
 fn fetch_one(info: &VirtnetInfo, kind: VqKind, i: u16) -> Option<QueueStats> {
     let q = QueueStats::new(vq(info, kind, i).ok()?, kind, info.hw_stats.types());
     let mut queues = [q];
@@ -235,8 +241,10 @@ fn fetch_one(info: &VirtnetInfo, kind: VqKind, i: u16) -> Option<QueueStats> {
     Some(q)
 }
 
-/// For netlink: receive queue `i`, behind what the driver has counted, `drops` of them dropped. What
-/// both have is the device's word, drops are added up. RTNL is held.
+/// Adds what the device has counted for receive queue `i` to what the driver has counted, `drops`
+/// of them dropped, for netlink.
+///
+/// What both have is the device's word, and drops are added up.
 pub(crate) fn rx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut RxQueueStats<'_>) {
     let Some(q) = fetch_one(dev.data(), VqKind::Rx, i) else {
         return;
@@ -259,7 +267,7 @@ pub(crate) fn rx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut RxQueueSta
     }
 }
 
-/// For netlink: transmit queue `i`, likewise.
+/// Adds what the device has counted for transmit queue `i`, likewise.
 pub(crate) fn tx_queue_stats(dev: &Net, i: u16, drops: u64, out: &mut TxQueueStats<'_>) {
     let Some(q) = fetch_one(dev.data(), VqKind::Tx, i) else {
         return;

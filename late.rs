@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device that owes an answer: each command fails until the answer has come. Whoever asked for
-//! them has given up by then, so the device is told everything once more.
+//! What is done about a device that owes an answer.
+//!
+//! Each command fails until the answer has come. Whoever sent them has given up by then, so all
+//! settings are sent once more.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -23,8 +27,12 @@ use crate::{
     }, //
 };
 
-/// Looks whether the answer has come. It ends with that, with the queue, or with a reset of the device,
-/// after which everything is sent anyway. Process context, RTNL not held.
+/// Looks whether the answer has come.
+///
+/// It ends with that, with the queue, or with a reset of the device, after which everything is sent
+/// anyway.
+///
+/// Context: process, RTNL not held.
 pub(crate) fn work(dev: &Net) {
     let info = dev.data();
     match info.ctrl.collect() {
@@ -40,7 +48,8 @@ pub(crate) fn work(dev: &Net) {
     }
 }
 
-/// What was sent in vain isn't known one by one, nor what the device has done late: all of it.
+/// Sends all settings, because what was sent in vain isn't known one by one, nor what the device
+/// has done late.
 fn resend_all(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     net_info!(dev, "the device answers again: it is told all settings\n");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Link state, link settings and announcements: what the device's configuration says.
+//! Link state, link settings and announcements, as the device's configuration has them.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -27,12 +29,12 @@ use crate::{
 };
 use core::mem::replace;
 
-/// `VIRTIO_NET_S_LINK_UP`.
+/// The bit `VIRTIO_NET_S_LINK_UP` of the status.
 const S_LINK_UP: u16 = 1;
-/// `VIRTIO_NET_S_ANNOUNCE`.
+/// The bit `VIRTIO_NET_S_ANNOUNCE` of the status.
 const S_ANNOUNCE: u16 = 2;
 
-/// The device's status; a device without one is always up.
+/// Returns the device's status, which for a device without one is always up.
 fn status(info: &VirtnetInfo) -> u16 {
     if info.f.has(bit::STATUS) {
         info.vdev.cread16(offset::STATUS)
@@ -41,7 +43,7 @@ fn status(info: &VirtnetInfo) -> u16 {
     }
 }
 
-/// Takes the link's state and settings over from the device. Process context.
+/// Takes the link's state and settings over from the device, and returns its status.
 pub(crate) fn update(dev: &Net) -> u16 {
     let info = dev.data();
     let status = status(info);
@@ -62,8 +64,10 @@ pub(crate) fn update(dev: &Net) -> u16 {
     status
 }
 
-/// The device can't be used for now: whoever has another way to the network is to take that. Process context,
-/// RTNL not held. Whether that is new.
+/// Gives the device up for now, so that whoever has another way to the network takes that, and
+/// returns whether that is new.
+///
+/// Context: process, RTNL not held.
 pub(crate) fn give_up(dev: &Net) -> bool {
     let mut s = dev.data().settings.lock();
     let new = !replace(&mut s.gave_up, true);
@@ -77,14 +81,16 @@ pub(crate) fn give_up(dev: &Net) -> bool {
     new
 }
 
-/// The device works (again): the carrier is what it says. Process context. Whether it had been given up.
+/// Takes the carrier from the device again, which works, and returns whether it had been given up.
 pub(crate) fn revive(dev: &Net) -> bool {
     let had = replace(&mut dev.data().settings.lock().gave_up, false);
     update(dev);
     had
 }
 
-/// The configuration changed. Process context, RTNL not held.
+/// Handles a change of the device's configuration.
+///
+/// Context: process, RTNL not held.
 pub(crate) fn config_work(dev: &Net) {
     let info = dev.data();
     // Reset: the device has nothing to say.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The callbacks of the net device: which function of the driver each one is.
+//! The callbacks of the net device, and which function of the driver each one is.
 //!
-//! This file is above all those that it calls. Nothing imports it: the implementation goes with the type.
+//! This file is above all those that it calls. Nothing imports it: the implementation goes with the
+//! type.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Notifications that no packet asks for: of rings that a device may have missed to look at.
+//! Notifications that no packet asks for, of rings that a device may have missed to look at.
 
 #![forbid(unsafe_code)]
 
@@ -15,12 +15,16 @@ use crate::{
     virtio::VirtqueueSet, //
 };
 
-/// Tells the device once more that the first `pairs` receive queues have buffers, now that all do.
+/// Notifies the device once more that the first `pairs` receive queues have buffers, now that all
+/// do.
 ///
 /// A device that steers by hash after it read a packet (QEMU's without vhost) keeps a packet for a
-/// queue without buffers, stops reading from where it came, which is another queue's source, and goes
-/// on when that other queue is notified. What came before the last ring was filled, or for a ring that
-/// ran dry, would wait there, and all that follows it, until that other queue happens to be refilled.
+/// queue without buffers, stops reading from where it came, which is another queue's source, and
+/// goes on when that other queue is notified. What came before the last ring was filled, or for a
+/// ring that ran dry, would wait there, and all that follows it, until that other queue happens to
+/// be refilled.
+///
+/// Context: any.
 pub(crate) fn rx_queues(vqs: &VirtqueueSet, pairs: u16) {
     for i in 0..pairs {
         vqs.notify(rx_vq(i));
@@ -30,13 +34,18 @@ pub(crate) fn rx_queues(vqs: &VirtqueueSet, pairs: u16) {
 /// Milliseconds from a sign that a ring may have run dry to the notification of all.
 const NOTIFY_AFTER: u32 = 50;
 
-/// A receive queue of a device that steers by hash ran short of buffers, or may have. Softirq.
+/// Has all receive queues notified soon, because one of a device that steers by hash ran short of
+/// buffers, or may have.
+///
+/// Context: softirq.
 #[inline]
 pub(crate) fn maybe_dry(dev: &Net) {
     dev.schedule_notify_work(NOTIFY_AFTER);
 }
 
-/// Runs a while after [`maybe_dry`]. Process context, RTNL not held.
+/// Notifies all receive queues, a while after [`maybe_dry`].
+///
+/// Context: process, RTNL not held.
 pub(crate) fn work(dev: &Net) {
     // No ring is reset meanwhile, and none is without buffers for long.
     let _rtnl = RtnlGuard::new();
@@ -49,11 +58,14 @@ pub(crate) fn work(dev: &Net) {
     }
 }
 
-/// Looks at all rings and notifies the device of them. Process context, RTNL not held.
+/// Looks at all rings and notifies the device of them.
 ///
-/// With the link, somebody else may have come to serve the rings (vhost-user), who doesn't know what the
-/// one before owed: an interrupt for buffers it used, or a look at buffers it was notified of. Who comes
-/// should make up for both; a queue where it doesn't would never be looked at again by either side.
+/// With the link, somebody else may have come to serve the rings (vhost-user), who doesn't know
+/// what the one before owed: an interrupt for buffers it used, or a look at buffers it was notified
+/// of. Who comes should make up for both; a queue where it doesn't would never be looked at again
+/// by either side.
+///
+/// Context: process, RTNL not held.
 pub(crate) fn catch_up(dev: &Net) {
     let rtnl = RtnlGuard::new();
     let info = dev.data();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! From a virtio device to a network interface: features, private data, queues, registration.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -210,7 +212,7 @@ impl NetDriver for VirtioNet {
     }
 }
 
-/// How packets will be received, and the largest MTU that the buffers hold.
+/// Returns how packets will be received, and the largest MTU that the buffers hold.
 fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
     let gso = f.rx.tso4 || f.rx.tso6 || f.rx.ecn || f.rx.ufo || f.rx.uso4 || f.rx.uso6;
     let device_mtu = mtu.map_or(MAX_MTU, u32::from);
@@ -233,13 +235,13 @@ fn receive_mode(f: &Negotiated, mtu: Option<u16>) -> (Mode, u32) {
     }
 }
 
-/// Features of the net device.
+/// The features of the net device.
 struct FeatureSets {
-    /// In force at first.
+    /// Features that are in force at first.
     features: NetFeatures,
-    /// Switchable by the user.
+    /// Features that the user can switch.
     hw: NetFeatures,
-    /// For encapsulated packets.
+    /// Features for encapsulated packets.
     encapsulated: NetFeatures,
 }
 
@@ -291,7 +293,7 @@ fn net_features(f: &Negotiated) -> FeatureSets {
     }
 }
 
-/// The address that the device gives, if it is one.
+/// Returns the address that the device gives, if it can be that of an interface.
 fn device_mac(dev: &Device<Bound>, f: &Negotiated) -> Option<[u8; 6]> {
     if !f.has(bit::MAC) {
         return None;
@@ -307,7 +309,7 @@ fn device_mac(dev: &Device<Bound>, f: &Negotiated) -> Option<[u8; 6]> {
     None
 }
 
-/// How many queue pairs the device has, and how many of them can be used.
+/// Returns how many queue pairs the device has, and how many of them can be used.
 fn pair_limits(dev: &Device<Core<'_>>, f: &Negotiated) -> PairLimits {
     let config_pairs = if f.has(bit::MQ) || f.has(bit::RSS) {
         dev.cread16(offset::MAX_PAIRS)
@@ -331,11 +333,12 @@ fn pair_limits(dev: &Device<Core<'_>>, f: &Negotiated) -> PairLimits {
     PairLimits { device, usable }
 }
 
-/// The device's MTU, if it has one.
+/// Returns the device's MTU, if it has one.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it isn't legal: it was in `validate`, and a device that has changed it since is not believed.
+/// Returns `EINVAL` if it isn't legal: it was in `validate`, and a device that has changed it since
+/// is not believed.
 fn device_mtu(dev: &Device<Bound>, f: &Negotiated) -> Result<Option<u16>> {
     if !f.has(bit::MTU) {
         return Ok(None);
@@ -343,11 +346,11 @@ fn device_mtu(dev: &Device<Bound>, f: &Negotiated) -> Result<Option<u16>> {
     Ok(Some(check_mtu(dev.cread16(offset::MTU)).ok_or(EINVAL)?))
 }
 
-/// What the net device is to be like, and how packets are received.
+/// Returns what the net device is to be like, and how packets are received.
 ///
 /// # Errors
 ///
-/// Those of [`device_mtu`].
+/// Returns those of [`device_mtu`].
 fn net_setup(
     dev: &Device<Bound>,
     f: &Negotiated,
@@ -450,13 +453,11 @@ fn probe(dev: &Device<Core<'_>>) -> Result<Binding<VirtioNet>> {
     Ok(binding)
 }
 
-/// Finds the queues, registers the interface and tells the device what it is to do, a `random_mac` too.
-///
-/// Context: process.
+/// Finds the queues, registers the interface and sends the device its settings, a `random_mac` too.
 ///
 /// # Errors
 ///
-/// Those of the virtio core and of the stack. Dropping the binding undoes what was done.
+/// Returns those of the virtio core and of the stack. Dropping the binding undoes what was done.
 fn register(binding: &mut Binding<VirtioNet>, dev: &Device<Core<'_>>, random_mac: bool) -> Result {
     let found = vqs::find(dev, binding.net()?.data())?;
     let mut guard = RtnlGuard::new();
@@ -472,7 +473,7 @@ fn register(binding: &mut Binding<VirtioNet>, dev: &Device<Core<'_>>, random_mac
     set_up(binding.net()?, random_mac, rtnl)
 }
 
-/// What the device must be told before the interface is used.
+/// Sends the device the settings that it must have before the interface is used.
 fn set_up(net: &Net, random_mac: bool, rtnl: &mut Rtnl) -> Result {
     let info = net.data();
     let pairs = info.pairs();

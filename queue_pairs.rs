@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queue pairs come into use and go out of it: which ones hold buffers and run NAPI. Up and down.
+//! Queue pairs come into use and go out of it, when they get buffers and run NAPI: up and down.
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +42,14 @@ use kernel::{
     }, //
 };
 
-/// `ndo_open`. While the device is being reset its queues come into use with the end of that, as those of an interface that was up.
+/// Brings the interface up (`ndo_open`).
+///
+/// While the device is being reset its queues come into use with the end of that, as those of an
+/// interface that was up.
+///
+/// # Errors
+///
+/// Returns those of [`enable_pairs`].
 pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if info.vqs().is_none() {
@@ -58,7 +67,7 @@ pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// `ndo_stop`.
+/// Takes the interface down (`ndo_stop`).
 pub(crate) fn stop(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     drain_tx(dev, 0..info.pairs());
@@ -70,7 +79,8 @@ pub(crate) fn stop(dev: &Net, rtnl: &mut Rtnl) {
 ///
 /// # Errors
 ///
-/// Without memory for a single buffer, or without a device; nothing is enabled then.
+/// Returns `ENOMEM` without memory for a single buffer, and `ENODEV` without a device; nothing is
+/// enabled then.
 pub(crate) fn enable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let vqs = info.vqs().ok_or(ENODEV)?;
@@ -111,7 +121,7 @@ fn fill(info: &VirtnetInfo, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> R
     Ok(())
 }
 
-/// Stops NAPI and interrupts of pairs `from..to`. Their buffers stay with the device.
+/// Stops NAPI and interrupts of pairs `from..to`, whose buffers stay with the device.
 pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     for i in from..to {
         if let Some(pair) = dev.pair(i) {
@@ -121,15 +131,17 @@ pub(crate) fn disable_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     disable_callbacks(dev, from, to, rtnl);
 }
 
-/// Whether the device has nothing to send on this pair.
+/// Returns whether the device has nothing to send on this pair.
 pub(crate) fn tx_idle(pair: &QueuePair<VirtnetInfo>) -> bool {
     let mut tx = pair.tx.lock_bh();
     tx.state().vq.as_ref().is_none_or(|vq| vq.is_idle())
 }
 
-/// The same for pairs that the stack sends on no more while others stay. A transmit ring that isn't empty
-/// yet is still looked after, where the device can't reset it, until the pair comes into use again or all
-/// are disabled: else senders would wait for their packets' memory for ever.
+/// Stops NAPI and interrupts of pairs that the stack sends on no more while others stay.
+///
+/// A transmit ring that isn't empty yet is still looked after, where the device can't reset it,
+/// until the pair comes into use again or all are disabled: else senders would wait for their
+/// packets' memory for ever.
 pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     let can_reset = dev.data().f.has(bit::RING_RESET);
     let drains = |i| (dev.pair(i)).filter(|pair| !can_reset && !tx_idle(pair));
@@ -153,7 +165,7 @@ pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     }
 }
 
-/// No interrupts for queues whose NAPI was disabled.
+/// Turns the interrupts off of queues whose NAPI was disabled.
 fn disable_callbacks(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     dev.synchronize_napi(rtnl);
     for pair in (from..to).filter_map(|i| dev.pair(i)) {
@@ -170,8 +182,10 @@ fn disable_callbacks(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     }
 }
 
-/// Waits until the device has sent what is in these TX rings: 100 ms in all, less if it is dead.
-/// The stack must not send on them any more. Process context.
+/// Waits until the device has sent what is in these TX rings, 100 ms in all, and less if it is
+/// dead.
+///
+/// The stack must not send on them any more.
 pub(crate) fn drain_tx(dev: &Net, pairs: Range<u16>) {
     for turn in 0..100 {
         let mut drained = true;
@@ -186,8 +200,9 @@ pub(crate) fn drain_tx(dev: &Net, pairs: Range<u16>) {
     }
 }
 
-/// Reaps a TX ring and returns whether nothing is left in it that the device will send. If something is, the
-/// device is notified of it if asked for by `kick`.
+/// Reaps a TX ring and returns whether nothing is left in it that the device will send.
+///
+/// If something is, and `kick` asks for it, the device is notified.
 fn reap_is_drained(pair: &QueuePair<VirtnetInfo>, kick: bool) -> bool {
     let mut tx = pair.tx.lock_bh();
     tx::reap(&mut tx);
@@ -203,8 +218,9 @@ fn reap_is_drained(pair: &QueuePair<VirtnetInfo>, kick: bool) -> bool {
     false
 }
 
-/// Polls these RX rings until they are dry: 100 ms in all. NAPI runs on them; the device doesn't
-/// fill them any more.
+/// Polls these RX rings until they are dry, 100 ms in all.
+///
+/// NAPI runs on them, and the device doesn't fill them any more.
 pub(crate) fn drain_rx(dev: &Net, pairs: Range<u16>) {
     let received = || {
         pairs

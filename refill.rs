@@ -59,11 +59,13 @@ use crate::{
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-/// The largest packet: 64 KiB and an Ethernet header, in bytes.
+/// Length of the largest packet: 64 KiB and an Ethernet header, in bytes.
 // CAST: Widening; `From` is not usable in constants.
 const MAX_PACKET: u32 = 0x1_0000 + ETH_HLEN as u32;
 
-/// Pages of a big buffer for packets of up to `packet` bytes.
+/// Returns the pages of a big buffer for packets of up to `packet` bytes.
+///
+/// Context: any.
 pub(crate) fn big_pages(packet: u32, hdr_len: u32) -> u32 {
     packet
         .saturating_add(hdr_len)
@@ -72,12 +74,14 @@ pub(crate) fn big_pages(packet: u32, hdr_len: u32) -> u32 {
         .clamp(1, BIG_PAGES as u32)
 }
 
-/// Pages for packets of any size.
+/// Returns the pages of a big buffer for packets of any size.
+///
+/// Context: any.
 pub(crate) fn big_pages_max(hdr_len: u32) -> u32 {
     big_pages(MAX_PACKET, hdr_len)
 }
 
-/// What shapes are made of.
+/// Returns the sizes that shapes are made of.
 fn sizes(info: &VirtnetInfo) -> Sizes {
     Sizes {
         page: PAGE_SIZE,
@@ -88,12 +92,13 @@ fn sizes(info: &VirtnetInfo) -> Sizes {
     }
 }
 
-/// The least that a mergeable buffer holds besides the header, on a ring of `size` descriptors.
+/// Returns the least that a mergeable buffer holds besides the header, on a ring of `size`
+/// descriptors.
 fn min_len(info: &VirtnetInfo, size: u32) -> u32 {
     min_buf_len(size, MAX_PACKET, info.f.hdr_len).max(GOOD_PACKET_LEN)
 }
 
-/// `virtio_net/mergeable_rx_buffer_size` of each receive queue in sysfs.
+/// The file `virtio_net/mergeable_rx_buffer_size` of each receive queue in sysfs.
 pub(crate) struct BufferSizeFile;
 
 impl RxQueueFile<Net> for BufferSizeFile {
@@ -105,8 +110,10 @@ impl RxQueueFile<Net> for BufferSizeFile {
     }
 }
 
-/// Bytes, header included, of the mergeable buffers that are posted on queue `index` now. Any context
-/// that may sleep.
+/// Returns the bytes, header included, of the mergeable buffers that are posted on queue `index`
+/// now.
+///
+/// Context: process.
 fn buffer_size(dev: &Net, index: u16) -> u32 {
     let info = dev.data();
     let last = dev
@@ -125,7 +132,13 @@ fn buffer_size(dev: &Net, index: u16) -> u32 {
     mergeable_shape(GOOD_PACKET_LEN, min_len(info, size), sizes(info)).map_or(0, BufShape::posted)
 }
 
-/// Prepares a queue at rest: pool, spare lists, least buffer size. Process context.
+/// Prepares a queue at rest: its pool, its spare lists, and the least size of a buffer.
+///
+/// Context: process.
+///
+/// # Errors
+///
+/// Returns `ENODEV` without a ring, and `ENOMEM`.
 pub(crate) fn prepare(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
@@ -158,16 +171,21 @@ pub(crate) fn prepare(
     Ok(())
 }
 
-/// Gives up what [`prepare`] made, on a queue at rest without buffers. Process context.
+/// Gives up what [`prepare`] made, on a queue at rest without buffers.
+///
+/// Context: process.
 pub(crate) fn release(rq: &mut ReceiveQueue, napi: &mut RxNapi<'_, AtRest>) {
     rq.spare = KVVec::new();
     napi.destroy_pool();
 }
 
-/// Posts buffers and tells the device once. In a poll only when half of the ring is free, or what is
-/// left might not hold the next packet; whatever is free while the queue is at rest.
+/// Posts buffers and notifies the device once, and returns whether memory is so short that the
+/// device may wait for buffers, with no interrupt to come.
 ///
-/// Returns whether memory is so short that the device may wait for buffers, with no interrupt to come.
+/// In a poll it posts only when half of the ring is free, or what is left might not hold the next
+/// packet. While the queue is at rest it fills whatever is free.
+///
+/// Context: softirq in the queue's poll, or process with the queue at rest.
 #[inline]
 pub(crate) fn refill<C: Context>(
     info: &VirtnetInfo,
@@ -215,7 +233,7 @@ pub(crate) fn refill<C: Context>(
     starved && rq.is_short()
 }
 
-/// The same with buffers of sockets, which user space may owe for any time.
+/// Posts buffers of sockets, which user space may owe for any time, in the same way.
 fn refill_xsk<C: Context>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, C>,
@@ -250,7 +268,8 @@ fn refill_xsk<C: Context>(
     C::IN_POLL && starved && rq.is_short()
 }
 
-/// Posts up to `free` fragments of one shape. The number posted, and whether memory was short.
+/// Posts up to `free` fragments of one shape, and returns their number and whether memory was
+/// short.
 #[inline(always)]
 fn post_frags<C: Context>(
     rq: &mut ReceiveQueue,
@@ -269,8 +288,9 @@ fn post_frags<C: Context>(
     }
 }
 
-/// Goes on where the pool's memory was short after `posted` fragments: one for each page that can be
-/// reclaimed, none in a poll.
+/// Goes on where the pool's memory was short after `posted` fragments.
+///
+/// It posts one for each page that can be reclaimed, and none in a poll.
 #[cold]
 fn post_reclaimed<C: Context>(
     vq: &mut Virtqueue<RxBuf>,
@@ -294,15 +314,16 @@ fn post_reclaimed<C: Context>(
     (free, false)
 }
 
-/// Whether `e`, by which a ring with room refused a buffer, says that memory is short: for descriptors, or
-/// for mapping the buffer, of which there may be too little for all rings (swiotlb). A packed ring says
-/// `EIO` to that, as a broken one does.
+/// Returns whether `e`, by which a ring with room refused a buffer, says that memory is short.
+///
+/// It may be short for descriptors, or for mapping the buffer, of which there may be too little for
+/// all rings (swiotlb). A packed ring says `EIO` to that, as a broken one does.
 fn short_of_memory(vq: &Virtqueue<RxBuf>, e: Error) -> bool {
     e == ENOMEM || (e == EIO && !vq.is_broken())
 }
 
-/// Posts lists of pages while there are free slots, at most `free` lists. The number posted, and
-/// whether memory was short.
+/// Posts lists of pages while there are free slots, at most `free` lists, and returns their number
+/// and whether memory was short.
 fn post_big<C: Context>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, C>,

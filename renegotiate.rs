@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that merge received packets and can't be told not to (no CTRL_GUEST_OFFLOADS): for an XDP program they are reset,
-//! and the receive offloads aren't negotiated; when it has gone, they are again.
+//! Devices that merge received packets and can't be told not to (no CTRL_GUEST_OFFLOADS).
 //!
-//! It is the reset work that does it, soon after the program came or went, because a reset is not waited for under RTNL. The program
-//! stays, as through any other reset, and what the device merges before is dropped.
+//! For an XDP program they are reset, and the receive offloads aren't negotiated; when it has gone,
+//! they are again.
+//!
+//! It is the reset work that does it, soon after the program came or went, because a reset is not
+//! waited for under RTNL. The program stays, as through any other reset, and what the device merges
+//! before is dropped.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -27,23 +32,24 @@ use crate::{
 };
 use kernel::device::Core;
 
-/// Whether the device merges packets, and can't be told not to.
+/// Returns whether the device merges packets, and can't be told not to.
 pub(crate) fn merges_for_good(info: &VirtnetInfo) -> bool {
     let rx = &info.f.rx;
     (rx.tso4 || rx.tso6 || rx.ufo || rx.uso4 || rx.uso6) && !info.f.has(bit::CTRL_GUEST_OFFLOADS)
 }
 
-/// The features of a device that does that, without its receive offloads. None if all else would be different, too.
+/// Returns the features of such a device without its receive offloads, or `None` if all else would
+/// be different, too.
 pub(crate) fn plain(info: &VirtnetInfo) -> Option<Features> {
     without_receive_offloads(info.f.all).filter(|_| merges_for_good(info))
 }
 
-/// Whether they are to be negotiated.
+/// Returns whether those features are to be negotiated.
 fn wanted(s: &Settings) -> bool {
     s.xdp_max_mtu.is_some() && !s.insists
 }
 
-/// Whether the device is to be reset for that, because a program has come or gone.
+/// Returns whether the device is to be reset for that, because a program has come or gone.
 pub(crate) fn is_due(info: &VirtnetInfo) -> bool {
     plain(info).is_some() && {
         let s = info.settings.lock();
@@ -51,7 +57,7 @@ pub(crate) fn is_due(info: &VirtnetInfo) -> bool {
     }
 }
 
-/// A program has come or gone: the device is reset soon if that is called for. Process context.
+/// Has the device reset soon if that is called for, because a program has come or gone.
 pub(crate) fn prog_changed(dev: &Net) {
     let info = dev.data();
     info.settings.lock().insists = false;
@@ -60,7 +66,7 @@ pub(crate) fn prog_changed(dev: &Net) {
     }
 }
 
-/// The same from the reset work, which resets the device if this is true.
+/// Returns the same as [`is_due`] to the reset work, which resets the device then, and logs why.
 pub(crate) fn due_now(dev: &Net) -> bool {
     let info = dev.data();
     let due = is_due(info);
@@ -93,7 +99,10 @@ pub(crate) fn choose(vdev: &Device<Core<'_>>, dev: &Net) {
     }
 }
 
-/// The device wasn't set up again. If it was asked to do without receive offloads, that may be why: not again for this program.
+/// Takes note that the device wasn't set up again.
+///
+/// If it was asked to do without receive offloads, that may be why, and it isn't asked again for
+/// this program.
 pub(crate) fn failed(dev: &Net) {
     let mut s = dev.data().settings.lock();
     if !s.plain || s.insists {

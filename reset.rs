@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Suspend and resume, and recovery: the device is reset and everything set is set again.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -52,7 +54,7 @@ use kernel::{
 /// Why a device is frozen and restored.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreezeReason {
-    /// The system sleeps.
+    /// The system is suspended.
     Suspend,
     /// The driver's own reset work resets the device.
     OwnReset,
@@ -61,7 +63,7 @@ pub(crate) enum FreezeReason {
 }
 
 impl FreezeReason {
-    /// Of a reset: our own work calls this from within itself.
+    /// Returns the reason of a reset, which is our own if the reset work calls this.
     pub(crate) fn of_reset(dev: &Net) -> Self {
         if dev.in_reset_work() {
             Self::OwnReset
@@ -71,11 +73,11 @@ impl FreezeReason {
     }
 }
 
-/// Takes the interface out of the stack's sight, if it is up, and lets go of the device. Process context.
+/// Takes the interface out of the stack's sight, if it is up, and lets go of the device.
 ///
 /// # Errors
 ///
-/// `ESHUTDOWN`: the machine ends, and the reset work is to touch nothing any more.
+/// Returns `ESHUTDOWN` if the machine ends, and the reset work is to touch nothing any more.
 pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
     info.settings.lock().freezing = true;
@@ -107,7 +109,8 @@ pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -
     Ok(())
 }
 
-/// The driver leaves the device for good: nobody sets it up any more, who may have been about to has come to an end.
+/// Leaves the device for good: nobody sets it up any more, and who may have been about to has come
+/// to an end.
 pub(crate) fn leave(dev: &Net) {
     dev.data().settings.lock().freezing = true;
 }
@@ -116,8 +119,9 @@ pub(crate) fn leave(dev: &Net) {
 ///
 /// # Errors
 ///
-/// Without queues the interface stays invisible; it is tried again, and can still be removed. `EBUSY` if it
-/// wasn't frozen, `ESHUTDOWN` as for [`freeze`].
+/// Returns the error of the queues, without which the interface stays invisible; it is tried again,
+/// and can still be removed. Returns `EBUSY` if it wasn't frozen, and `ESHUTDOWN` as [`freeze`]
+/// does.
 pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -> Result {
     let info = dev.data();
     info.settings.lock().freezing = false;
@@ -158,7 +162,7 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) 
     Ok(())
 }
 
-/// Says whether the device has to be reset once more.
+/// Sets the device up, and returns whether it has to be reset once more.
 fn bring_up(vdev: &Device<Core<'_>>, dev: &Net) -> Result<bool> {
     let up = vqs::find(vdev, dev.data()).and_then(|found| {
         let mut guard = dev.lock_rtnl().ok_or_else(eshutdown)?;
@@ -201,9 +205,12 @@ fn bring_up_locked(
     Ok(again || renegotiate::is_due(info))
 }
 
-/// `ndo_tx_timeout`: a queue has been stopped for long, perhaps one that is out of use (`ethtool -L`): the
-/// stack's watchdog looks at it as long as it is stopped. Softirq (timer), the stack's `tx_global_lock` held:
-/// nothing here may sleep.
+/// Has stuck queues looked at, because one has been stopped for long (`ndo_tx_timeout`).
+///
+/// It may be one that is out of use (`ethtool -L`): the stack's watchdog looks at it as long as it
+/// is stopped.
+///
+/// Context: softirq (timer), the stack's `tx_global_lock` held.
 pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
     let index = u16::try_from(txqueue).unwrap_or(u16::MAX);
     if let Some(pair) = dev.pair(index) {
@@ -212,8 +219,10 @@ pub(crate) fn tx_timeout(dev: &Net, txqueue: u32) {
     }
 }
 
-/// Looks at all transmit queues for those that have been stopped for long (the watchdog names the first one
-/// only), and resets what may be reset alone. Says whether the device has to be. Process context.
+/// Resets those transmit queues alone that have been stopped for long and may be, and returns
+/// whether the device has to be reset.
+///
+/// All are looked at, because the watchdog names the first one only.
 fn unstick(dev: &Net) -> bool {
     let info = dev.data();
     if !dev.is_running() || !dev.has_carrier() {
@@ -262,7 +271,7 @@ fn unstick(dev: &Net) -> bool {
     device
 }
 
-/// What the queue of `pair` has sent, and the others of `all` that was.
+/// Returns what the queue of `pair` has sent, and the others of `all` that was.
 fn sent_by(pair: &QueuePair<VirtnetInfo>, all: u64) -> Sent {
     let queue = pair.tx.shared().packets.get();
     Sent {
@@ -271,7 +280,7 @@ fn sent_by(pair: &QueuePair<VirtnetInfo>, all: u64) -> Sent {
     }
 }
 
-/// Resets a transmit queue alone. Returns false if only a reset of the device helps. Process context.
+/// Resets a transmit queue alone, and returns false if only a reset of the device helps.
 fn reset_tx(dev: &Net, i: u16) -> bool {
     net_err!(dev, "output.{i}: stuck; resetting the queue\n");
     let Some(mut guard) = dev.lock_rtnl() else {
@@ -289,8 +298,9 @@ fn reset_tx(dev: &Net, i: u16) -> bool {
     }
 }
 
-/// The device has given up and asks for a reset (specification 2.1.2). Whether it gets it: if it asks too often
-/// it has to wait, and does without a carrier until then.
+/// Returns whether a device that has given up and asks for a reset (specification 2.1.2) gets it.
+///
+/// If it asks too often it has to wait, and does without a carrier until then.
 fn may_reset(dev: &Net) -> bool {
     let info = dev.data();
     let now = ktime_get_seconds();
@@ -321,7 +331,7 @@ const GONE_MS: u32 = 5000;
 /// Milliseconds that the end of probe may take.
 const PROBE_MS: u32 = 100;
 
-/// Resets the device and sets it up again, if it needs that. Process context.
+/// Resets the device and sets it up again, if it needs that.
 pub(crate) fn work(dev: &Net) {
     let info = dev.data();
     let asked = dev.take_reset_asked();
@@ -366,7 +376,7 @@ pub(crate) fn work(dev: &Net) {
     }
 }
 
-/// The `failed`th time. It is tried again.
+/// Has a reset that failed, for the `failed`th time, tried again.
 fn reset_failed(dev: &Net, e: Error, failed: u32) {
     let info = dev.data();
     if info.vqs().is_none() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ring sizes: `ethtool -G`, by resetting single queues (VIRTIO_F_RING_RESET, specification
-//! 2.6.1).
+//! Ring sizes: `ethtool -G`, by resetting single queues (VIRTIO_F_RING_RESET, specification 2.6.1).
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -31,13 +32,14 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Gives every queue rings of `requested.rx.cur` and `requested.tx.cur` descriptors, one pair after the other,
-/// the rest going on meanwhile. Process context.
+/// Gives every queue rings of `requested.rx.cur` and `requested.tx.cur` descriptors, one pair after
+/// the other, the rest going on meanwhile.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the device can't reset single queues; `EINVAL` if a size is no power of two or
-/// too small for the largest packet; what the ring reports: pairs after that one keep their size.
+/// Returns `EOPNOTSUPP` if the device can't reset single queues, `EINVAL` if a size is no power of
+/// two or too small for the largest packet, and the ring's error, after which that pair and those
+/// behind it keep their size.
 pub(crate) fn set(dev: &Net, requested: Rings, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let sizes = RingSizes {
@@ -60,8 +62,11 @@ pub(crate) fn set(dev: &Net, requested: Rings, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// Restores the sizes that were set, after a reset. Sizes that can't be restored are logged and dropped, so that
-/// another reset doesn't end here again. Returns whether a reset is needed to have all queues back.
+/// Restores the sizes that were set, after a reset, and returns whether another reset is needed to
+/// have all queues back.
+///
+/// Sizes that can't be restored are logged and dropped, so that another reset doesn't end here
+/// again.
 pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
     let info = dev.data();
     let Some(sizes) = info.settings.lock().rings else {
@@ -77,7 +82,9 @@ pub(crate) fn replay(dev: &Net, rtnl: &mut Rtnl) -> bool {
     e == EBUSY
 }
 
-/// `EBUSY` is a queue that doesn't come back: only a reset of the device mends that.
+/// Gives all pairs these sizes.
+///
+/// `EBUSY` is a queue that doesn't come back, which only a reset of the device mends.
 fn apply(dev: &Net, sizes: RingSizes, rtnl: &mut Rtnl) -> Result {
     for i in 0..dev.data().max_pairs {
         apply_to_pair(dev, i, sizes, rtnl)?;
@@ -98,9 +105,9 @@ fn apply_to_pair(dev: &Net, i: u16, sizes: RingSizes, rtnl: &mut Rtnl) -> Result
 
 /// What becomes of packets in a ring that is to be changed.
 pub(crate) enum Pending {
-    /// They are sent first.
+    /// The packets are sent first.
     Drain,
-    /// They are lost.
+    /// The packets are lost.
     Lose,
 }
 
@@ -108,7 +115,7 @@ pub(crate) enum Pending {
 ///
 /// # Errors
 ///
-/// What `change` says, or `EBUSY`: the pair doesn't come back.
+/// Returns what `change` returns, or `EBUSY` if the pair doesn't come back.
 pub(crate) fn with_pair_paused(
     dev: &Net,
     i: u16,
@@ -161,12 +168,14 @@ pub(crate) fn with_pair_paused(
     changed
 }
 
-/// Resets the transmit queue of a pair alone, which the device doesn't serve. What is in it is lost; the others
-/// go on meanwhile. Process context.
+/// Resets the transmit queue of a pair alone, which the device doesn't serve.
+///
+/// What is in it is lost, and the others go on meanwhile.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the device can't do that; others: the device has to be reset.
+/// Returns `EOPNOTSUPP` if the device can't do that; after any other error the device has to be
+/// reset.
 pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
     if !dev.data().f.has(bit::RING_RESET) {
         return Err(eopnotsupp());
@@ -175,11 +184,11 @@ pub(crate) fn reset_tx(dev: &Net, i: u16, rtnl: &mut Rtnl) -> Result {
     with_pair_paused(dev, i, Pending::Lose, rtnl, |_| reset_tx_ring(pair))
 }
 
-/// The same with the pair paused.
+/// Resets the transmit queue of a pair that is paused.
 ///
 /// # Errors
 ///
-/// As above.
+/// Returns the ring's error, after which the device has to be reset.
 pub(crate) fn reset_tx_ring(pair: &QueuePair<VirtnetInfo>) -> Result {
     // The ring is ours alone while it is not in the queue's state.
     let taken = pair.tx.lock_bh().state().vq.take();
@@ -194,7 +203,7 @@ pub(crate) fn reset_tx_ring(pair: &QueuePair<VirtnetInfo>) -> Result {
     done
 }
 
-/// Both rings of a pair at rest; their buffers are freed.
+/// Resizes both rings of a pair at rest, whose buffers are freed.
 fn resize(dev: &Net, i: u16, sizes: RingSizes, rtnl: &mut Rtnl) -> Result {
     let pair = dev.pair(i).ok_or(EINVAL)?;
     let (rq, _) = pair.rx.stopped_state(rtnl).ok_or(EBUSY)?;

@@ -5,6 +5,8 @@
 //! With `RSS` each packet goes to the queue that its hash selects in a table, and the command that
 //! sets the table also sets the number of queue pairs. With `HASH_REPORT` the hash comes with the
 //! packet. A device may have either without the other.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -78,11 +80,11 @@ pub(crate) fn validate(dev: &Device<Bound>, f: Features) -> Features {
     f
 }
 
-/// What can be done with the negotiated features.
+/// Returns what can be done with the negotiated features.
 ///
 /// # Errors
 ///
-/// `EINVAL` if the configuration isn't what `validate` saw.
+/// Returns `EINVAL` if the configuration isn't what `validate` saw.
 pub(crate) fn caps(dev: &Device<Bound>, f: Features) -> Result<Option<Caps>> {
     if !f.has(bit::RSS) && !f.has(bit::HASH_REPORT) {
         return Ok(None);
@@ -90,7 +92,7 @@ pub(crate) fn caps(dev: &Device<Bound>, f: Features) -> Result<Option<Caps>> {
     Ok(Some(rss::caps(f, limits(dev, f)).ok_or(EINVAL)?))
 }
 
-/// What the user can set of `caps`.
+/// Returns the sizes of what the user can set of `caps`.
 pub(crate) fn sizes(caps: Option<Caps>) -> rxfh::Sizes {
     caps.map_or(rxfh::Sizes::default(), |caps| rxfh::Sizes {
         // CAST: 40.
@@ -118,7 +120,7 @@ fn commit(dev: &Net, caps: Caps, mut new: State, pairs: u16, rxhash: bool) -> Re
     sent
 }
 
-/// The same for the user, without a change of the number of pairs.
+/// Sends `new` on behalf of the user, without a change of the number of pairs.
 fn change(dev: &Net, caps: Caps, new: State, rxhash: bool) -> Result {
     let info = dev.data();
     commit(dev, caps, new, info.pairs(), rxhash).inspect_err(|e| resync(dev, *e))
@@ -138,13 +140,18 @@ fn restore(dev: &Net, caps: Caps) {
     }
 }
 
-/// Whether the number of queue pairs is set together with the table, by [`set_pairs`].
+/// Returns whether the number of queue pairs is set together with the table, by [`set_pairs`].
 pub(crate) fn is_enabled(info: &VirtnetInfo) -> bool {
     info.rss.caps().is_some_and(|c| c.table != 0)
 }
 
-/// Sets the number of queue pairs of a device with RSS. The user's table stays as long as its
-/// queues exist; else hashes are spread evenly.
+/// Sets the number of queue pairs of a device with RSS.
+///
+/// The user's table stays as long as its queues exist; else hashes are spread evenly.
+///
+/// # Errors
+///
+/// Returns `EINVAL` without RSS, `ENOMEM`, and the errors of the control queue.
 pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let caps = info.rss.caps().ok_or(EINVAL)?;
@@ -163,12 +170,15 @@ pub(crate) fn set_pairs(dev: &Net, pairs: u16, rtnl: &mut Rtnl) -> Result {
     Ok(())
 }
 
-/// After the number of queue pairs was set on a device without RSS: which hashes it
-/// is to report, if it does. Setting the number may have made it forget that.
+/// Sends which hashes the device is to report, if it does, after the number of queue pairs was set
+/// without RSS.
+///
+/// Setting the number may have made it forget that.
 ///
 /// # Errors
 ///
-/// `ETIMEDOUT`. The number is set in any case, and packets without hashes are no reason to fail.
+/// Returns `ETIMEDOUT`. The number is set in any case, and packets without hashes are no reason to
+/// fail.
 pub(crate) fn report_hashes(dev: &Net) -> Result {
     let info = dev.data();
     let Some(caps) = info.rss.caps() else {
@@ -184,7 +194,8 @@ pub(crate) fn report_hashes(dev: &Net) -> Result {
     Ok(())
 }
 
-/// The device refuses at probe: it is used without RSS. False if it wasn't RSS that it refused.
+/// Does without RSS, which the device refuses at probe, or returns false if it wasn't RSS that it
+/// refused.
 pub(crate) fn disable(dev: &Net, rtnl: &mut Rtnl) -> bool {
     let info = dev.data();
     if !is_enabled(info) {
@@ -195,7 +206,7 @@ pub(crate) fn disable(dev: &Net, rtnl: &mut Rtnl) -> bool {
     true
 }
 
-/// At probe, when the device was told what it is to do: without hashes if it refused to report them.
+/// Does without hashes if the device refused to report them when it was sent its settings at probe.
 pub(crate) fn withdraw_if_refused(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     let refused = !is_enabled(info) && !info.rss.state.lock().accepted;
@@ -204,7 +215,7 @@ pub(crate) fn withdraw_if_refused(dev: &Net, rtnl: &mut Rtnl) {
     }
 }
 
-/// Nothing is hashed, and nobody can ask for it.
+/// Hashes nothing any more, and lets nobody ask for it.
 fn withdraw(dev: &Net, rtnl: &mut Rtnl) {
     let rss = &dev.data().rss;
     rss.state.lock().refused = true;
@@ -213,7 +224,7 @@ fn withdraw(dev: &Net, rtnl: &mut Rtnl) {
     dev.withdraw_features(NetFeatures::RXHASH, rtnl);
 }
 
-/// `pairs` queue pairs are left, whatever the device was told.
+/// Makes a table for `pairs` queue pairs, which are left, whatever the device has.
 pub(crate) fn reset_table(dev: &Net, pairs: u16, rtnl: &mut Rtnl) {
     let configured = dev.is_rxfh_configured(rtnl);
     {
@@ -230,7 +241,13 @@ pub(crate) fn reset_table(dev: &Net, pairs: u16, rtnl: &mut Rtnl) {
     dev.data().settings.lock().changed.rss = true;
 }
 
-/// `ndo_set_features`: `rxhash`. With RSS the device hashes all the same.
+/// Switches `rxhash` for `ndo_set_features`.
+///
+/// With RSS the device hashes all the same.
+///
+/// # Errors
+///
+/// Returns `ENOMEM` and the errors of the control queue.
 pub(crate) fn set_features(dev: &Net, wanted: NetFeatures) -> Result {
     let info = dev.data();
     let on = wanted.has(NetFeatures::RXHASH);
@@ -249,7 +266,7 @@ pub(crate) fn set_features(dev: &Net, wanted: NetFeatures) -> Result {
     }
 }
 
-/// The callbacks of ethtool.
+/// The callbacks of ethtool for hashing.
 pub(crate) struct Rxfh;
 
 #[vtable]

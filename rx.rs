@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Reception (specification 5.1.6.4): what becomes of a used buffer.
+//!
+//! Context: softirq, in the queue's poll.
 
 #![forbid(unsafe_code)]
 
@@ -67,6 +69,7 @@ pub(crate) enum RxDrop {
     NoMem,
 }
 
+/// Counts a packet that was dropped.
 pub(crate) fn count_drop(stats: &RxStats, why: RxDrop) {
     stats.drops.inc();
     match why {
@@ -78,17 +81,19 @@ pub(crate) fn count_drop(stats: &RxStats, why: RxDrop) {
     .inc();
 }
 
-/// What was received.
+/// What a poll has received.
 pub(crate) struct Received {
-    /// Packets, dropped ones included.
+    /// Number of packets, dropped ones included.
     pub(crate) packets: i32,
-    /// Bytes of those that weren't.
+    /// Bytes of those that weren't dropped.
     pub(crate) bytes: u64,
 }
 
 /// A packet with its header, checked for length but not for contents.
 pub(crate) struct RxPacket {
+    /// The packet without its virtio-net header.
     pub(crate) skb: RxSkb,
+    /// The packet's virtio-net header.
     pub(crate) hdr: RawHdr,
 }
 
@@ -115,7 +120,7 @@ pub(crate) fn receive_buf(
     }
 }
 
-/// A packet, by the mode.
+/// Makes a packet of a used buffer, by the mode.
 #[inline(always)]
 fn receive_by_mode(
     info: &VirtnetInfo,
@@ -132,8 +137,9 @@ fn receive_by_mode(
     }
 }
 
-/// A packet with the hash that its header reports. A function of its own, so that other devices don't
-/// pay for it.
+/// Makes a packet with the hash that its header reports.
+///
+/// It is a function of its own, so that other devices don't pay for it.
 #[inline(never)]
 fn receive_hashed(
     info: &VirtnetInfo,
@@ -153,8 +159,9 @@ fn receive_hashed(
     Ok(got)
 }
 
-/// The header of a packet whose first buffer is `frag`, at `at` in it, with `used` bytes. An error if
-/// the fragment is shorter, which no shape allows.
+/// Returns the header of a packet whose first buffer is `frag`, at `at` in it, with `used` bytes.
+///
+/// It is an error if the fragment is shorter, which no shape allows.
 #[inline(always)]
 fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr, RxDrop> {
     let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(RxDrop::Length)?);
@@ -164,8 +171,10 @@ fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr,
     }
 }
 
-/// A header that is not of the usual form: one of 10 bytes has no `num_buffers`, which means 1, and
-/// the longest has tunnel fields. A function of its own, so that other devices don't pay for it.
+/// Returns a header that is not of the usual form.
+///
+/// One of 10 bytes has no `num_buffers`, which means 1, and the longest has tunnel fields. It is a
+/// function of its own, so that other devices don't pay for it.
 #[inline(never)]
 fn other_header(
     info: &VirtnetInfo,
@@ -188,9 +197,10 @@ fn other_header(
     }
 }
 
-/// Where the headers of a tunnelled packet are: where the driver finds them, and only where it
-/// doesn't, where the device says. (QEMU's own device leaves these fields as they were in the buffer;
-/// vhost fills them in.)
+/// Returns where the headers of a tunnelled packet are, as the driver finds them, and only where it
+/// doesn't, as the device says.
+///
+/// QEMU's own device leaves these fields as they were in the buffer; vhost fills them in.
 #[cold]
 fn tunnel_fields(
     info: &VirtnetInfo,
@@ -212,7 +222,8 @@ fn tunnel_fields(
     frag.copy(at.saturating_add(TUNNEL_AT))
 }
 
-/// An skb of a fragment that holds `len` bytes of a packet from `at` on: a copy of a small one.
+/// Makes an skb of a fragment that holds `len` bytes of a packet from `at` on, a copy of a small
+/// one.
 #[inline(always)]
 fn frag_to_skb(
     napi: &mut RxNapi<'_, InPoll>,
@@ -228,7 +239,7 @@ fn frag_to_skb(
     build_skb(napi, frag, at, len)
 }
 
-/// An skb around such a fragment, or with it as its first one if that leaves no room.
+/// Makes an skb around such a fragment, or with it as its first one if that leaves no room.
 #[inline(always)]
 fn build_skb(
     napi: &mut RxNapi<'_, InPoll>,
@@ -250,12 +261,19 @@ fn build_skb(
 
 /// The first buffer of a packet: its header, and the length and place of the data.
 pub(crate) struct HeadBuf {
+    /// The header of the packet.
     pub(crate) hdr: RawHdr,
+    /// Where in the buffer the packet begins.
     pub(crate) at: u32,
+    /// Bytes of the packet in the buffer.
     pub(crate) len: u32,
 }
 
 /// Looks at the first buffer of a packet.
+///
+/// # Errors
+///
+/// Returns [`RxDrop::Length`] if it is too short for the header, or longer than what was posted.
 #[inline(always)]
 pub(crate) fn parse_head(
     info: &VirtnetInfo,
@@ -272,7 +290,7 @@ pub(crate) fn parse_head(
     })
 }
 
-/// One frame in one fragment: the skb is built around it, however small, because another fragment is
+/// Builds an skb around one frame in one fragment, however small, because another fragment is
 /// cheaper than a copy.
 #[inline(never)]
 fn receive_small(
@@ -294,7 +312,7 @@ fn receive_small(
     }
 }
 
-/// A packet over one or more fragments.
+/// Makes a packet of one or more fragments.
 #[inline(always)]
 fn receive_mergeable(
     info: &VirtnetInfo,
@@ -328,8 +346,8 @@ fn receive_mergeable(
     })
 }
 
-/// Takes the `rest` further buffers of a packet off the ring, all of them even after an error:
-/// the next one starts another packet.
+/// Takes the `rest` further buffers of a packet off the ring, all of them even after an error,
+/// because the next one starts another packet.
 fn append_rest(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,
@@ -357,7 +375,7 @@ fn append_rest(
     chain.map(SkbChain::into_skb)
 }
 
-/// Ends a chain with an error; the first error stays.
+/// Ends a chain with an error, unless it has one already.
 fn fail_chain(chain: &mut Result<SkbChain, RxDrop>, why: RxDrop) {
     if chain.is_ok() {
         if let Ok(c) = core::mem::replace(chain, Err(why)) {
@@ -366,7 +384,9 @@ fn fail_chain(chain: &mut Result<SkbChain, RxDrop>, why: RxDrop) {
     }
 }
 
-/// A packet in a list of pages. It takes those that it fills, the rest stays for the next one.
+/// Makes a packet of a list of pages.
+///
+/// It takes those that it fills, and the rest stays for the next one.
 #[inline(never)]
 fn receive_big(
     info: &VirtnetInfo,
@@ -421,7 +441,8 @@ fn take_pages(
     })
 }
 
-/// Checks the header against the packet and hands it to the stack. False if it was dropped.
+/// Checks the header against the packet and hands it to the stack, or returns false if it was
+/// dropped.
 #[inline(always)]
 pub(crate) fn deliver(
     dev: &Net,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! NAPI poll of a receive queue: packets go to the stack, or to an XDP program first.
+//!
+//! Context: softirq.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +35,7 @@ use crate::{
     xsk_tx, //
 };
 
-/// NAPI poll of an RX queue.
+/// Receives packets in the NAPI poll of an RX queue.
 pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> PollResult {
     let q = poll.queue();
     let budget = poll.budget();
@@ -113,8 +115,8 @@ pub(crate) fn poll(dev: &Net, mut poll: RxPoll<'_, VirtnetInfo>) -> PollResult {
     complete(poll, work)
 }
 
-/// The same for a device that steers by hash, which has to be told more if it ran short of buffers:
-/// see [`notify::maybe_dry`].
+/// Refills the ring of a device that steers by hash, which has to be notified once more if it ran
+/// short of buffers (see [`notify::maybe_dry`]).
 #[inline(never)]
 fn refill_steered(
     dev: &Net,

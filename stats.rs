@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Per-queue counters, and the one table that `ethtool -S` takes names and values from. Those that the
-//! in-tree driver has, too, have its names. Sums of them for `ip -s link` (stats64), and per-queue statistics
-//! over netlink (qstats).
+//! Counters of each queue, and the one table that `ethtool -S` takes names and values from.
+//!
+//! Those that the in-tree driver has, too, have its names. Sums of them are for `ip -s link`
+//! (stats64), and those of each queue for netlink (qstats).
+//!
+//! Context: any.
 
 #![forbid(unsafe_code)]
 
@@ -31,10 +34,10 @@ macro_rules! stats {
         }
 
         impl $t {
-            /// Names, in the order of [`Self::values`].
+            /// Names of the counters, in the order of [`Self::values`].
             pub(crate) const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
 
-            /// All zero.
+            /// Makes counters that are all zero.
             pub(crate) const fn new() -> Self {
                 Self {
                     $($field: Counter::new(),)*
@@ -42,7 +45,7 @@ macro_rules! stats {
                 }
             }
 
-            /// Values, in the order of [`Self::NAMES`].
+            /// Returns the values, in the order of [`Self::NAMES`].
             pub(crate) fn values(&self) -> [u64; Self::NAMES.len()] {
                 [$(self.$field.get()),*]
             }
@@ -51,25 +54,28 @@ macro_rules! stats {
 }
 
 stats! {
-    /// Counters of a receive queue. Written by its NAPI (`callbacks`: by its interrupt).
+    /// Counters of a receive queue.
+    ///
+    /// Its NAPI writes them, and its interrupt `callbacks`.
     RxStats {
         /// Packets given to the stack, or consumed by an XDP program.
         packets,
-        /// Their bytes.
+        /// Bytes of these packets.
         bytes,
-        /// Times that the device was told of new buffers.
+        /// Notifications of new buffers.
         kicks,
-        /// Interrupts.
+        /// Interrupts of the queue.
         callbacks,
         /// All packets dropped here, whatever the cause.
         drops,
-        /// ... used length shorter than a frame or longer than what was posted.
+        /// Packets dropped because the used length was shorter than a frame or longer than what was
+        /// posted.
         drop_length,
-        /// ... `num_buffers` impossible, or more than the ring had.
+        /// Packets dropped because `num_buffers` was impossible, or more than the ring had.
         drop_num_buffers,
-        /// ... header that contradicts itself, the features or the packet.
+        /// Packets dropped because the header contradicted itself, the features or the packet.
         drop_header,
-        /// ... no memory for an skb.
+        /// Packets dropped because there was no memory for an skb.
         drop_nomem,
         /// Buffers that could not be allocated for the ring.
         alloc_fail,
@@ -77,21 +83,23 @@ stats! {
         csum_unnecessary,
         /// Packets that the device merged of several, or left unsegmented.
         gso_packets,
-        /// Their bytes.
+        /// Bytes of these packets.
         gso_bytes,
         /// Packets that an XDP program has judged.
         xdp_packets,
-        /// ... and sent back.
+        /// Packets that a program has sent back.
         xdp_tx,
-        /// ... and sent elsewhere.
+        /// Packets that a program has sent elsewhere.
         xdp_redirects,
-        /// ... and dropped, and those that couldn't be judged, or go where it said.
+        /// Packets that a program has dropped, and those that couldn't be judged, or go where it
+        /// said.
         xdp_drops,
-        /// ... merged by the device, which was told not to, or before it was.
+        /// Packets that couldn't be judged because the device merged them, against its settings or
+        /// before it had them.
         xdp_drop_merged,
-        /// ... larger than what the program takes.
+        /// Packets that couldn't be judged because they were larger than what the program takes.
         xdp_drop_size,
-        /// ... no room in the transmit ring.
+        /// Packets that couldn't be sent back because the transmit ring had no room.
         xdp_drop_ring,
     }
     beside {
@@ -101,43 +109,45 @@ stats! {
 }
 
 stats! {
-    /// Counters of a transmit queue. Written under its TX lock (`callbacks`: by its interrupt;
-    /// `tx_timeouts`: by the watchdog timer).
+    /// Counters of a transmit queue.
+    ///
+    /// They are written under its TX lock, but `callbacks` by its interrupt and `tx_timeouts` by
+    /// the watchdog timer.
     TxStats {
         /// Packets that the device has sent.
         packets,
-        /// Their bytes.
+        /// Bytes of these packets.
         bytes,
-        /// Times that the device was told of new packets.
+        /// Notifications of new packets.
         kicks,
-        /// Interrupts.
+        /// Interrupts of the queue.
         callbacks,
         /// Times that the queue was stopped because the ring was full.
         stop,
-        /// Times that it was woken.
+        /// Times that the queue was woken.
         wake,
         /// All packets dropped here, whatever the cause.
         drops,
-        /// ... no header can describe the packet.
+        /// Packets dropped because no header can describe them.
         drop_header,
-        /// ... the ring took no more, or is broken.
+        /// Packets dropped because the ring took no more, or is broken.
         drop_ring,
         /// Times that the queue was stuck.
         tx_timeouts,
         /// Packets that the device is to segment, when given to it.
         gso_packets,
-        /// Their bytes.
+        /// Bytes of these packets.
         gso_bytes,
-        /// The packets that it makes of them.
+        /// Packets on the wire that the device makes of them.
         gso_wire_packets,
         /// XDP frames that were to be sent.
         xdp_tx,
-        /// ... and couldn't.
+        /// XDP frames that couldn't be sent.
         xdp_tx_drops,
     }
 }
 
-/// Sums over all queues, those that are not in use now included. Any context.
+/// Adds up all queues, those that are not in use now included.
 pub(crate) fn stats64(dev: &Net, out: &mut LinkStats<'_>) {
     let (mut rx, mut tx) = (RxSums::default(), TxSums::default());
     for pair in dev.pairs() {
@@ -188,12 +198,12 @@ struct TxSums {
     errors: u64,
 }
 
-/// Whether a queue is in use or was so once: the device knows nothing of others.
+/// Returns whether a queue is in use or was so once, because the device knows nothing of others.
 fn was_used(dev: &Net, index: u16, kicks: &Counter) -> bool {
     index < dev.data().pairs() || kicks.get() > 0
 }
 
-/// How many pairs, from the first one on, are in use or were so once.
+/// Returns how many pairs, from the first one on, are in use or were so once.
 pub(crate) fn pairs_known(dev: &Net) -> u16 {
     (0..dev.data().max_pairs)
         .zip(dev.pairs())
@@ -203,7 +213,9 @@ pub(crate) fn pairs_known(dev: &Net) -> u16 {
         .fold(0, |n, (i, _)| n.max(i.saturating_add(1)))
 }
 
-/// Counters of RX queue `index`.
+/// Writes the counters of RX queue `index`.
+///
+/// Context: process, RTNL held.
 pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) {
     if let Some(pair) = dev.pair(index) {
         let s = pair.rx.shared();
@@ -220,7 +232,9 @@ pub(crate) fn rx_queue_stats(dev: &Net, index: u16, out: &mut RxQueueStats<'_>) 
     }
 }
 
-/// Counters of TX queue `index`.
+/// Writes the counters of TX queue `index`.
+///
+/// Context: process, RTNL held.
 pub(crate) fn tx_queue_stats(dev: &Net, index: u16, out: &mut TxQueueStats<'_>) {
     if let Some(pair) = dev.pair(index) {
         let s = pair.tx.shared();

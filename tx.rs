@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Transmission (specification 5.1.6.2).
+//! Transmission (specification 5.1.6.2): packets go into the ring, the device is notified, and what
+//! it has sent is reaped.
+//!
+//! Context: softirq, with the queue's TX lock held.
 
 #![forbid(unsafe_code)]
 
@@ -53,23 +56,24 @@ use kernel::prelude::*;
 // CAST: 19.
 pub(crate) const MAX_DESCS_PER_SKB: u32 = MAX_SG as u32;
 
-/// Exclusive state of a TX queue; guarded by its TX lock.
+/// Exclusive state of a TX queue, which its TX lock guards.
 pub(crate) struct SendQueue {
-    /// The ring, none while the device is reset.
+    /// The ring, or `None` while the device is reset.
     pub(crate) vq: Option<Virtqueue<InFlight>>,
     sg: TxSg,
     /// Free slots below which the queue is stopped: what the largest packet takes, or the whole
     /// ring if that is smaller.
     stop_threshold: u32,
-    /// Batches that were added to the ring without a notification: the scheduled poll sends one for all.
+    /// Batches that were added to the ring without a notification, for all of which the scheduled
+    /// poll sends one.
     deferred_kicks: u32,
     /// Batches since the device last wanted a notification.
     unnotified: u32,
     /// Free slots below which a sender in process context reaps, whether it kicked or not.
     reap_below: u32,
-    /// Whoever reaps must not wake the queue: its ring is being replaced.
+    /// Whether the ring is being replaced, so that whoever reaps must not wake the queue.
     pub(crate) paused: bool,
-    /// That the ring is broken has been logged; it stays broken.
+    /// Whether it has been logged that the ring is broken, which it stays.
     broken_logged: bool,
     /// The ring of a device that is going to be reset.
     parked: Option<Virtqueue<InFlight>>,
@@ -80,7 +84,7 @@ pub(crate) struct SendQueue {
 }
 
 impl SendQueue {
-    /// Without a ring.
+    /// Makes the state of a queue without a ring.
     pub(crate) fn new() -> Self {
         Self {
             vq: None,
@@ -107,7 +111,7 @@ impl SendQueue {
         self.vq = Some(vq);
     }
 
-    /// Slots that stay for the stack.
+    /// Returns how many slots stay for the stack.
     pub(crate) fn xdp_reserve(&self) -> u32 {
         let half = self.vq.as_ref().map_or(0, |vq| vq.size() / 2);
         self.stop_threshold.min(half)
@@ -118,17 +122,17 @@ impl SendQueue {
         self.parked = self.vq.take();
     }
 
-    /// The ring that was parked.
+    /// Takes the ring that was parked.
     pub(crate) fn take_parked(&mut self) -> Option<Virtqueue<InFlight>> {
         self.parked.take()
     }
 }
 
-/// `ndo_start_xmit`.
+/// Sends a packet (`ndo_start_xmit`).
 ///
 /// Completed packets are reaped by the TX NAPI, by the RX NAPI of the same pair, and after each
-/// notification (see [`kick`]). The interrupt is off while packets come and asked for again with the
-/// kick, if something is left to wait for.
+/// notification (see [`kick`]). The interrupt is off while packets come and asked for again with
+/// the kick, if something is left to wait for.
 #[inline]
 pub(crate) fn start_xmit<'x>(
     dev: &Net,
@@ -163,22 +167,25 @@ pub(crate) fn start_xmit<'x>(
     Xmit::Ok
 }
 
-/// Batches that [`SendQueue::deferred_kicks`] may keep from the device (mostly of one packet each), so that it
-/// starts to work on many before the last has come.
+/// Batches that [`SendQueue::deferred_kicks`] may keep from the device (mostly of one packet each),
+/// so that it starts to work on many before the last has come.
 const MAX_DEFERRED_KICKS: u32 = 32;
 
-/// Slots that a sender in process context fills before it looks again what the device has sent. A
-/// look that comes too early costs a cache line that the device writes to, one that comes too late an
-/// interrupt.
+/// Slots that a sender in process context fills before it looks again what the device has sent.
+///
+/// A look that comes too early costs a cache line that the device writes to, one that comes too
+/// late an interrupt.
 const REAP_EVERY: u32 = 32;
 
 /// Nanoseconds after which packets are reaped, at the latest, that a device has taken without a
 /// notification.
 const REAP_WITHIN_NS: i64 = 50_000;
 
-/// Batches after which a device that wanted no notification of any of them is taken for one that polls.
-/// One that is only now and then still at work as the next packet comes interrupts for few of them, and
-/// the timer would come on top.
+/// Batches after which a device that wanted no notification of any of them is taken for one that
+/// polls.
+///
+/// One that is only now and then still at work as the next packet comes interrupts for few of them,
+/// and the timer would come on top.
 const POLLS_AFTER: u32 = 64;
 
 /// Slots filled since the last look below which packets are taken to come one at a time.
@@ -188,22 +195,23 @@ const FEW_SLOTS: u32 = 8;
 /// interrupt, until it leaves the rest to a softirq.
 const REARM_TRIES: u32 = 2;
 
-/// [`SendQueue::reap_below`], once `num_free` slots are free.
+/// Returns what [`SendQueue::reap_below`] is once `num_free` slots are free.
 fn reap_below(num_free: u32) -> u32 {
     num_free.saturating_sub(REAP_EVERY)
 }
 
-/// Ends a batch of packets: tells the device, and asks for an interrupt once most of them are sent,
-/// if no poll is going to see to that.
+/// Ends a batch of packets: notifies the device, and asks for an interrupt once most of them are
+/// sent, if no poll is going to see to that.
 ///
 /// A notification takes so long that a device on another CPU, and one that works inside of it, has
-/// often sent the packet by then. A sender in process context reaps it at once: that saves the
-/// interrupt or the softirq that would do it else. So it does now and then where the device polls the
-/// ring and wants no notification: as long as packets come, the interrupt's threshold moves on before
-/// the device. Not so with packets that come one at a time, each of which such a device has sent before
-/// the next one comes: a timer sees to them, as long as the queue isn't stopped. In a softirq (packets
-/// forwarded, acknowledged) the poll that follows is cheaper, because it reaps many at a time; once it
-/// is scheduled, packets wait for it to tell the device of all of them.
+/// often sent the packet by then. A sender in process context reaps it at once, which saves the
+/// interrupt or the softirq that would do it else. It also reaps now and then where the device
+/// polls the ring and wants no notification: as long as packets come, the interrupt's threshold
+/// moves on before the device. Packets that come one at a time are different, because such a device
+/// has sent each before the next one comes: a timer sees to them, as long as the queue isn't
+/// stopped. In a softirq (packets forwarded, acknowledged) the poll that follows is cheaper,
+/// because it reaps many at a time; once it is scheduled, packets wait for it to notify the device
+/// of all of them.
 #[inline(always)]
 fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let follows = tx.poll_follows();
@@ -264,19 +272,19 @@ fn kick(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     tx.schedule_poll();
 }
 
-/// Reaps in process context. Returns whether the device has nothing left.
+/// Reaps in process context, and returns whether the device has nothing left.
 #[inline]
 fn reap_in_process(tx: &mut TxGuard<'_, VirtnetInfo, Process>) -> bool {
     reap(tx);
     tx.state().vq.as_ref().is_some_and(|vq| vq.is_idle())
 }
 
-/// The packet before was the last of its batch, though the stack said then that more come.
+/// Ends the batch of the previous packet, though the stack said then that more come.
 pub(crate) fn end_batch(mut tx: TxGuard<'_, VirtnetInfo, ByCore>) {
     kick(&mut tx);
 }
 
-/// Tells the device of the packets that were kept for a poll.
+/// Notifies the device of the packets that were left to a poll.
 #[inline]
 pub(crate) fn flush_kicks(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     let sq = tx.state();
@@ -288,7 +296,7 @@ pub(crate) fn flush_kicks(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     }
 }
 
-/// Asks for an interrupt once most of the packets are sent. False: they are.
+/// Asks for an interrupt once most of the packets are sent, or returns false if they are.
 #[inline]
 fn enable_cb_delayed<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) -> bool {
     match tx.state().vq.as_mut() {
@@ -297,8 +305,10 @@ fn enable_cb_delayed<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) -> bool {
     }
 }
 
-/// Stops the queue because the next packet may not fit. Whoever reaps wakes it; if that has
-/// happened between the look at the ring and the stop, the ring is looked at again here.
+/// Stops the queue because the next packet may not fit.
+///
+/// Whoever reaps wakes it; if that has happened between the look at the ring and the stop, the ring
+/// is looked at again here.
 #[cold]
 fn stop_queue(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     let stats = tx.queue().shared();
@@ -310,8 +320,9 @@ fn stop_queue(tx: &mut TxGuard<'_, VirtnetInfo, ByCore>) {
     }
 }
 
-/// The ring did not take the packet. A full ring is the stack's to wait for; anything else can't
-/// be helped by trying again.
+/// Handles a packet that the ring did not take.
+///
+/// A full ring is the stack's to wait for; anything else can't be helped by trying again.
 #[cold]
 fn xmit_refused<'x>(
     dev: &Net,
@@ -411,8 +422,9 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     }
 }
 
-/// Adds frames, until there are none left or one can't be added. Some of the ring stays for the stack. The device isn't told:
-/// [`notify_frames`] does that.
+/// Adds frames, until there are none left or one can't be added.
+///
+/// Some of the ring stays for the stack. [`notify_frames`] notifies the device.
 #[inline]
 pub(crate) fn add_frames(
     dev: &Net,
@@ -443,8 +455,8 @@ pub(crate) fn add_frames(
     }
 }
 
-/// Adds those that there was no room for, with what is sent taken off the ring: a frame may take more than the one slot that is
-/// counted for it.
+/// Adds frames that there was no room for, after what is sent was taken off the ring, because a
+/// frame may take more than the one slot that is counted for it.
 #[cold]
 fn add_more(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, Softirq>, frames: &mut FrameList<'_>) {
     reap(tx);
@@ -456,7 +468,8 @@ fn add_more(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, Softirq>, frames: &mut 
     }
 }
 
-/// Tells the device of frames that were added, and asks for an interrupt once most of them are sent.
+/// Notifies the device of frames that were added, and asks for an interrupt once most of them are
+/// sent.
 #[inline]
 pub(crate) fn notify_frames(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     flush_kicks(tx);
@@ -465,8 +478,8 @@ pub(crate) fn notify_frames(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     }
 }
 
-/// Reaps from the RX NAPI of the same pair: tells the device of packets that were left to it, and moves
-/// the interrupt's threshold on.
+/// Reaps from the RX NAPI of the same pair, which notifies the device of packets that were left to
+/// it, and moves the interrupt's threshold on.
 #[inline]
 pub(crate) fn reap_from_rx(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     match tx.state().vq.as_mut() {
@@ -480,7 +493,10 @@ pub(crate) fn reap_from_rx(tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     }
 }
 
-/// NAPI poll of a TX queue. With `send` sockets send, as many packets as it is told at most; it says whether they have more.
+/// Reaps, and sends for sockets, in the NAPI poll of a TX queue.
+///
+/// `send` has sockets send at most as many packets as its argument says, and returns whether they
+/// have more.
 #[inline(always)]
 pub(crate) fn poll(
     mut poll: TxPoll<'_, VirtnetInfo>,

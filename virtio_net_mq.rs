@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Multiqueue virtio-net.
+//! The multiqueue virtio-net driver.
 //!
 //! A network driver for virtio network devices (specification section 5.1) with one TX and one RX
 //! queue for each pair of virtqueues. `Documentation/architecture.rst` has the layers, the tokens
@@ -73,6 +73,8 @@ virtio::id_table::device_table!(
     [virtio::id_table::DeviceId::any_vendor(VIRTIO_ID_NET)]
 );
 
+/// The module with its driver.
+///
 /// Drop order: the driver, which unbinds all devices, then the hotplug state that they use.
 #[pin_data]
 struct VirtioNetMq {

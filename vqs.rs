@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The set of virtqueues: found, given to the queues that use them, taken away again.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -33,15 +35,21 @@ use kernel::{
 #[must_use]
 pub(crate) struct Found {
     vqs: Arc<VirtqueueSet>,
-    /// In the order of the queues' numbers.
+    /// Handles of the queues, in the order of their numbers.
     unused: KVVec<UnusedVirtqueue>,
 }
 
 /// Finds all virtqueues in the specification's order (5.1.2): rx0, tx0, rx1, tx1, …, control.
-/// Every pair up to the device's most is set up, because the control queue comes last and the virtio
-/// core numbers those that it is given without a gap. Pairs that can't be used get no interrupt, so no
-/// vector either.
-/// Process context, RTNL not needed: the virtio core may take its time.
+///
+/// Every pair up to the device's most is set up, because the control queue comes last and the
+/// virtio core numbers those that it is given without a gap. Pairs that can't be used get no
+/// interrupt, so no vector either.
+///
+/// Context: process, RTNL not needed, because the virtio core may take its time.
+///
+/// # Errors
+///
+/// Returns `ENOMEM` and the errors of the virtio core.
 pub(crate) fn find(vdev: &Device<Core<'_>>, info: &VirtnetInfo) -> Result<Found> {
     let has_ctrl = info.f.has(bit::CTRL_VQ);
     let mut infos = KVVec::new();
@@ -80,8 +88,12 @@ pub(crate) fn find(vdev: &Device<Core<'_>>, info: &VirtnetInfo) -> Result<Found>
     Ok(Found { vqs, unused })
 }
 
-/// Gives each queue that was found to whom it belongs. After an error what was given stays there until
-/// [`detach`].
+/// Gives each queue that was found to whom it belongs.
+///
+/// # Errors
+///
+/// Returns `EINVAL` if there are too few queues, and `EBUSY` if a queue is in use; what was given
+/// stays there until [`detach`].
 pub(crate) fn attach(dev: &Net, found: Found, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     let Found { vqs, unused } = found;
@@ -111,8 +123,10 @@ pub(crate) struct Parked {
     ctrl: Option<CtrlRing>,
 }
 
-/// Takes all virtqueues out of everybody's sight: whoever holds RTNL after this finds none, and nobody notifies
-/// the device. NAPI is disabled on all pairs. None if there are none.
+/// Takes all virtqueues out of everybody's sight, if there are any.
+///
+/// Whoever holds RTNL after this finds none, and nobody notifies the device. NAPI is disabled on
+/// all pairs.
 pub(crate) fn park(dev: &Net, rtnl: &mut Rtnl) -> Option<Parked> {
     let info = dev.data();
     info.affinity.lock().set_vqs(None);
@@ -128,9 +142,12 @@ pub(crate) fn park(dev: &Net, rtnl: &mut Rtnl) -> Option<Parked> {
     })
 }
 
-/// Resets the device and lets go of its virtqueues: buffers that it had are freed. Process context, RTNL not
-/// held: the virtio core waits for the end of a reset without a limit, and frees interrupts. At the end of the
-/// machine ([`Net::wait_for`]) the handles stay where they are.
+/// Resets the device and lets go of its virtqueues, with which the buffers are freed that it had.
+///
+/// At the end of the machine ([`Net::wait_for`]) the handles stay where they are.
+///
+/// Context: process, RTNL not held: the virtio core waits for the end of a reset without a limit,
+/// and frees interrupts.
 pub(crate) fn release(dev: &Net, parked: Parked) {
     parked.vqs.reset_device();
     if let Some(mut guard) = dev.lock_rtnl() {
@@ -141,7 +158,9 @@ pub(crate) fn release(dev: &Net, parked: Parked) {
     drop(parked.vqs);
 }
 
-/// The same, where that can't wait for RTNL to be released. A device that is gone isn't waited for. Process context.
+/// Resets the device and lets go of its virtqueues where that can't wait for RTNL to be released.
+///
+/// A device that is gone isn't waited for.
 pub(crate) fn release_locked(dev: &Net, parked: Parked, rtnl: &mut Rtnl) {
     if !parked.vqs.is_gone() {
         parked.vqs.reset_device();
@@ -173,7 +192,9 @@ fn drop_rings(dev: &Net, rtnl: &mut Rtnl) {
     }
 }
 
-/// Both of it. Harmless when there are no virtqueues.
+/// Takes the virtqueues away, if there are any, and lets go of them.
+///
+/// Context: process, RTNL not held.
 pub(crate) fn detach(dev: &Net) {
     let parked = dev.lock_rtnl().and_then(|mut guard| park(dev, &mut guard));
     if let Some(parked) = parked {

@@ -3,6 +3,8 @@
 //! What calls the driver by itself: its works, and CPUs that come and go.
 //!
 //! The functions belong to files above this one; `probe` hands them in.
+//!
+//! Context: any.
 
 #![forbid(unsafe_code)]
 
@@ -33,21 +35,26 @@ use kernel::{
     }, //
 };
 
-/// What the works do. Process context.
+/// What the works do.
+///
+/// Context: process.
 pub(crate) struct Functions {
-    /// The device's configuration changed.
+    /// Handles a change of the device's configuration.
     pub(crate) config: fn(&Net),
-    /// The device is to be reset and set up again, or to be looked at whether that is called for.
+    /// Resets the device and sets it up again, or looks whether that is called for.
     pub(crate) reset: fn(&Net),
-    /// Queues are to be notified once more.
+    /// Notifies the device of queues once more.
     pub(crate) notify: fn(&Net),
-    /// An answer that is late may have come.
+    /// Looks for an answer that is late.
     pub(crate) late: fn(&Net),
-    /// CPUs come or go: `leaving`, or one that has come. Hotplug lock held.
+    /// Gives queues to CPUs anew, because `leaving` goes offline or, without it, a CPU has come.
+    ///
+    /// Context: process, the hotplug lock held.
     pub(crate) cpus: fn(&Net, held: &CpusHeld, leaving: Option<u32>),
 }
 
-/// The works of an interface, and its place on the list of those that are told of CPUs.
+/// The works of an interface, and its place on the list of those that are called when CPUs come and
+/// go.
 #[pin_data]
 pub(crate) struct Works {
     #[pin]
@@ -60,16 +67,16 @@ pub(crate) struct Works {
     late: Work<Net>,
     #[pin]
     hotplug: HotplugNode<Net>,
-    /// What the reset work does.
+    /// What the reset work calls.
     reset_function: fn(&Net),
-    /// The reset work is inside while it runs.
+    /// What the reset work has entered while it runs.
     gate: Gate,
-    /// Somebody has asked for a reset since [`Net::take_reset_asked`].
+    /// Whether somebody has asked for a reset since [`Net::take_reset_asked`].
     reset_asked: AtomicBool,
 }
 
 impl Works {
-    /// Works that aren't queued, and a node on no list.
+    /// Makes works that aren't queued, and a node on no list.
     pub(crate) fn new(f: Functions) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             config <- Work::new(static_lock_class!(), f.config),
@@ -93,95 +100,109 @@ impl Net {
         }
     }
 
-    /// Runs the config work soon. Any context.
+    /// Runs the config work soon.
     pub(crate) fn schedule_config_work(&self) {
         self.deferred().config.schedule(self);
     }
 
-    /// Runs the reset work now, which finds that a reset was asked for. Any context.
+    /// Runs the reset work now, which finds that a reset was asked for.
     pub(crate) fn schedule_reset_work(&self) {
         self.ask_for_reset();
         self.schedule_reset_check();
     }
 
-    /// The same in `ms` milliseconds, or before if it is to run anyway. Any context.
+    /// Runs the reset work in `ms` milliseconds, or before if it is to run anyway, which finds that
+    /// a reset was asked for.
     pub(crate) fn schedule_reset_work_after(&self, ms: u32) {
         self.ask_for_reset();
         self.schedule_reset_check_after(ms);
     }
 
-    /// Runs the reset work now, which looks whether a reset is called for. Any context.
+    /// Runs the reset work now, which looks whether a reset is called for.
     pub(crate) fn schedule_reset_check(&self) {
         self.deferred().reset.hasten(self);
     }
 
-    /// The same in `ms` milliseconds, or before if it is to run anyway. Any context.
+    /// Runs the reset work in `ms` milliseconds, or before if it is to run anyway, which looks
+    /// whether a reset is called for.
     pub(crate) fn schedule_reset_check_after(&self, ms: u32) {
         self.deferred().reset.schedule_after(self, ms);
     }
 
-    /// The next run of the reset work finds that a reset was asked for.
+    /// Lets the next run of the reset work find that a reset was asked for.
     pub(crate) fn ask_for_reset(&self) {
         self.deferred().reset_asked.store(true, Ordering::Release);
     }
 
-    /// Whether a reset was asked for since the last time.
+    /// Returns whether a reset was asked for since the last time.
     pub(crate) fn take_reset_asked(&self) -> bool {
         self.deferred().reset_asked.swap(false, Ordering::AcqRel)
     }
 
-    /// Runs the notify work in `ms` milliseconds, if that isn't to happen anyway. Any context.
+    /// Runs the notify work in `ms` milliseconds, if that isn't to happen anyway.
     pub(crate) fn schedule_notify_work(&self, ms: u32) {
         self.deferred().notify.schedule_after(self, ms);
     }
 
-    /// Runs the late work in `ms` milliseconds, if that isn't to happen anyway. Any context.
+    /// Runs the late work in `ms` milliseconds, if that isn't to happen anyway.
     pub(crate) fn schedule_late_work(&self, ms: u32) {
         self.deferred().late.schedule_after(self, ms);
     }
 
-    /// Keeps the config work from running and waits for it. Not under RTNL, which it takes.
+    /// Keeps the config work from running and waits for it.
+    ///
+    /// Context: process, without RTNL, which the work takes.
     pub(crate) fn disable_config_work(&self) {
         self.deferred().config.disable_sync();
     }
 
-    /// Undoes [`Net::disable_config_work`].
+    /// Undoes one [`Net::disable_config_work`].
     pub(crate) fn enable_config_work(&self) {
         self.deferred().config.enable();
     }
 
-    /// Keeps the reset work from running and waits for it. Not under RTNL, which it takes.
+    /// Keeps the reset work from running and waits for it.
+    ///
+    /// Context: process, without RTNL, which the work takes.
     pub(crate) fn disable_reset_work(&self) {
         self.deferred().reset.disable_sync();
     }
 
-    /// Undoes [`Net::disable_reset_work`].
+    /// Undoes one [`Net::disable_reset_work`].
     pub(crate) fn enable_reset_work(&self) {
         self.deferred().reset.enable();
     }
 
-    /// Whether the caller is called by the reset work.
+    /// Returns whether the caller is called by the reset work.
     pub(crate) fn in_reset_work(&self) -> bool {
         self.deferred().reset.is_running_here()
     }
 
-    /// Starts to listen for CPUs that come and go. Process context.
+    /// Starts to listen for CPUs that come and go.
+    ///
+    /// Context: process, outside of the hotplug lock.
     ///
     /// # Errors
     ///
-    /// Those of `cpuhp_state_add_instance`.
+    /// Returns those of `cpuhp_state_add_instance`.
     pub(crate) fn hotplug_add(&self) -> Result {
         fail::point()?;
         self.deferred().hotplug.add(&HOTPLUG, self)
     }
 
-    /// Stops to listen for CPUs, waits for a callback. Not under RTNL or the hotplug lock.
+    /// Stops to listen for CPUs, and waits for a callback.
+    ///
+    /// Context: process, without RTNL and the hotplug lock.
     pub(crate) fn hotplug_remove(&self) {
         self.deferred().hotplug.remove();
     }
 
-    /// Calls `wait`, which waits for others and changes nothing. None if the reset work is the caller and the
-    /// machine ends meanwhile, which doesn't wait for it then: it must touch nothing any more.
+    /// Calls `wait`, which waits for others and changes nothing.
+    ///
+    /// Returns `None` if the reset work is the caller and the machine ends meanwhile, which doesn't
+    /// wait for the work then: it must touch nothing any more.
+    ///
+    /// Context: process.
     pub(crate) fn wait_for<R>(&self, wait: impl FnOnce() -> R) -> Option<R> {
         if self.in_reset_work() {
             self.deferred().gate.pause(wait)
@@ -190,12 +211,16 @@ impl Net {
         }
     }
 
-    /// Takes RTNL, under the same terms. Process context.
+    /// Takes RTNL, or returns `None` as [`Net::wait_for`] does.
+    ///
+    /// Context: process, RTNL not held.
     pub(crate) fn lock_rtnl(&self) -> Option<RtnlGuard> {
         self.wait_for(RtnlGuard::new)
     }
 
-    /// Stops all of it. Process context, without a lock that a work takes.
+    /// Stops all works and the hotplug callback.
+    ///
+    /// Context: process, without a lock that a work takes.
     pub(crate) fn stop_works(&self) {
         // First the reset work: it removes and adds the hotplug node itself.
         self.disable_reset_work();
@@ -205,9 +230,12 @@ impl Net {
         self.deferred().late.disable_sync();
     }
 
-    /// The machine ends: nothing brings the device back to life from here on. Works that wait for others, for
-    /// RTNL say, aren't waited for; only the reset work while it is at the device, which `hurry`, called again
-    /// and again, is to make short. Process context.
+    /// Keeps works from bringing the device back to life, because the machine ends.
+    ///
+    /// Works that wait for others, for RTNL say, aren't waited for; only the reset work is while it
+    /// is at the device, which `hurry`, called again and again, is to make short.
+    ///
+    /// Context: process.
     pub(crate) fn shut_works(&self, hurry: impl Fn()) {
         let works = self.deferred();
         works.config.disable();

@@ -2,8 +2,11 @@
 
 //! XDP: programs come and go, and frames of other devices are sent.
 //!
-//! Buffers have room for a program's changes in any case, so that one that comes, is exchanged or goes, is a pointer: queues
-//! go on, and nothing is lost. Frames are sent on the queues that there are.
+//! Buffers have room for a program's changes in any case, so that one that comes, is exchanged or
+//! goes, is a pointer: queues go on, and nothing is lost. Frames are sent on the queues that there
+//! are.
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -40,11 +43,12 @@ use crate::{
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-/// The largest MTU with a program for packets in one piece: they have a page, with room before and behind.
+/// The largest MTU with a program for packets in one piece, which have a page, with room before and
+/// behind.
 // CAST: 14.
 const MAX_MTU: u32 = PAGE_SIZE - XDP_HEADROOM - SHINFO - ETH_HLEN as u32;
 
-/// What there is of XDP.
+/// Returns what of XDP there is in this mode.
 pub(crate) fn features(mode: Mode) -> XdpFeatures {
     match mode {
         Mode::Mergeable => XdpFeatures::BASIC
@@ -55,12 +59,12 @@ pub(crate) fn features(mode: Mode) -> XdpFeatures {
     }
 }
 
-/// `ndo_bpf` with a program.
+/// Prepares the device for a program (`ndo_bpf`).
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if packets may arrive that no program could judge, `EINVAL` if the MTU is too large, and what the device says
-/// to being asked to merge no packets.
+/// Returns `EOPNOTSUPP` if packets may arrive that no program could judge, `EINVAL` if the MTU is
+/// too large, and the error by which the device goes on merging packets.
 pub(crate) fn attach(
     dev: &Net,
     prog: &NewProg<'_>,
@@ -104,7 +108,7 @@ pub(crate) fn attach(
     Ok(())
 }
 
-/// The last program is gone.
+/// Switches on again what the last program didn't allow, which is gone.
 pub(crate) fn detached(dev: &Net, rtnl: &mut Rtnl) {
     let info = dev.data();
     let max = info.settings.lock().xdp_max_mtu.take();
@@ -120,8 +124,15 @@ fn set_len(info: &VirtnetInfo, mtu: u32) {
     info.xdp_len.store(frame_len(mtu), Ordering::Relaxed);
 }
 
-/// `ndo_change_mtu`: what is above the program's limit was refused already. Not what is above that of a pool of AF_XDP's, which is
-/// in use for some time after its last socket: packets that are too long for it are dropped and counted (`xdp_drop_size`).
+/// Takes note of a new MTU (`ndo_change_mtu`).
+///
+/// What is above the program's limit was refused already. What is above that of a pool of AF_XDP's
+/// isn't, because the pool is in use for some time after its last socket: packets that are too long
+/// for it are dropped and counted (`xdp_drop_size`).
+///
+/// # Errors
+///
+/// Returns none so far.
 pub(crate) fn change_mtu(dev: &Net, mtu: u32) -> Result {
     let info = dev.data();
     if info.settings.lock().xdp_max_mtu.is_some() {
@@ -130,11 +141,13 @@ pub(crate) fn change_mtu(dev: &Net, mtu: u32) -> Result {
     Ok(())
 }
 
-/// `ndo_xdp_xmit`.
+/// Sends frames of other devices (`ndo_xdp_xmit`).
+///
+/// Context: softirq.
 ///
 /// # Errors
 ///
-/// `ENXIO` if the device is being reset.
+/// Returns `ENXIO` if the device is being reset.
 pub(crate) fn xmit(dev: &Net, frames: &mut XmitBatch<'_>, flush: bool) -> Result {
     let queues = dev.real_num_tx_queues().max(1);
     let index = u16::try_from(frames.cpu().checked_rem(queues).unwrap_or(0))?;

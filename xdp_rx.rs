@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Reception with an XDP program: each packet is judged before there is an skb.
+//!
+//! Context: softirq, in the queue's poll.
 
 #![forbid(unsafe_code)]
 
@@ -60,7 +62,7 @@ use crate::{
 /// Bytes of a packet that a page has room for.
 const PAGE_ROOM: u32 = PAGE_SIZE - XDP_HEADROOM - SHINFO;
 
-/// Sends frames back on the pair's own queue. The device is told with `notify`.
+/// Sends frames back on the pair's own queue, and notifies the device if `notify` says so.
 pub(crate) fn send_back(
     dev: &Net,
     deferral: &KickDeferral<'_, VirtnetInfo>,
@@ -83,7 +85,8 @@ pub(crate) fn send_back(
     }
 }
 
-/// Takes packets off the ring, at most `budget` and all of them off it, and has `prog` judge each.
+/// Takes packets off the ring, at most `budget`, each with all of its buffers, and has `prog` judge
+/// each.
 #[inline(never)]
 pub(crate) fn receive(
     dev: &Net,
@@ -150,7 +153,7 @@ pub(crate) fn receive(
     got
 }
 
-/// Hands a packet to the stack. Returns its bytes, 0 if it was dropped.
+/// Hands a packet to the stack, and returns its bytes, which are 0 if it was dropped.
 #[inline(never)]
 fn pass(
     dev: &Net,
@@ -174,11 +177,11 @@ fn pass(
 
 /// Why no program judged a packet.
 pub(crate) enum Unjudged {
-    /// It is none that could be received.
+    /// The packet couldn't be received.
     Dropped(RxDrop),
-    /// It is several on the wire.
+    /// The packet is several on the wire.
     Merged,
-    /// It is larger than what the program takes, or in more pieces than there can be.
+    /// The packet is larger than what the program takes, or in more pieces than there can be.
     Size,
 }
 
@@ -189,6 +192,7 @@ impl From<RxDrop> for Unjudged {
 }
 
 #[cold]
+/// Counts a packet that no program judged.
 pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
     match why {
         Unjudged::Dropped(why) => count_drop(stats, why),
@@ -203,8 +207,9 @@ pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
     }
 }
 
-/// Makes a packet of a used buffer, and those that belong to it: what a program may judge, and what the device said of it, read
-/// before the program runs, with its length.
+/// Makes a packet of a used buffer, and those that belong to it, which a program may judge.
+///
+/// Returns it with what the device said of it, read before the program runs, and with its length.
 #[inline(always)]
 fn packet<'r, 'a>(
     info: &VirtnetInfo,
@@ -250,15 +255,19 @@ fn packet<'r, 'a>(
     Ok((buff, hdr, len))
 }
 
-/// Keeps what the device says of the hash. A function of its own, so that other devices don't pay for it.
+/// Keeps what the device says of the hash.
+///
+/// It is a function of its own, so that other devices don't pay for it.
 #[inline(never)]
 fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom<'_>, frag: FragBytes<'_>, at: u32) {
     let report = frag.copy(at.saturating_add(REPORT_AT));
     room.set_rx_hash(report.and_then(|bytes| info.rss.report(bytes)));
 }
 
-/// A packet over `n` buffers, or in a buffer without room before or behind it. All of its buffers are taken off the ring, also
-/// after an error: the next one starts another packet.
+/// Makes a packet of `n` buffers, or of a buffer without room before or behind it.
+///
+/// All of its buffers are taken off the ring, also after an error, because the next one starts
+/// another packet.
 #[inline(never)]
 fn gather<'r, 'a>(
     rq: &mut ReceiveQueue,
@@ -293,11 +302,12 @@ fn gather<'r, 'a>(
 struct Rest(u16);
 
 impl Rest {
-    /// The next one, and where in it the packet goes on.
+    /// Takes the next one off the ring, and returns where in it the packet goes on.
     ///
     /// # Errors
     ///
-    /// The device has used fewer than it said, or written nothing into this one, or more than there is room for.
+    /// Returns [`RxDrop::NumBuffers`] if the device has used fewer than it said, and
+    /// [`RxDrop::Length`] if it has written nothing into this one, or more than there is room for.
     #[inline(always)]
     fn next(
         &mut self,
@@ -319,11 +329,11 @@ impl Rest {
         })
     }
 
-    /// Takes them off the ring.
+    /// Takes all of them off the ring.
     ///
     /// # Errors
     ///
-    /// The device has used fewer than it said.
+    /// Returns [`RxDrop::NumBuffers`] if the device has used fewer than it said.
     #[cold]
     fn discard(
         &mut self,
@@ -341,8 +351,9 @@ impl Rest {
     }
 }
 
-/// A packet in as many pieces as it came in. One without room before or behind its first piece gets a page for that, as much as
-/// it holds.
+/// Makes a packet in as many pieces as it came in.
+///
+/// One without room before or behind its first piece gets a page for that, as much as it holds.
 #[inline(always)]
 fn in_pieces<'r, 'a>(
     rq: &mut ReceiveQueue,
@@ -368,7 +379,7 @@ fn in_pieces<'r, 'a>(
     Ok((buff, len))
 }
 
-/// What comes first of a packet, in a page; what that doesn't hold is the second piece.
+/// Copies what comes first of a packet into a page; what that doesn't hold is the second piece.
 #[cold]
 fn first_page<'r, 'a>(
     napi: &mut RxNapi<'_, InPoll>,
@@ -400,7 +411,8 @@ fn first_page<'r, 'a>(
     Ok(buff)
 }
 
-/// A packet for a program that takes packets in one piece only: a page, if it fits there.
+/// Copies a packet into a page, if it fits there, for a program that takes packets in one piece
+/// only.
 #[cold]
 fn in_page<'r, 'a>(
     rq: &mut ReceiveQueue,

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! AF_XDP without copies: sockets' buffers come into use on a queue pair and go again, and user space wakes the driver.
+//! AF_XDP without copies: sockets' buffers come into use on a queue pair and go again, and user
+//! space wakes the driver.
 //!
-//! Only the receive ring is reset for that, where the device can do that, else the device: the reset work sets it up again, soon after the
-//! request. The transmit ring takes packets of sockets beside others. A pool that goes leaves when
-//! neither ring has anything of it, whatever that takes: at last the device is reset. A pool that is in use stays over everything
-//! else, as it is with the queues' state.
+//! Only the receive ring is reset for that, where the device can do that, else the device: the
+//! reset work sets it up again, soon after the request. The transmit ring takes packets of sockets
+//! beside others. A pool that goes leaves when neither ring has anything of it, whatever that
+//! takes: at last the device is reset. A pool that is in use stays over everything else, as it is
+//! with the queues' state.
+//!
+//! Context: process, RTNL held.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +52,7 @@ use kernel::{
     }, //
 };
 
-/// Why sockets can't have buffers of their own.
+/// Returns why sockets can't have buffers of their own, if they can't.
 fn missing(f: &Negotiated, mode: Mode) -> Option<&'static str> {
     if matches!(mode, Mode::Big { .. }) {
         Some("packets arrive in lists of pages (no MRG_RXBUF)")
@@ -59,7 +63,7 @@ fn missing(f: &Negotiated, mode: Mode) -> Option<&'static str> {
     }
 }
 
-/// What there is of it.
+/// Returns what of AF_XDP without copies there is.
 pub(crate) fn features(f: &Negotiated, mode: Mode) -> XdpFeatures {
     if missing(f, mode).is_none() {
         XdpFeatures::XSK_ZEROCOPY
@@ -68,7 +72,7 @@ pub(crate) fn features(f: &Negotiated, mode: Mode) -> XdpFeatures {
     }
 }
 
-/// Says once why there isn't, to who attaches a program, which is for a socket perhaps.
+/// Logs once why there is none, for whoever attaches a program, which is for a socket perhaps.
 pub(crate) fn say_why_not(dev: &Net) {
     let info = dev.data();
     let Some(why) = missing(&info.f, info.mode) else {
@@ -79,7 +83,7 @@ pub(crate) fn say_why_not(dev: &Net) {
     }
 }
 
-/// Buffers that a packet may have.
+/// Returns how many buffers a packet may have.
 pub(crate) fn max_segs(mode: Mode) -> u32 {
     match mode {
         Mode::Mergeable => MAX_SEGS,
@@ -87,11 +91,12 @@ pub(crate) fn max_segs(mode: Mode) -> u32 {
     }
 }
 
-/// `ndo_bpf` with a pool.
+/// Takes a pool of buffers into use on a queue pair (`ndo_bpf`).
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the device can't, `EINVAL` for a pair that isn't in use, and those of the stack and the ring.
+/// Returns `EOPNOTSUPP` if the device can't do that, `EINVAL` for a pair that isn't in use, and the
+/// errors of the stack and the ring.
 pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if let Some(why) = missing(&info.f, info.mode) {
@@ -130,7 +135,7 @@ pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) 
     done
 }
 
-/// `ndo_bpf` without one.
+/// Takes the pool of a queue pair out of use (`ndo_bpf` without one).
 pub(crate) fn disable(dev: &Net, index: u16, rtnl: &mut Rtnl) {
     let Some(pair) = dev.pair(index) else {
         return;
@@ -172,16 +177,21 @@ fn take_back(dev: &Net, pair: &QueuePair<VirtnetInfo>, index: u16, rtnl: &mut Rt
     })
 }
 
-/// Milliseconds that the reset of a device is waited for, and the virtio core after the driver's part of it. With RTNL held; a pool
-/// that goes tries again.
+/// Milliseconds that the reset of a device is waited for, and the virtio core after the driver's
+/// part of it.
+///
+/// RTNL is held meanwhile, and a pool that goes tries again.
 const RESET_MS: u32 = 1000;
 
-/// Waits until the device may be reset by who holds RTNL: not while somebody else is about to be through with setting it up. Before
-/// that, somebody who resets it waits for RTNL to take the rings away, and takes it as it is.
+/// Waits until the device may be reset by who holds RTNL, which is not while somebody else is about
+/// to be through with setting it up.
+///
+/// Before that, somebody who resets it waits for RTNL to take the rings away, and takes it as it
+/// is.
 ///
 /// # Errors
 ///
-/// `EBUSY` if that has no end.
+/// Returns `EBUSY` if that has no end.
 fn settled(info: &VirtnetInfo) -> Result {
     for _ in 0..RESET_MS {
         if info.vdev.is_set_up() || info.settings.lock().freezing {
@@ -192,11 +202,13 @@ fn settled(info: &VirtnetInfo) -> Result {
     Err(EBUSY)
 }
 
-/// Has the device lose its rings, and what is in them, by a reset or because it is gone. The reset work sets it up again.
+/// Takes the rings of the device away with what is in them, by a reset or because it is gone.
+///
+/// The reset work sets it up again.
 ///
 /// # Errors
 ///
-/// `EBUSY` if somebody else doesn't get through with setting it up.
+/// Returns `EBUSY` if somebody else doesn't get through with setting it up.
 fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if info.vqs().is_some() {
@@ -231,11 +243,13 @@ fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Res
     Ok(())
 }
 
-/// `ndo_xsk_wakeup`.
+/// Looks at what user space has to send, or at its new buffers (`ndo_xsk_wakeup`).
+///
+/// Context: process.
 ///
 /// # Errors
 ///
-/// `EINVAL` for a pair that isn't in use.
+/// Returns `EINVAL` for a pair that isn't in use.
 pub(crate) fn wakeup(dev: &Net, index: u16, rx: bool, tx: bool) -> Result {
     let pair = dev.pair(index).ok_or(EINVAL)?;
     if tx {

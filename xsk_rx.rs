@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reception into buffers of AF_XDP's sockets: a program gives packets to them, and what is the stack's is copied.
+//! Reception into buffers of AF_XDP's sockets: a program gives packets to them, and what is the
+//! stack's is copied.
+//!
+//! Context: softirq, in the queue's poll.
 
 #![forbid(unsafe_code)]
 
@@ -60,7 +63,8 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Takes packets off the ring, at most `budget`; `prog` judges each, without one they are the stack's.
+/// Takes packets off the ring, at most `budget`, and has `prog` judge each; without one they are
+/// the stack's.
 #[inline(never)]
 pub(crate) fn receive(
     dev: &Net,
@@ -161,9 +165,9 @@ fn pass(
 
 /// What a packet is in.
 enum What<'a> {
-    /// In buffers of sockets.
+    /// The packet is in buffers of sockets.
     Buff(XskBuff<'a>),
-    /// In a copy.
+    /// The packet is in a copy.
     Skb(RxSkb),
 }
 
@@ -175,7 +179,7 @@ struct Packet<'a> {
     len: u32,
 }
 
-/// The header of a packet, in whichever form it has.
+/// Returns the header of a packet, in whichever form it has.
 #[inline]
 fn header(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RawHdr> {
     let hdr = RawHdr::from_bytes(bytes.first_chunk()?);
@@ -186,7 +190,7 @@ fn header(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RawHdr> {
     })
 }
 
-/// The hash that the device has put into a header.
+/// Returns the hash that the device has put into a header.
 #[inline(always)]
 fn hash_of(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RxHash> {
     if !info.f.hash_report {
@@ -197,8 +201,10 @@ fn hash_of(info: &VirtnetInfo, bytes: &[u8; MAX_HDR]) -> Option<RxHash> {
     info.rss.report(*report.first_chunk()?)
 }
 
-/// What the device has put into a buffer, and into those that belong to it. All of them are taken off the ring, also after an
-/// error: the next one starts another packet.
+/// Makes a packet of what the device has put into a buffer, and into those that belong to it.
+///
+/// All of them are taken off the ring, also after an error, because the next one starts another
+/// packet.
 #[inline(always)]
 fn packet<'a>(
     info: &VirtnetInfo,
@@ -221,8 +227,9 @@ fn packet<'a>(
     }
 }
 
-/// The same for a packet in several buffers, or with something to be done before a program sees it. `head.1` bytes of it are in
-/// the first one, behind a header of these `bytes`.
+/// Makes a packet in several buffers, or one with something to be done before a program sees it.
+///
+/// `head.1` bytes of it are in the first one, behind a header of these `bytes`.
 #[inline(never)]
 fn no_plain_packet<'a>(
     info: &VirtnetInfo,
@@ -264,7 +271,7 @@ fn no_plain_packet<'a>(
     })
 }
 
-/// Why no program can judge it.
+/// Returns why no program can judge the packet.
 #[cold]
 fn unjudged(what: What<'_>, hdr: RawHdr) -> Unjudged {
     if let What::Skb(skb) = what {
@@ -277,8 +284,10 @@ fn unjudged(what: What<'_>, hdr: RawHdr) -> Unjudged {
     }
 }
 
-/// A packet in `n` buffers, of which the first has `head.1` bytes. With a `prog` that takes such packets it stays in them, if
-/// they have room for what names them; else it is copied.
+/// Makes a packet of `n` buffers, of which the first has `head.1` bytes.
+///
+/// With a `prog` that takes such packets it stays in them, if they have room for what names them;
+/// else it is copied.
 #[inline(never)]
 fn gather<'a>(
     rq: &mut ReceiveQueue,
@@ -330,11 +339,11 @@ fn gather<'a>(
     ))
 }
 
-/// A packet that grows.
+/// A packet to which buffers are appended.
 enum Growing<'a> {
-    /// In its buffers.
+    /// The packet is in its buffers.
     Buff(XskBuff<'a>),
-    /// In a copy.
+    /// The packet is in a copy.
     Chain(SkbChain),
 }
 
@@ -360,7 +369,7 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// Appends a copy of a buffer. False without memory.
+/// Appends a copy of a buffer, or returns false without memory.
 fn append_copy(napi: &mut RxNapi<'_, InPoll>, chain: &mut SkbChain, buff: &XskBuff<'_>) -> bool {
     let Some(mut page) = napi.alloc_page() else {
         return false;
@@ -375,7 +384,7 @@ fn append_copy(napi: &mut RxNapi<'_, InPoll>, chain: &mut SkbChain, buff: &XskBu
     }
 }
 
-/// A copy of a packet that may pass.
+/// Copies a packet that may pass into an skb.
 fn into_skb<'a>(napi: &mut RxNapi<'a, InPoll>, mut buff: XskBuff<'a>) -> Result<RxSkb, RxDrop> {
     let skb = napi.xsk_skb(&buff).map_err(|_| RxDrop::NoMem)?;
     let Some(mut next) = napi.xsk_next(&mut buff) else {

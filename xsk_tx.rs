@@ -2,8 +2,11 @@
 
 //! Packets of AF_XDP's sockets that have buffers of their own.
 //!
-//! User space's descriptors are taken whenever somebody looks at the ring: who wakes the driver (a system call), the queue's poll,
-//! and that of the paired receive queue, on which a socket may poll busily.
+//! User space's descriptors are taken whenever somebody looks at the ring: who wakes the driver (a
+//! system call), the queue's poll, and that of the paired receive queue, on which a socket may poll
+//! busily.
+//!
+//! Context: softirq, with the queue's TX lock held.
 
 #![forbid(unsafe_code)]
 
@@ -22,10 +25,13 @@ use crate::{
     virtio::xsk_ring::XskAdded, //
 };
 
-/// Descriptors that a system call, or the poll of a receive queue, sends at most; a poll of the transmit queue goes on.
+/// Descriptors that a system call, or the poll of a receive queue, sends at most.
+///
+/// A poll of the transmit queue goes on.
 const MOST: u32 = 128;
 
-/// Sends of at most `most` descriptors, and tells the device. Returns whether there may be more that could be sent now.
+/// Sends of at most `most` descriptors, notifies the device, and returns whether there may be more
+/// that could be sent now.
 #[inline(never)]
 pub(crate) fn send<L: Backend>(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, L>, most: u32) -> bool {
     let stats = tx.queue().shared();
@@ -50,7 +56,7 @@ pub(crate) fn send<L: Backend>(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, L>, 
     taken >= most
 }
 
-/// Reaps and sends.
+/// Reaps packets and sends what there is.
 #[inline]
 fn run<L: Backend>(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     if let Some(vq) = tx.state().vq.as_mut() {
@@ -68,12 +74,14 @@ fn run<L: Backend>(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     }
 }
 
-/// `ndo_xsk_wakeup`: what is there to send is sent here and now.
+/// Sends what there is to send here and now, for `ndo_xsk_wakeup`.
+///
+/// Context: process.
 pub(crate) fn wakeup(dev: &Net, pair: &QueuePair<VirtnetInfo>) {
     run(dev, &mut pair.tx.lock_bh());
 }
 
-/// The same from the poll of the paired receive queue.
+/// Sends what there is to send, from the poll of the paired receive queue.
 pub(crate) fn from_rx(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, Softirq>) {
     tx::flush_kicks(tx);
     run(dev, tx);

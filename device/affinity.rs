@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the interrupts of each queue pair are bound to.
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +27,10 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What the table is made for. Not the settings' count: hotplug callbacks can't wait for RTNL.
+/// What the table of CPUs is made for.
+///
+/// It has a count of its own, because hotplug callbacks can't wait for RTNL, which the settings'
+/// count takes.
 pub(crate) struct State {
     vqs: Option<Arc<VirtqueueSet>>,
     /// Pairs in use.
@@ -37,13 +42,15 @@ pub(crate) struct State {
 /// What the interrupts of a pair were bound to last.
 struct Applied {
     mask: KeptMask,
-    /// RX, TX: found bound to something else, so somebody (the user, irqbalance) has decided
-    /// otherwise. From then on it is theirs.
+    /// Whether the interrupts (RX, TX) were found bound to something else, so that somebody (the
+    /// user, irqbalance) has decided otherwise.
+    ///
+    /// From then on they are left alone.
     overridden: [bool; 2],
 }
 
 impl State {
-    /// No queues.
+    /// Makes a state without queues.
     pub(crate) const fn new() -> Self {
         Self {
             vqs: None,
@@ -58,18 +65,20 @@ impl State {
         self.applied = KVVec::new();
     }
 
-    /// Whether there are queues.
+    /// Returns whether there are queues.
     pub(crate) fn has_vqs(&self) -> bool {
         self.vqs.is_some()
     }
 
-    /// Lets the interrupts of pair `i`, which isn't in use, go to any of `cpus`, and gives no hint any more. Bound
-    /// as it was it could lose its last CPU: the kernel would then bind it anew, which looks as if somebody else had.
-    /// Process context.
+    /// Lets the interrupts of pair `i`, which isn't in use, go to any of `cpus`, and gives no hint
+    /// any more.
+    ///
+    /// Bound as it was it could lose its last CPU: the kernel would then bind it anew, which looks
+    /// as if somebody else had.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: it stays bound as it was.
+    /// Returns `ENOMEM`; then it stays bound as it was.
     pub(crate) fn park(&mut self, i: u16, cpus: &[CpuTopology]) -> Result {
         let parked = self.bind_to_any(i, cpus);
         if let Some(vqs) = &self.vqs {
@@ -90,11 +99,11 @@ impl State {
         self.bind(i, &mask)
     }
 
-    /// Binds the interrupts of pair `i`, those that nobody else has bound since. Process context.
+    /// Binds the interrupts of pair `i`, but those that somebody else has bound since.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// Returns `ENOMEM`.
     pub(crate) fn bind(&mut self, i: u16, mask: &CpumaskVar) -> Result {
         // Without an interrupt of its own for each queue a hint would move everybody's.
         let Some(vqs) = self.vqs.as_ref().filter(|vqs| vqs.irq_per_queue()) else {

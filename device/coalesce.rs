@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupt moderation: what was asked for, what each queue has, and telling the device (specification
-//! 5.1.6.5.9).
+//! Interrupt moderation: what was asked for, what each queue has, and the commands for it
+//! (specification 5.1.6.5.9).
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -29,17 +31,17 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The two directions.
+/// The direction of a queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Receiving.
+    /// The queue receives.
     Rx,
-    /// Sending.
+    /// The queue sends.
     Tx,
 }
 
 impl Params {
-    /// One direction of them.
+    /// Returns the values of one direction.
     fn of(&self, direction: Direction) -> Moderation {
         match direction {
             Direction::Rx => self.rx,
@@ -53,7 +55,7 @@ impl Params {
 pub(crate) struct Pair {
     /// What was asked for.
     pub(crate) requested: Params,
-    /// Other than `requested.rx` if chosen by the traffic.
+    /// What the receive queue has, which is not `requested.rx` if the traffic has chosen it.
     pub(crate) rx_applied: Moderation,
 }
 
@@ -64,7 +66,7 @@ impl Pair {
         rx_applied: Params::INITIAL.rx,
     };
 
-    /// As `ethtool` shows it.
+    /// Returns the values as `ethtool` shows them.
     pub(crate) fn shown(&self) -> Params {
         Params {
             rx: self.rx_applied,
@@ -72,7 +74,7 @@ impl Pair {
         }
     }
 
-    /// What a queue of the pair has.
+    /// Returns what a queue of the pair has.
     fn at_device(&self, direction: Direction) -> Moderation {
         match direction {
             Direction::Rx => self.rx_applied,
@@ -89,17 +91,17 @@ impl Pair {
     }
 }
 
-/// Whether values for all queues of a direction can be told at once.
+/// Returns whether the device takes values for all queues of a direction at once.
 pub(crate) fn has_notf_coal(f: &Negotiated) -> bool {
     f.has(bit::NOTF_COAL)
 }
 
-/// Whether values for single queues can be told.
+/// Returns whether the device takes values for single queues.
 pub(crate) fn has_vq_notf_coal(f: &Negotiated) -> bool {
     f.has(bit::VQ_NOTF_COAL)
 }
 
-/// Tells the device what all queues of a direction are to have. Process context.
+/// Sends what all queues of a direction are to have.
 fn send(control: Control<'_>, direction: Direction, m: Moderation) -> Result {
     match direction {
         Direction::Rx => control.exec(&NotfCoalRxSet(m)),
@@ -107,11 +109,11 @@ fn send(control: Control<'_>, direction: Direction, m: Moderation) -> Result {
     }
 }
 
-/// Tells the device what one queue, of pair `i`, is to have. Process context.
+/// Sends what one queue, of pair `i`, is to have.
 ///
 /// # Errors
 ///
-/// The device's.
+/// Returns the errors of the control queue.
 pub(crate) fn send_queue(
     control: Control<'_>,
     i: u16,
@@ -125,18 +127,18 @@ pub(crate) fn send_queue(
     control.exec(&NotfCoalVqSet((u16::try_from(vq)?, m)))
 }
 
-/// What was asked for.
+/// What was asked for, and what the queues have.
 pub(crate) struct State {
-    /// For the interface.
+    /// Values of the interface.
     pub(crate) all: Params,
-    /// For each pair that exists; none on devices that can't.
+    /// Values of each pair that exists, or none for devices that take none.
     pub(crate) pairs: KVVec<Pair>,
-    /// The device was told something since its reset.
+    /// Whether the device was sent values since its reset.
     pub(crate) configured: bool,
 }
 
 impl State {
-    /// What a device has after its reset.
+    /// Makes the state that a device has after its reset.
     pub(crate) const fn new() -> Self {
         Self {
             all: Params::INITIAL,
@@ -145,18 +147,18 @@ impl State {
         }
     }
 
-    /// The first `active` pairs, with their numbers.
+    /// Returns the first `active` pairs, with their numbers.
     fn active(&self, active: u16) -> impl Iterator<Item = (u16, &Pair)> {
         (0..active).zip(&self.pairs)
     }
 
-    /// Gives all queues of a direction `m`, those of the first `active` pairs one by one if need be. False: they
-    /// had it. Process context.
+    /// Gives all queues of a direction `m`, those of the first `active` pairs one by one if need
+    /// be, and returns false if they had it.
     ///
     /// # Errors
     ///
-    /// The device's. All queues have what is written down then, unless it refuses that, too, of which
-    /// `not_restored` is told.
+    /// Returns the errors of the control queue. All queues have what is written down then, unless
+    /// the device refuses that, too, for which `not_restored` is called.
     pub(crate) fn send_all(
         &self,
         control: Control<'_>,
@@ -185,7 +187,8 @@ impl State {
         Ok(sent)
     }
 
-    /// Gives the queues before that of pair `end` what is written down again, those that have `m` instead.
+    /// Sends what is written down for the queues before that of pair `end` again, which have `m`
+    /// instead.
     fn take_back(
         &self,
         control: Control<'_>,
@@ -209,12 +212,12 @@ impl State {
         }
     }
 
-    /// Gives all queues of a direction what is written down, those of the first `active` pairs one by one if need
-    /// be. Process context.
+    /// Sends what is written down for all queues of a direction, those of the first `active` pairs
+    /// one by one if need be.
     ///
     /// # Errors
     ///
-    /// The device's.
+    /// Returns the errors of the control queue.
     pub(crate) fn resend(&self, control: Control<'_>, active: u16, direction: Direction) -> Result {
         let all = self.all.of(direction);
         let at_once = has_notf_coal(control.f);

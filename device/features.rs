@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What was negotiated, as the data path and the control path ask for it.
+//!
+//! Context: any.
 
 #![forbid(unsafe_code)]
 
@@ -18,9 +20,9 @@ use crate::{
 /// The negotiated features.
 #[derive(Clone, Copy)]
 pub(crate) struct Negotiated {
-    /// All of them, by bit.
+    /// All negotiated features, by bit.
     pub(crate) all: Features,
-    /// Header layout on transmit.
+    /// Layout of the header of packets to send.
     pub(crate) layout: HdrLayout,
     /// Receive offloads that packets may use.
     pub(crate) rx: RxOffloads,
@@ -31,7 +33,7 @@ pub(crate) struct Negotiated {
 }
 
 impl Negotiated {
-    /// From the negotiated set.
+    /// Takes over the negotiated set.
     pub(crate) fn new(all: Features) -> Self {
         let layout = HdrLayout::new(all);
         Self {
@@ -43,7 +45,7 @@ impl Negotiated {
         }
     }
 
-    /// Whether `b` was negotiated.
+    /// Returns whether `b` was negotiated.
     pub(crate) fn has(&self, b: u32) -> bool {
         self.all.has(b)
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The receive filter as the device has it.
+//!
+//! Context: any.
 
 #![forbid(unsafe_code)]
 
@@ -10,16 +12,18 @@ use kernel::prelude::*;
 /// The tables of addresses as the device takes them.
 #[derive(PartialEq)]
 pub(crate) struct Tables {
-    /// Unicast.
+    /// Table of unicast addresses.
     pub(crate) uc: KVec<u8>,
-    /// Multicast.
+    /// Table of multicast addresses.
     pub(crate) mc: KVec<u8>,
 }
 
 /// The receive filter as the device has it, for replay after a reset.
 pub(crate) struct RxFilter {
-    /// None: nothing was sent since the device's reset. What it does then is its own choice
-    /// (QEMU's starts promiscuous).
+    /// Receive mode as the device was sent it, or `None` if nothing was sent since the device's
+    /// reset.
+    ///
+    /// What the device does then is its own choice (QEMU's starts promiscuous).
     pub(crate) mode: RxMode<Option<bool>>,
     /// What the last MAC_TABLE_SET held.
     pub(crate) tables: Option<Tables>,
@@ -28,7 +32,7 @@ pub(crate) struct RxFilter {
 }
 
 impl RxFilter {
-    /// What a device has after a reset.
+    /// Makes the filter that a device has after a reset.
     pub(crate) const fn new() -> Self {
         Self {
             mode: RxMode {
@@ -40,7 +44,7 @@ impl RxFilter {
         }
     }
 
-    /// Nothing is known of it any more but the VLANs, which are sent again.
+    /// Forgets all but the VLANs, which are sent again.
     pub(crate) fn forget(&mut self) {
         self.mode = Self::new().mode;
         self.tables = None;
@@ -52,7 +56,7 @@ impl RxFilter {
             .is_some_and(|w| w & (1u64 << (vid & 63)) != 0)
     }
 
-    /// How many VLANs there are from `vid` on.
+    /// Returns how many VLANs there are from `vid` on.
     pub(crate) fn vlans_from(&self, vid: u16) -> usize {
         (vid..4096)
             .filter(|vid| self.has_vlan(*vid))
@@ -67,7 +71,7 @@ impl RxFilter {
         }
     }
 
-    /// The first VLAN from `vid` on.
+    /// Returns the first VLAN from `vid` on.
     pub(crate) fn next_vid(&self, vid: u16) -> Option<u16> {
         (vid..4096).find(|vid| self.has_vlan(*vid))
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What is known of the statistics that the device keeps.
+//!
+//! Context: any.
 
 #![forbid(unsafe_code)]
 
@@ -14,14 +16,14 @@ use core::sync::atomic::{
 ///
 /// Locking: written under RTNL.
 pub(crate) struct HwStats {
-    /// Types that it has and that may be asked for.
+    /// Types that the device has and that may be asked for.
     pub(crate) types: AtomicU64,
     /// Replies, or entries of one, that were refused, missing or wrong.
     pub(crate) errors: Counter,
 }
 
 impl HwStats {
-    /// None.
+    /// Makes one that knows of no statistics.
     pub(crate) const fn new() -> Self {
         Self {
             types: AtomicU64::new(0),
@@ -29,7 +31,7 @@ impl HwStats {
         }
     }
 
-    /// The types, one bit for each.
+    /// Returns the types, one bit for each.
     pub(crate) fn types(&self) -> u64 {
         self.types.load(Ordering::Relaxed)
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Steering by hash and reported hashes: what is in force, and telling the device (specification 5.1.6.5.7,
-//! 5.1.6.5.6.4).
+//! Steering by hash and reported hashes: what is in force, and the commands for it (specification
+//! 5.1.6.5.7, 5.1.6.5.6.4).
+//!
+//! Context: process.
 
 #![forbid(unsafe_code)]
 
@@ -32,26 +34,26 @@ use kernel::{
     sync::Mutex, //
 };
 
-/// What the device has been told, or is told next.
+/// What was sent to the device, or is sent next.
 pub(crate) struct State {
-    /// Hash types.
+    /// Hash types in use.
     pub(crate) types: u32,
-    /// The key.
+    /// Key of the hash.
     pub(crate) key: [u8; KEY_LEN],
-    /// Queues by hash; as long as [`Caps::table`].
+    /// Queues by hash, as many as [`Caps::table`] says.
     pub(crate) table: KVec<u16>,
-    /// The device took it.
+    /// Whether the device accepted it.
     pub(crate) accepted: bool,
-    /// The device refused the first one: it is not asked again.
+    /// Whether the device refused the first one, after which none is sent.
     pub(crate) refused: bool,
 }
 
 impl State {
-    /// A copy, to be changed and sent.
+    /// Makes a copy, to be changed and sent.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// Returns `ENOMEM`.
     pub(crate) fn copy(&self) -> Result<Self> {
         let mut table = KVec::with_capacity(self.table.len(), GFP_KERNEL)?;
         table.extend_from_slice(&self.table, GFP_KERNEL)?;
@@ -65,7 +67,7 @@ impl State {
         }
     }
 
-    /// Whether the table names only the first `pairs` queues.
+    /// Returns whether the table names only the first `pairs` queues.
     pub(crate) fn fits(&self, pairs: u16) -> bool {
         self.table.iter().all(|queue| *queue < pairs)
     }
@@ -78,13 +80,18 @@ impl State {
 pub(crate) struct Rss {
     caps: Option<Caps>,
     #[pin]
+    /// What is in force.
     pub(crate) state: Mutex<State>,
-    /// Reported hashes go to the stack (`rxhash`).
+    /// Whether reported hashes go to the stack (`rxhash`).
     pub(crate) rxhash: AtomicBool,
 }
 
 impl Rss {
-    /// Every hash that the device knows, spread over `pairs` queues.
+    /// Makes the state of every hash that the device knows, spread over `pairs` queues.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn new(caps: Option<Caps>, pairs: u16) -> Result<impl PinInit<Self>> {
         fail::point()?;
         let mut key = [0; KEY_LEN];
@@ -105,12 +112,14 @@ impl Rss {
         }))
     }
 
-    /// What can be set; nothing after the device has refused.
+    /// Returns what can be set, which is nothing after the device has refused.
     pub(crate) fn caps(&self) -> Option<Caps> {
         self.caps.filter(|_| !self.state.lock().refused)
     }
 
-    /// The hash in a header, if the stack is to have it. Softirq.
+    /// Returns the hash in a header, if the stack is to have it.
+    ///
+    /// Context: softirq.
     #[inline]
     pub(crate) fn report(&self, bytes: [u8; 8]) -> Option<RxHash> {
         if !self.rxhash.load(Ordering::Relaxed) {
@@ -120,7 +129,7 @@ impl Rss {
     }
 }
 
-/// Steering by hash, with the number of queue pairs (5.1.6.5.7.1).
+/// The command that sets steering by hash, with the number of queue pairs (5.1.6.5.7.1).
 struct RssConfig<'a>(&'a State, u16);
 
 impl Command for RssConfig<'_> {
@@ -137,7 +146,7 @@ impl Command for RssConfig<'_> {
     }
 }
 
-/// Which hashes are reported where the device steers by itself (5.1.6.5.6.4).
+/// The command that sets which hashes are reported where the device steers by itself (5.1.6.5.6.4).
 struct HashConfig<'a>(u32, &'a [u8; KEY_LEN]);
 
 impl Command for HashConfig<'_> {
@@ -150,11 +159,11 @@ impl Command for HashConfig<'_> {
     }
 }
 
-/// Sends `state` by the command that the device has for it. Process context.
+/// Sends `state` by the command that the device has for it.
 ///
 /// # Errors
 ///
-/// The device's.
+/// Returns the errors of the control queue.
 pub(crate) fn send(
     control: Control<'_>,
     caps: Caps,
