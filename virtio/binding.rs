@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Virtio devices that are network interfaces: a virtio device bound to a net device.
+//!
+//! Context: process.
 
 use super::{
     bound::BoundRef,
@@ -37,10 +39,12 @@ use kernel::{
 
 /// A [`driver::Driver`] for network interfaces; its data is a [`Binding`].
 pub(crate) trait NetDriver: driver::Driver<Data = Binding<Self>> {
-    /// The net device's side.
+    /// The net device's driver.
     type Net: net::Driver;
 
-    /// Interrupt of a virtqueue, from [`Binding::new`] on. Hard interrupt context.
+    /// Handles the interrupt of a virtqueue, from [`Binding::new`] on.
+    ///
+    /// Context: hard interrupt.
     fn vq_callback(net: &NetDevice<Self::Net>, vq: VqCallback<'_>);
 }
 
@@ -70,7 +74,8 @@ impl<D: NetDriver> Binding<D> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, what `data` and `pair_init` return, `EBUSY` if the device has a binding.
+    /// Returns `ENOMEM`, what `data` and `pair_init` return, and `EBUSY` if the device has a
+    /// binding.
     pub(crate) fn new(
         dev: &Device<Core<'_>>,
         pairs: u16,
@@ -106,11 +111,11 @@ impl<D: NetDriver> Binding<D> {
         <D as NetDriver>::vq_callback(net, vq);
     }
 
-    /// The net device.
+    /// Returns the net device.
     ///
     /// # Errors
     ///
-    /// `ENODEV` while it is taken down.
+    /// Returns `ENODEV` while it is taken down.
     pub(crate) fn net(&self) -> Result<&NetDevice<D::Net>> {
         match &self.state {
             State::Unregistered(net) => Ok(net),
@@ -123,7 +128,7 @@ impl<D: NetDriver> Binding<D> {
     ///
     /// # Errors
     ///
-    /// The core's error; `EBUSY` if it is registered.
+    /// Returns the core's error, and `EBUSY` if it is registered.
     pub(crate) fn register(&mut self, rtnl: &mut Rtnl) -> Result {
         match core::mem::replace(&mut self.state, State::Gone) {
             State::Unregistered(net) => match net.register(rtnl) {
@@ -161,7 +166,7 @@ impl<D: NetDriver> Drop for Binding<D> {
     }
 }
 
-/// What a module with one such driver consists of. Its drop unbinds all devices.
+/// What a module with one such driver consists of; its drop unbinds all devices.
 #[pin_data]
 pub(crate) struct ModuleData<D: NetDriver> {
     #[pin]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Devices while they are bound, and what keeps them so.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
 
 use super::Device;
 use crate::{
@@ -39,15 +41,15 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Gives the device a state. Other drivers may have left something of theirs in its place.
+    /// Gives the device a state, in the place of what other drivers may have left there.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     ///
     /// # Safety
     ///
     /// The device is valid, nobody else drives it, and it has no state.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
     pub(super) unsafe fn begin(vdev: *mut bindings::virtio_device) -> Result {
         let state = KBox::new(
             Self {
@@ -87,7 +89,7 @@ impl State {
         }
     }
 
-    /// The state of a bound device.
+    /// Returns the state of a bound device.
     pub(super) fn of(dev: &Device<Bound>) -> &Self {
         // SAFETY: A device that is bound to a driver of this layer has one, until `end`.
         unsafe { &*(*dev.as_raw()).priv_.cast::<Self>() }
@@ -120,14 +122,16 @@ impl BoundRef {
     ///
     /// # Errors
     ///
-    /// Those of the driver and of the transport; `ENODEV` if the device is about to be unbound.
+    /// Returns those of the driver and of the transport, and `ENODEV` if the device is about to be
+    /// unbound.
     pub(crate) fn reset_and_restore(&self) -> Result {
         let mut result = Err(ENODEV);
         State::of(self).resets.run(|| result = self.reset_inside());
         result
     }
 
-    /// The same while `remove` waits, so that the driver's data stays.
+    /// Resets the device and sets it up again while `remove` waits, so that the driver's data
+    /// stays.
     fn reset_inside(&self) -> Result {
         // SAFETY: The device is bound.
         to_result(unsafe { bindings::virtio_device_reset_prepare(self.as_raw()) })?;

@@ -2,7 +2,11 @@
 
 //! Buffers of any virtqueue: what describes itself to the device, and one way in for all of it.
 //!
-//! Rings with a form of their own for speed ([`super::rx_ring`], [`super::tx_ring`]) need none of this.
+//! Rings with a form of their own for speed ([`super::rx_ring`], [`super::tx_ring`]) need none of
+//! this.
+//!
+//! C headers: [`include/linux/virtio.h`](srctree/include/linux/virtio.h),
+//! [`include/linux/scatterlist.h`](srctree/include/linux/scatterlist.h)
 
 use super::{
     virtqueue::{
@@ -24,7 +28,7 @@ use kernel::{
 
 /// The most descriptors of a buffer.
 const MAX_DESCS: usize = 8;
-/// A feature of the transport.
+/// The bit of the transport's feature INDIRECT_DESC.
 const INDIRECT_DESC: u32 = 28;
 
 /// Memory that a buffer consists of, in the order of its descriptors.
@@ -62,7 +66,7 @@ impl Descs {
         self.used = self.used.saturating_add(1);
     }
 
-    /// Adds memory that the device reads. It comes before all that the device writes.
+    /// Adds memory that the device reads, which comes before all that the device writes.
     pub(super) fn readable(&mut self, buf: *const u8, len: usize) {
         self.full |= self.readable != self.used;
         self.push(buf, len);
@@ -86,27 +90,31 @@ impl Descs {
 ///
 /// `samples/virtio_rng.rs` has a queue of [`WriteBuf`]s.
 pub(crate) unsafe trait SgBuffer: VqBuffer {
-    /// Describes the buffer.
+    /// Adds the buffer's memory to `descs`.
+    ///
+    /// Context: process.
     fn describe(&mut self, descs: &mut Descs);
 }
 
 impl<T: VqBuffer> Virtqueue<T> {
-    /// Whether a buffer's descriptors may be in a table of their own, which takes one of the ring's
-    /// (INDIRECT_DESC, 2.7.5.3).
+    /// Returns whether a buffer's descriptors may be in a table of their own, which takes one of
+    /// the ring's (INDIRECT_DESC, 2.7.5.3).
     pub(super) fn has_tables(&self) -> bool {
-        // SAFETY: The queue is valid, its device outlives it.
+        // SAFETY: By the type invariants the queue is valid; its device outlives it.
         let dev: &Device = unsafe { Device::from_raw((*self.as_raw()).vdev) };
         dev.features().has(INDIRECT_DESC)
     }
 }
 
 impl<T: SgBuffer> Virtqueue<T> {
-    /// Adds a buffer; [`Virtqueue::kick`] tells the device of it. Process context.
+    /// Adds a buffer, of which [`Virtqueue::kick`] notifies the device.
+    ///
+    /// Context: process.
     ///
     /// # Errors
     ///
-    /// With the buffer: `ENOSPC` if the ring is full or too small, `EIO` if it is broken, `ENOMEM`, `EINVAL`
-    /// if it is empty or has more than eight parts.
+    /// Returns the buffer with `ENOSPC` if the ring is full or too small, `EIO` if it is broken,
+    /// `ENOMEM`, or `EINVAL` if it is empty or has more than eight parts.
     pub(crate) fn add(&mut self, mut buf: T) -> Result<(), (Error, T)> {
         let mut descs = Descs::new();
         buf.describe(&mut descs);
@@ -157,16 +165,21 @@ unsafe impl<const N: usize> Sync for WriteBuf<N> {}
 
 #[allow(dead_code, reason = "as above")]
 impl<const N: usize> WriteBuf<N> {
-    /// A buffer of zeros.
+    /// Makes a buffer of zeros.
+    ///
+    /// Context: process.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// Returns `ENOMEM`.
     pub(crate) fn new(flags: Flags) -> Result<Self> {
         Ok(Self(KBox::new(UnsafeCell::new([0; N]), flags)?))
     }
 
-    /// Copies the first `len` bytes to the beginning of `out`, or as many as there are and find room. Returns how many.
+    /// Copies the first `len` bytes to the beginning of `out`, or as many as there are and find
+    /// room, and returns how many.
+    ///
+    /// Context: any.
     pub(crate) fn copy_to(&self, out: &mut [u8], len: u32) -> usize {
         // CAST: A `usize` has 64 bits.
         let n = (len as usize).min(N).min(out.len());

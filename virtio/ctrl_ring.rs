@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What goes into the control virtqueue: one command with its reply.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
+//!
+//! Context: process.
 
 use super::{
     buffer::{
@@ -33,13 +37,17 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Nothing yet.
+    /// A request with nothing in it yet.
     const EMPTY: Self = Self {
         bytes: KVec::new(),
         cut: usize::MAX,
     };
 
-    /// A command without data so far.
+    /// Makes a command without data so far.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn new(class: u8, cmd: u8) -> Result<Self> {
         let mut this = Self::EMPTY;
         this.reserve(16)?;
@@ -48,21 +56,29 @@ impl Request {
     }
 
     /// Makes room for `n` more bytes at once.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn reserve(&mut self, n: usize) -> Result {
         Ok(self.bytes.reserve(n, GFP_KERNEL)?)
     }
 
     /// Appends to the data.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn push(&mut self, data: &[u8]) -> Result {
         Ok(self.bytes.extend_from_slice(data, GFP_KERNEL)?)
     }
 
-    /// What is appended from now on is the second part of the data.
+    /// Begins the second part of the data with what is appended from now on.
     pub(crate) fn cut(&mut self) {
         self.cut = self.bytes.len().saturating_sub(2);
     }
 
-    /// The parts in order. They may be empty.
+    /// Returns the parts in order, any of which may be empty.
     fn parts(&self) -> [&[u8]; 3] {
         parts(&self.bytes, self.cut)
     }
@@ -92,8 +108,13 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// An empty command that can take replies of `room` bytes, the ack included, or more. Takes the
-    /// place of `older`, which is kept if this fails.
+    /// Makes an empty command that can take replies of `room` bytes, the ack included, or more.
+    ///
+    /// It takes the place of `older`, which is kept if this fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn replace(older: &mut Option<KBox<Self>>, room: usize) -> Result<KBox<Self>> {
         let room = room.max(64).checked_next_power_of_two().ok_or(EINVAL)?;
         let mut new = KBox::new(
@@ -110,12 +131,12 @@ impl Command {
         Ok(new)
     }
 
-    /// Bytes of the largest reply, the ack included.
+    /// Returns the bytes of the largest reply, the ack included.
     pub(crate) fn room(&self) -> usize {
         self.reply.capacity()
     }
 
-    /// Makes it the command `request`, with room for a reply of `reply_len` bytes.
+    /// Becomes the command `request`, with room for a reply of `reply_len` bytes.
     fn load(&mut self, request: Request, reply_len: usize) -> Result {
         if reply_len == 0 || reply_len > self.room() {
             return Err(EINVAL);
@@ -131,23 +152,23 @@ impl Command {
         Ok(())
     }
 
-    /// Byte `at` of the reply, whatever the device made of it.
+    /// Returns byte `at` of the reply, whatever the device made of it.
     fn byte(&self, at: usize) -> Option<u8> {
         // SAFETY: Written before and within the capacity, by the type's invariants. Volatile since a
         // device may write there though it said that it is done: what is read is what was there once.
         (at < self.reply_len).then(|| unsafe { self.reply.as_ptr().add(at).read_volatile() })
     }
 
-    /// The answer, the first byte of the reply; none before [`Virtqueue::submit`].
+    /// Returns the answer, the first byte of the reply, or `None` before [`Virtqueue::submit`].
     pub(crate) fn ack(&self) -> Option<u8> {
         self.byte(0)
     }
 
-    /// A copy of what is behind the answer, `len` bytes or as many as there is room for.
+    /// Returns a copy of what is behind the answer, `len` bytes or as many as there is room for.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// Returns `ENOMEM`.
     pub(crate) fn result(&self, len: usize) -> Result<KVec<u8>> {
         let len = len.min(self.reply_len.saturating_sub(1));
         let mut copy = KVec::with_capacity(len, GFP_KERNEL)?;
@@ -174,7 +195,7 @@ unsafe impl VqBuffer for KBox<Command> {
 // SAFETY: Both vectors are from kmalloc and the command's, which neither moves them nor frees them before it
 // comes back. Nothing refers to the reply's bytes.
 unsafe impl SgBuffer for KBox<Command> {
-    /// Class and command, and the data; then the answer's byte, and the result.
+    /// Describes class and command, and the data; then the answer's byte, and the result.
     fn describe(&mut self, descs: &mut Descs) {
         for part in self.request.parts() {
             descs.readable(part.as_ptr(), part.len());
@@ -186,13 +207,15 @@ unsafe impl SgBuffer for KBox<Command> {
 }
 
 impl Virtqueue<KBox<Command>> {
-    /// Gives the command `request` to the device, with room for a reply of `reply_len` bytes (the ack
-    /// included), and kicks. A queue that is found broken then is so for good. Process context.
+    /// Adds the command `request` to the ring, with room for a reply of `reply_len` bytes (the ack
+    /// included), and notifies the device.
+    ///
+    /// A queue that is found broken then is so for good.
     ///
     /// # Errors
     ///
-    /// With the command: `EINVAL` for a reply larger than [`Command::room`] or none, `ENOSPC` if the
-    /// ring is full or too small, `EIO` if it is broken, `ENOMEM`.
+    /// Returns the command with `EINVAL` for a reply larger than [`Command::room`] or none,
+    /// `ENOSPC` if the ring is full or too small, `EIO` if it is broken, or `ENOMEM`.
     pub(crate) fn submit(
         &mut self,
         mut cmd: KBox<Command>,
@@ -203,7 +226,8 @@ impl Virtqueue<KBox<Command>> {
             return Err((e, cmd));
         }
         self.add(cmd)?;
-        // SAFETY: The queue is valid and ours. False is a broken queue, which `is_broken` tells.
+        // SAFETY: By the type invariants the queue is valid and ours. False is a broken queue,
+        // which `is_broken` tells.
         unsafe { bindings::virtqueue_kick(self.as_raw()) };
         Ok(())
     }

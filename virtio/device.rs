@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `struct virtio_device`: features, config space, status.
+//! Features, config space and status of a `struct virtio_device`.
+//!
+//! C headers: [`include/linux/virtio.h`](srctree/include/linux/virtio.h),
+//! [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
+//!
+//! Context: process.
 
 use crate::{
     bindings,
@@ -20,9 +25,11 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A virtio device. `Ctx` is what is known of it, as for [`kernel::pci::Device`]: in a callback of the bus
-/// ([`device::Core`]) it may be set up, while it is bound ([`device::Bound`], [`super::bound::BoundRef`]) it may be
-/// used, anywhere else (the default) it is one that exists.
+/// A virtio device.
+///
+/// `Ctx` is what is known of it, as for [`kernel::pci::Device`]: in a callback of the bus
+/// ([`device::Core`]) it may be set up, while it is bound ([`device::Bound`],
+/// [`super::bound::BoundRef`]) it may be used, anywhere else (the default) it is one that exists.
 ///
 /// # Invariants
 ///
@@ -47,7 +54,7 @@ kernel::impl_device_context_into_aref!(Device);
 // SAFETY: A device is counted from its registration on.
 unsafe impl AlwaysRefCounted for Device {
     fn inc_ref(&self) {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe { bindings::get_device(self.dev_raw()) };
     }
 
@@ -66,19 +73,20 @@ impl<Ctx: DeviceContext> Device<Ctx> {
         unsafe { &*vdev.cast() }
     }
 
-    /// The C object.
+    /// Returns the C object.
     pub(super) fn as_raw(&self) -> *mut bindings::virtio_device {
         self.0.get()
     }
 }
 
 impl Device<device::Core<'_>> {
-    /// Replaces the features that are about to be negotiated. Only in `validate`: the virtio core
-    /// writes a changed set to the device again.
+    /// Replaces the features that are about to be negotiated, in `validate` only.
+    ///
+    /// The virtio core writes a changed set to the device again.
     pub(super) fn set_features(&self, f: Features) {
         let (lo, hi) = f.words();
-        // SAFETY: The device is valid. Only a bus callback writes the array, one at a time; who reads it meanwhile (`features`,
-        // sysfs) sees one word or the other.
+        // SAFETY: By the type invariants the device is valid. Only a bus callback writes the array,
+        // one at a time; who reads it meanwhile (`features`, sysfs) sees one word or the other.
         unsafe {
             let words = &raw mut (*self.as_raw()).__bindgen_anon_1.features_array;
             words.cast::<u64>().write_volatile(lo);
@@ -86,12 +94,14 @@ impl Device<device::Core<'_>> {
         }
     }
 
-    /// Chooses the features that are negotiated when the device is set up after this callback has reset it. Those that are not
-    /// about its type (specification 2.2) stay as they are.
+    /// Chooses the features that are negotiated when the device is set up after this callback has
+    /// reset it.
+    ///
+    /// Those that are not about its type (specification 2.2) stay as they are.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there are virtqueues, which were made for the present ones.
+    /// Returns `EBUSY` if there are virtqueues, which were made for the present ones.
     pub(crate) fn renegotiate(&self, f: Features) -> Result {
         if self.has_virtqueues() {
             return Err(EBUSY);
@@ -100,31 +110,38 @@ impl Device<device::Core<'_>> {
         Ok(())
     }
 
-    /// Sets DRIVER_OK: from here on the device may use the queues (specification 3.1.1).
+    /// Sets DRIVER_OK, from where on the device may use the queues (specification 3.1.1).
     pub(crate) fn ready(&self) {
-        // SAFETY: The device is valid; virtqueues were found by the caller.
+        // SAFETY: By the type invariants the device is valid; virtqueues were found by the caller.
         unsafe { bindings::virtio_device_ready(self.as_raw()) };
     }
 
-    /// Whether virtqueues were found, and not deleted since. Bus callback.
+    /// Returns whether virtqueues were found, and not deleted since.
+    ///
+    /// Context: process, in a callback of the bus.
     pub(super) fn has_virtqueues(&self) -> bool {
-        // SAFETY: The device is valid. The list changes as virtqueues are found and deleted, neither of
-        // which happens beside a callback that finds some; its head is compared with its own address.
+        // SAFETY: By the type invariants the device is valid. The list changes as virtqueues are
+        // found and deleted, neither of which happens beside a callback that finds some; its head
+        // is compared with its own address.
         unsafe {
             let head = &raw mut (*self.as_raw()).vqs;
             (*head).next != head
         }
     }
 
-    /// Lets config change notifications through. A driver that had the device before may have
-    /// held them back, and the virtio core doesn't undo that when it leaves.
+    /// Lets config change notifications through.
+    ///
+    /// A driver that had the device before may have held them back, and the virtio core doesn't
+    /// undo that when it leaves.
     pub(crate) fn config_enable(&self) {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe { bindings::virtio_config_driver_enable(self.as_raw()) };
     }
 
-    /// How many interrupt vectors the device can have, at most `want`; 0 where the transport has none
-    /// to give to single queues. Only while it has no virtqueues. Process context.
+    /// Returns how many interrupt vectors the device can have, at most `want`, or 0 where the
+    /// transport has none to give to single queues.
+    ///
+    /// The device has no virtqueues meanwhile.
     pub(crate) fn vectors(&self, want: u32) -> u32 {
         // SAFETY: The parent lives as long as the device; the helper checks its bus, and leaves the
         // vectors alone if there are any.
@@ -133,7 +150,7 @@ impl Device<device::Core<'_>> {
 }
 
 impl Device<device::Bound> {
-    /// The transport's device: the one for which the virtio core maps memory as a rule, if it does
+    /// Returns the transport's device, for which the virtio core maps memory as a rule, if it does
     /// ([`super::Virtqueue::dma_dev`] tells).
     pub(crate) fn transport(&self) -> Option<&device::Device<device::Bound>> {
         let parent = self.parent();
@@ -143,32 +160,41 @@ impl Device<device::Bound> {
 }
 
 impl Device {
-    /// The generic device, for messages (`dev_err!` and so on).
+    /// Returns the generic device, for messages (`dev_err!` and so on).
+    ///
+    /// Context: any.
     pub(crate) fn dev(&self) -> &device::Device {
         // SAFETY: `dev` is embedded in the valid virtio device; `Device` has its layout.
         unsafe { &*(&raw mut (*self.as_raw()).dev).cast::<device::Device>() }
     }
 
-    /// The device's number on the virtio bus.
+    /// Returns the device's number on the virtio bus.
+    ///
+    /// Context: any.
     #[allow(dead_code, reason = "for drivers that name something after it")]
     pub(crate) fn index(&self) -> i32 {
         // SAFETY: A field of a valid device, constant while it is registered.
         unsafe { (*self.as_raw()).index }
     }
 
-    /// The transport's device (PCI function, …), or null.
+    /// Returns the transport's device (PCI function, …), or null.
     pub(super) fn parent(&self) -> *mut bindings::device {
         // SAFETY: A field of a valid device, constant while it is registered.
         unsafe { (*self.as_raw()).dev.parent }
     }
 
-    /// The generic device as C wants it.
+    /// Returns the generic device as C wants it.
+    ///
+    /// Context: any.
     pub(crate) fn dev_raw(&self) -> *mut bindings::device {
         // SAFETY: Only an address is computed.
         unsafe { &raw mut (*self.as_raw()).dev }
     }
 
-    /// Features in force: offered by both sides while `validate` runs, negotiated afterwards.
+    /// Returns the features in force: offered by both sides while `validate` runs, negotiated
+    /// afterwards.
+    ///
+    /// Context: any.
     pub(crate) fn features(&self) -> Features {
         // SAFETY: The array is written by the virtio core before the driver is called, and by
         // `set_features` word by word.
@@ -182,16 +208,19 @@ impl Device {
         Features::from_words(words[0], words[1])
     }
 
-    /// Whether [`super::driver::Driver::probe`] is over, so that the bus's other callbacks find their data.
+    /// Returns whether [`super::driver::Driver::probe`] is over, so that the bus's other callbacks
+    /// find their data.
+    ///
+    /// Context: any.
     pub(crate) fn is_bound(&self) -> bool {
-        // SAFETY: The device is valid; reads a pointer.
+        // SAFETY: By the type invariants the device is valid; reads a pointer.
         !unsafe { bindings::dev_get_drvdata(self.dev_raw()) }.is_null()
     }
 }
 
 impl Device<device::Bound> {
-    /// Reads `N` bytes of config space at `offset` as fields of one byte, again until the
-    /// config generation holds still. May sleep.
+    /// Reads `N` bytes of config space at `offset` as fields of one byte, again until the config
+    /// generation holds still.
     pub(crate) fn cread_bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
         let mut buf = [0; N];
         // SAFETY: `buf` has room for `N` fields of one byte.
@@ -201,7 +230,7 @@ impl Device<device::Bound> {
         buf
     }
 
-    /// Reads one little-endian 16-bit field of config space. May sleep.
+    /// Reads one little-endian 16-bit field of config space.
     pub(crate) fn cread16(&self, offset: u32) -> u16 {
         let mut buf = [0; 2];
         // SAFETY: `buf` has room for one field of two bytes.
@@ -211,7 +240,7 @@ impl Device<device::Bound> {
         u16::from_le_bytes(buf)
     }
 
-    /// Reads one little-endian 32-bit field of config space. May sleep.
+    /// Reads one little-endian 32-bit field of config space.
     pub(crate) fn cread32(&self, offset: u32) -> u32 {
         let mut buf = [0; 4];
         // SAFETY: `buf` has room for one field of four bytes.
@@ -224,54 +253,61 @@ impl Device<device::Bound> {
     /// Writes bytes to config space, one at a time (legacy devices take the MAC address so).
     pub(crate) fn cwrite_bytes(&self, offset: u32, bytes: &[u8]) {
         for (at, b) in (offset..).zip(bytes) {
-            // SAFETY: The device is valid.
+            // SAFETY: By the type invariants the device is valid.
             unsafe { bindings::virtio_cwrite8(self.as_raw(), at, *b) };
         }
     }
 
-    /// The device's status (specification 2.1). Process context.
+    /// Returns the device's status (specification 2.1).
     fn status(&self) -> u32 {
-        // SAFETY: The device is valid; every transport has the function.
+        // SAFETY: By the type invariants the device is valid; every transport has the function.
         u32::from(unsafe { bindings::virtio_get_status(self.as_raw()) })
     }
 
-    /// Whether the device says that it can't go on without a reset (DEVICE_NEEDS_RESET, specification
-    /// 2.1.2), or is gone. Process context.
+    /// Returns whether the device says that it can't go on without a reset (DEVICE_NEEDS_RESET,
+    /// specification 2.1.2), or is gone.
     pub(crate) fn is_out_of_order(&self) -> bool {
         self.status() & bindings::VIRTIO_CONFIG_S_NEEDS_RESET != 0
     }
 
-    /// Whether the device is gone: its registers read as all ones. Waiting for it has no end then, which the
-    /// virtio core does as it resets a device or a queue. Process context.
+    /// Returns whether the device is gone, so that its registers read as all ones.
+    ///
+    /// Waiting for it has no end then, which the virtio core does as it resets a device or a queue.
     pub(crate) fn is_gone(&self) -> bool {
         self.status() == 0xff
     }
 
-    /// Whether the virtio core is through with setting the device up. After the callback that does so it looks at the status once
-    /// more, and sets DRIVER_OK if that isn't there: who resets the device before that waits for the end of the reset for ever.
+    /// Returns whether the virtio core is through with setting the device up.
+    ///
+    /// After the callback that does so it looks at the status once more, and sets DRIVER_OK if that
+    /// isn't there: who resets the device before that waits for the end of the reset for ever.
     pub(crate) fn is_set_up(&self) -> bool {
-        // SAFETY: The device is valid. The core writes the flag under a lock, as the last thing that it does.
+        // SAFETY: By the type invariants the device is valid. The core writes the flag under a
+        // lock, as the last thing that it does.
         unsafe { (&raw const (*self.as_raw()).config_core_enabled).read_volatile() }
     }
 
-    /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified any more.
-    /// Any context that may take a lock.
+    /// Takes all virtqueues out of service: nothing is added to them, and the device isn't notified
+    /// any more.
+    ///
+    /// Context: any that may take a lock.
     pub(crate) fn break_queues(&self) {
-        // SAFETY: The device is valid; the list of its queues has a lock of its own.
+        // SAFETY: By the type invariants the device is valid; the list of its queues has a lock of
+        // its own.
         unsafe { bindings::virtio_break_device(self.as_raw()) };
     }
 
-    /// Where the device sits, as its transport names it.
+    /// Returns where the device sits, as its transport names it.
     pub(crate) fn bus_info(&self) -> &[u8] {
         // SAFETY: The transport returns a string that lives as long as its device.
         unsafe { kernel::str::CStr::from_char_ptr(bindings::virtio_bus_name(self.as_raw())) }
             .to_bytes()
     }
 
-    /// Resets the device: it gives up every buffer and never touches memory until it is set up
+    /// Resets the device, which gives up every buffer and never touches memory until it is set up
     /// again.
     pub(crate) fn reset(&self) {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe { bindings::virtio_reset_device(self.as_raw()) };
     }
 }

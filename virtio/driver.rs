@@ -45,84 +45,100 @@ use kernel::{
     ThisModule, //
 };
 
-/// A virtio driver: the devices that it is for, and the callbacks of the bus, all of them in process
-/// context but for the two that say otherwise. [`Driver::probe`] is required.
+/// A virtio driver: the devices that it is for, and the callbacks of the bus.
+///
+/// [`Driver::probe`] is required.
+///
+/// Context: process, unless a callback says otherwise.
 ///
 /// # Examples
 ///
 /// `samples/virtio_rng.rs` is a driver of a device with one queue.
+///
+/// # Errors
+///
+/// Errors go to the virtio core, which reports them.
 #[vtable]
 pub(crate) trait Driver: Sized + 'static {
     /// What the driver keeps for each device that it is bound to.
     type Data: Send + Sync;
 
-    /// Device ids.
+    /// Table of the device ids.
     const IDS: &'static IdTable;
     /// Feature bits that the driver knows.
     const FEATURES: &'static [u32] = &[];
     /// Feature bits that the driver knows of a device without VERSION_1.
     const FEATURES_LEGACY: &'static [u32] = Self::FEATURES;
 
-    /// Takes a look at the device before anything is negotiated: returns the features to use, out of those
-    /// that both sides know.
+    /// Takes a look at the device before anything is negotiated, and returns the features to use,
+    /// out of those that both sides know.
     fn validate(_dev: &Device<Core<'_>>, _offered: Features) -> Result<Features> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Sets the device up. A driver that doesn't call [`Device::ready`] has that done afterwards.
+    /// Sets the device up.
+    ///
+    /// A driver that doesn't call [`Device::ready`] has that done afterwards.
     fn probe(dev: &Device<Core<'_>>) -> impl PinInit<Self::Data, Error>;
 
-    /// The device is ready, and interrupts find the data.
+    /// Begins to use the device, which is ready, and whose interrupts find the data.
     fn scan(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Ends what calls into the driver by itself, or looks for its data. The data is dropped after this.
+    /// Ends what calls into the driver by itself, or looks for its data, which is dropped after
+    /// this.
     fn unbind(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The machine ends or makes place for another kernel: nothing may bring the device back to life when it
-    /// is reset after this. Nothing that waits for a lock of others, or for an answer of the device, may hold
-    /// that up.
+    /// Quiets the device for good, because the machine ends or makes place for another kernel.
+    ///
+    /// Nothing may bring the device back to life when it is reset after this. Nothing that waits
+    /// for a lock of others, or for an answer of the device, may hold that up.
     fn shutdown(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The system sleeps: when this returns the device is reset and no virtqueue is left.
+    /// Lets go of the device because the system is suspended: when this returns the device is reset
+    /// and no virtqueue is left.
     fn freeze(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Undoes [`Driver::freeze`].
+    /// Undoes a [`Driver::freeze`].
     fn restore(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The transport resets the device, or the driver does ([`super::bound::BoundRef::reset_and_restore`]): as for
-    /// [`Driver::freeze`].
+    /// Lets go of the device, as for [`Driver::freeze`], because the transport resets it, or the
+    /// driver does ([`super::bound::BoundRef::reset_and_restore`]).
     fn reset_prepare(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Undoes [`Driver::reset_prepare`].
+    /// Undoes a [`Driver::reset_prepare`].
     fn reset_done(_dev: &Device<Core<'_>>, _data: Pin<&Self::Data>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The device's configuration changed. Hard interrupt context. Not during [`Driver::probe`].
+    /// Handles a change of the device's configuration, but not during [`Driver::probe`].
+    ///
+    /// Context: hard interrupt.
     fn config_changed(_data: Pin<&Self::Data>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Interrupt of a virtqueue, from the end of [`Driver::probe`] on. Hard interrupt context.
+    /// Handles the interrupt of a virtqueue, from the end of [`Driver::probe`] on.
+    ///
+    /// Context: hard interrupt.
     fn vq_callback(_data: Pin<&Self::Data>, _vq: VqCallback<'_>) {}
 }
 
 /// The adapter between the bus and a [`Driver`].
 pub(crate) struct Adapter<D: Driver>(PhantomData<D>);
 
-/// A registered driver. Dropping it unbinds it from all devices.
+/// A registered driver, which is unbound from all devices when this is dropped.
 pub(crate) type Registration<D> = driver::Registration<Adapter<D>>;
 
 // SAFETY: `virtio_driver` is `repr(C)` and embeds its `device_driver` at that offset; the data is
@@ -133,7 +149,7 @@ unsafe impl<D: Driver> driver::DriverLayout for Adapter<D> {
     const DEVICE_DRIVER_OFFSET: usize = core::mem::offset_of!(bindings::virtio_driver, driver);
 }
 
-/// A callback if the driver has it.
+/// Makes an entry of the table, if the driver has the callback.
 macro_rules! callback {
     ($has:ident, $name:ident) => {
         if D::$has {
@@ -184,7 +200,7 @@ unsafe impl<D: Driver> driver::RegistrationOps for Adapter<D> {
 }
 
 impl<D: Driver> Adapter<D> {
-    /// The data of a bound device.
+    /// Returns the data of a bound device.
     ///
     /// # Safety
     ///
@@ -200,7 +216,7 @@ impl<D: Driver> Adapter<D> {
         }
     }
 
-    /// Calls a callback that reports an error, `ENODEV` without data.
+    /// Calls a callback that reports an error, or returns `ENODEV` without data.
     ///
     /// # Safety
     ///

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The virtio-net header (specification 5.1.6): how the device wants it, and what a received one says of
-//! its packet.
+//! The virtio-net header (specification 5.1.6): how the device wants it, and what a received one
+//! says of its packet.
 //!
 //! C header: [`include/linux/virtio_net.h`](srctree/include/linux/virtio_net.h)
+//!
+//! Context: any.
 
 use crate::{
     bindings,
@@ -34,7 +36,7 @@ use crate::{
 pub(crate) struct HdrLayout(u32);
 
 impl HdrLayout {
-    /// For a device with the features `f`.
+    /// Returns the layout for a device with the features `f`.
     pub(crate) fn new(f: Features) -> Self {
         let flag = |on, flag| if on { flag } else { 0 };
         let any_layout = f.has(bit::VERSION_1) || f.has(bit::ANY_LAYOUT);
@@ -58,28 +60,28 @@ impl HdrLayout {
         )
     }
 
-    /// For C (`enum vnm_hdr_form`).
+    /// Returns the layout for C (`enum vnm_hdr_form`).
     #[inline(always)]
     pub(super) fn as_raw(self) -> u32 {
         self.0
     }
 
-    /// Bytes of the header.
+    /// Returns the bytes of the header.
     pub(crate) fn len(&self) -> u32 {
         self.0 & bindings::vnm_hdr_form_VNM_HDR_LEN
     }
 
-    /// Whether the header may share a descriptor with data (VERSION_1 or ANY_LAYOUT).
+    /// Returns whether the header may share a descriptor with data (VERSION_1 or ANY_LAYOUT).
     pub(crate) fn any_layout(&self) -> bool {
         self.0 & bindings::vnm_hdr_form_VNM_HDR_ANY_LAYOUT != 0
     }
 }
 
-/// Aligned as a `struct virtio_net_hdr` is.
+/// Bytes that are aligned as a `struct virtio_net_hdr` is.
 #[repr(align(8))]
 struct Aligned<const N: usize>([u8; N]);
 
-/// What [`rx_prepare`] does with a frame in a tunnel. Returns 0, or what C says against it.
+/// Does what [`rx_prepare`] does for a frame in a tunnel, and returns 0, or what C says against it.
 #[cold]
 fn prepare_tunnelled<T: Driver>(
     skb: &RxSkb,
@@ -93,12 +95,14 @@ fn prepare_tunnelled<T: Driver>(
     unsafe { bindings::skb_rx_prepare_tunnel(skb, dev, hdr.cast(), queue) }
 }
 
-/// Gives a received frame its metadata: device, queue, checksum and GSO state from the header `hdr` (a copy
-/// that the device can't change), protocol. Softirq.
+/// Gives a received frame its metadata: device, queue, checksum and GSO state from the header `hdr`
+/// (a copy that the device can't change), protocol.
+///
+/// Context: softirq.
 ///
 /// # Errors
 ///
-/// The packet back if its headers contradict `hdr`, or if it has no room for an Ethernet header.
+/// Returns the packet if its headers contradict `hdr`, or if it has no room for an Ethernet header.
 #[inline(always)]
 pub(crate) fn rx_prepare<T: Driver>(
     skb: RxSkb,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device table.
+//! The table of the devices that a driver is for.
 //!
 //! Kernel 7.3 makes tables without data for each entry another way; that concerns this file only.
+//!
+//! C header: [`include/linux/mod_devicetable.h`](srctree/include/linux/mod_devicetable.h)
 
 use crate::bindings;
 use kernel::device_id::RawDeviceId;
@@ -19,6 +21,8 @@ unsafe impl RawDeviceId for DeviceId {
 
 impl DeviceId {
     /// Matches every device of one virtio device type (specification section 5).
+    ///
+    /// Context: any.
     pub(crate) const fn any_vendor(device: u32) -> Self {
         Self(bindings::virtio_device_id {
             device,
@@ -30,7 +34,7 @@ impl DeviceId {
 /// A table of any length.
 pub(crate) type IdTable = dyn kernel::device_id::IdTable<DeviceId, ()> + Sync;
 
-/// Makes the table and the alias that modprobe goes by. In the crate's root, whose name the alias
+/// Makes the table and the alias that modprobe goes by, in the crate's root, whose name the alias
 /// is filed under.
 #[cfg(not(kernel_7_3))]
 macro_rules! device_table {
@@ -42,7 +46,7 @@ macro_rules! device_table {
     };
 }
 
-/// As above.
+/// Makes the table and the alias in the same way.
 #[cfg(kernel_7_3)]
 macro_rules! device_table {
     ($table:ident, [$($id:expr),*]) => {
@@ -57,6 +61,6 @@ macro_rules! device_table {
 }
 pub(crate) use device_table;
 
-/// The table's type.
+/// The type of the table.
 #[cfg(not(kernel_7_3))]
 pub(crate) type Table<const N: usize> = kernel::device_id::IdArray<DeviceId, (), N>;

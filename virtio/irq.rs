@@ -4,6 +4,8 @@
 //!
 //! `find_vqs` is given one C function for all interrupts, whatever the driver. Whom a device's
 //! interrupts are for it finds in the device's [`State`].
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
 
 use super::{
     bound::State,
@@ -23,10 +25,10 @@ use kernel::{
 
 /// What is called for the interrupt of a virtqueue, with the pointer that [`set`] was given.
 ///
-/// Context of the call: hard interrupt.
+/// Context: hard interrupt.
 pub(super) type IrqFn = unsafe fn(NonNull<c_void>, VqCallback<'_>);
 
-/// The callback of every virtqueue that interrupts.
+/// Passes the interrupt of any virtqueue on to its driver.
 ///
 /// # Safety
 ///
@@ -46,15 +48,15 @@ pub(super) unsafe extern "C" fn vq_callback(vq: *mut bindings::virtqueue) {
     }
 }
 
-/// From now on the interrupts of `dev` call `call` with `data`.
+/// Has the interrupts of `dev` call `call` with `data` from now on.
+///
+/// # Errors
+///
+/// Returns `EBUSY` if they go elsewhere.
 ///
 /// # Safety
 ///
 /// It may be called so until [`clear`] has returned. Two callers don't come at the same time.
-///
-/// # Errors
-///
-/// `EBUSY` if they go elsewhere.
 pub(super) unsafe fn set(dev: &Device<Bound>, call: IrqFn, data: NonNull<c_void>) -> Result {
     let state = State::of(dev);
     if target(dev).is_some() {
@@ -66,7 +68,7 @@ pub(super) unsafe fn set(dev: &Device<Bound>, call: IrqFn, data: NonNull<c_void>
     Ok(())
 }
 
-/// What the function for the interrupts of `dev` is given, if there is one.
+/// Returns what the function for the interrupts of `dev` is given, if there is one.
 pub(super) fn target(dev: &Device<Bound>) -> Option<NonNull<c_void>> {
     let state = State::of(dev);
     if state.call.load(Ordering::Relaxed).is_null() {
@@ -75,7 +77,7 @@ pub(super) fn target(dev: &Device<Bound>) -> Option<NonNull<c_void>> {
     NonNull::new(state.data.load(Ordering::Relaxed))
 }
 
-/// No interrupt of `dev` goes anywhere, and none is under way when this returns.
+/// Lets no interrupt of `dev` go anywhere any more, and none is under way when this returns.
 ///
 /// Context: process.
 pub(super) fn clear(dev: &Device<Bound>) {
@@ -86,7 +88,11 @@ pub(super) fn clear(dev: &Device<Bound>) {
     unsafe { bindings::virtio_synchronize_cbs(dev.as_raw()) };
 }
 
-/// A queue's interrupt: all that may be done there.
+/// The interrupt of a queue, with all that may be done there.
+///
+/// # Invariants
+///
+/// `vq` is valid for as long as `'a`, which is inside of its interrupt.
 pub(crate) struct VqCallback<'a> {
     vq: NonNull<bindings::virtqueue>,
     _a: PhantomData<&'a ()>,
@@ -97,23 +103,29 @@ impl VqCallback<'_> {
     ///
     /// `vq` is valid for the lifetime, which is that of the interrupt.
     pub(super) unsafe fn new(vq: NonNull<bindings::virtqueue>) -> Self {
+        // INVARIANT: By this function's contract.
         Self {
             vq,
             _a: PhantomData,
         }
     }
 
-    /// The queue's number.
+    /// Returns the queue's number.
+    ///
+    /// Context: hard interrupt.
     #[inline(always)]
     pub(crate) fn index(&self) -> u32 {
-        // SAFETY: The queue is valid; the field is constant.
+        // SAFETY: By the type invariants the queue is valid; the field is constant.
         unsafe { (*self.vq.as_ptr()).index }
     }
 
     /// Asks the device not to interrupt (a hint).
+    ///
+    /// Context: hard interrupt.
     #[inline(always)]
     pub(crate) fn disable_cb(&self) {
-        // SAFETY: The queue is valid; C allows this from the queue's callback.
+        // SAFETY: By the type invariants the queue is valid; C allows this from the queue's
+        // callback.
         unsafe { bindings::virtqueue_disable_cb(self.vq.as_ptr()) };
     }
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ending a NAPI poll on a virtqueue.
+//! The end of a NAPI poll on a virtqueue.
 //!
 //! The order matters: the interrupt is asked for *before* NAPI gives the queue up, and the ring is
 //! looked at *after* it, so that a buffer that came in between is either seen here or interrupts.
-//! Nothing is written to the ring after it: it may be somebody else's by then, who has asked for the
-//! interrupt, has gone, and relies on it.
+//! Nothing is written to the ring after it: it may be somebody else's by then, who has asked for
+//! the interrupt, has gone, and relies on it.
+//!
+//! Context: softirq, in the queue's poll.
 
 use super::virtqueue::{
     Virtqueue,
@@ -20,8 +22,9 @@ use crate::net::{
     Driver, //
 };
 
-/// Ends a poll of an RX queue that received less than its budget (else it goes on). `vq` picks the
-/// queue out of the exclusive state.
+/// Ends a poll of an RX queue that received less than its budget, or lets it go on.
+///
+/// `vq` picks the queue out of the exclusive state.
 #[inline]
 pub(crate) fn rx_complete<T, K>(
     mut poll: RxPoll<'_, T>,
@@ -60,8 +63,10 @@ where
     unsafe { PollResult::new(work) }
 }
 
-/// Ends a poll of a TX queue that found everything reaped. Where the device has nothing left there is
-/// nothing to be interrupted for: who adds the next packet asks for it.
+/// Ends a poll of a TX queue that found everything reaped.
+///
+/// Where the device has nothing left there is nothing to be interrupted for: who adds the next
+/// packet asks for it.
 #[inline]
 pub(crate) fn tx_complete<T, K>(
     mut poll: TxPoll<'_, T>,

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What goes into a receive virtqueue: a page-pool fragment, or a list of pages.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
+//!
+//! Context: softirq in the queue's poll, or process with the queue at rest.
 
 use super::virtqueue::{
     Virtqueue,
@@ -63,8 +67,14 @@ pub(crate) struct BigBuf {
 }
 
 impl BigBuf {
-    /// One of `pages` pages, at most [`BIG_PAGES`], all of them missing. With `split` the first `split`
-    /// bytes are a descriptor of their own (header of a device without ANY_LAYOUT).
+    /// Makes one of `pages` pages, at most [`BIG_PAGES`], all of them missing.
+    ///
+    /// With `split` the first `split` bytes are a descriptor of their own (header of a device
+    /// without ANY_LAYOUT).
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn new(pages: u32, split: u32, flags: kernel::alloc::Flags) -> Result<KBox<Self>> {
         let count = usize::try_from(pages)?.clamp(1, BIG_PAGES);
         let mut this = KBox::new(
@@ -84,14 +94,14 @@ impl BigBuf {
         Ok(this)
     }
 
-    /// Entries of the scatterlist.
+    /// Returns the entries of the scatterlist.
     #[inline]
     fn entries(&self) -> u32 {
         // CAST: At most 17.
         (self.count as u32).saturating_add(u32::from(self.split != 0))
     }
 
-    /// Puts pages that `alloc` gives where they are missing. False if it gave too few.
+    /// Puts pages that `alloc` gives where they are missing, or returns false if it gave too few.
     #[inline]
     pub(crate) fn fill(&mut self, mut alloc: impl FnMut() -> Option<Frag>) -> bool {
         while let Some(i) = self.missing.checked_sub(1) {
@@ -121,7 +131,7 @@ impl BigBuf {
         true
     }
 
-    /// The first page, unless it is missing.
+    /// Returns the first page, unless it is missing.
     #[inline]
     pub(crate) fn first(&self) -> Option<&Frag> {
         self.pages.first()?.as_ref()
@@ -136,7 +146,7 @@ impl BigBuf {
         Some(page)
     }
 
-    /// Bytes that are posted.
+    /// Returns the bytes that are posted.
     #[inline]
     pub(crate) fn posted(&self) -> u32 {
         // CAST: At most 17.
@@ -146,15 +156,17 @@ impl BigBuf {
 
 /// A receive buffer while the ring has it.
 pub(crate) enum RxBuf {
-    /// One fragment.
+    /// A single fragment.
     Frag(Frag),
     /// A list of pages.
     Big(KBox<BigBuf>),
-    /// A socket's.
+    /// A buffer of a socket's.
     Xsk(XskPosted),
 }
 
-/// Lowest bit of a raw buffer: set for a list of pages. All kinds of pointers are aligned.
+/// The lowest bit of a raw buffer, which is set for a list of pages.
+///
+/// All kinds of pointers are aligned.
 const BIG: usize = 1;
 
 // SAFETY: Pointers go and come back; the low bits tell the kinds apart. All own their memory.
@@ -194,12 +206,14 @@ unsafe impl VqBuffer for RxBuf {
 
 /// Why a fragment wasn't posted.
 pub(crate) enum NotPosted {
-    /// The pool had none.
+    /// The pool had no memory.
     NoMemory,
-    /// The queue said so: `ENOSPC` or `EIO` if the ring is full or broken, `EINVAL` if the shape is none of
-    /// a fragment's, if fragments of another pool were posted since the queue was reset, or if the queue has a
-    /// [`Virtqueue::dma_dev`] and the pool wasn't made for that; `ENOMEM`, or `EIO` of a packed ring, if it
-    /// can't be mapped.
+    /// The queue refused it.
+    ///
+    /// `ENOSPC` or `EIO` is a ring that is full or broken. `EINVAL` is a shape that is none of a
+    /// fragment's, fragments of another pool that were posted since the queue was reset, or a queue
+    /// with a [`Virtqueue::dma_dev`] that the pool wasn't made for. `ENOMEM`, or `EIO` of a packed
+    /// ring, is a fragment that can't be mapped.
     Refused(Error),
 }
 
@@ -213,13 +227,13 @@ pub(crate) enum RxUsed {
 
 /// The tag of a queue is the number of the pool that all fragments in its ring are of.
 impl Virtqueue<RxBuf> {
-    /// Whether it has no buffer, and no fragment was posted since the queue was reset.
+    /// Returns whether the queue has no buffer, and no fragment was posted since it was reset.
     pub(crate) fn is_clean(&self) -> bool {
         self.is_idle() && PoolId(self.tag) == PoolId::NONE
     }
 
-    /// Posts up to `n` fragments of the pool that comes with `napi`, of each the part that `shape` says.
-    /// Returns how many, and why not all.
+    /// Posts up to `n` fragments of the pool that comes with `napi`, of each the part that `shape`
+    /// says, and returns how many, and why not all.
     #[inline]
     pub(crate) fn post_frags<C: Context>(
         &mut self,
@@ -255,9 +269,10 @@ impl Virtqueue<RxBuf> {
             from.offset = shape.offset();
             from.len = shape.posted();
             from.ctx = ctx;
-            // SAFETY: Queue and pool are valid and ours. What the device may write to is inside of each
-            // fragment, as the shape fits, and the fragment is the buffer's. The helper refuses a pool
-            // that doesn't map for the queue's device.
+            // SAFETY: By the invariants of their types queue and pool are valid, and they are ours.
+            // What the device may write to is inside of each fragment, as the shape fits, and the
+            // fragment is the buffer's. The helper refuses a pool that doesn't map for the queue's
+            // device.
             unsafe { bindings::virtqueue_post_frags(vq, from, n) }
         });
         let Some((posted, err)) = result else {
@@ -275,8 +290,8 @@ impl Virtqueue<RxBuf> {
     ///
     /// # Errors
     ///
-    /// With the pages: `EINVAL` if some are missing, `ENOSPC` or `EIO` if the ring is full or broken,
-    /// `ENOMEM`, also if they can't be mapped (`EIO` of a packed ring).
+    /// Returns the pages with `EINVAL` if some are missing, `ENOSPC` or `EIO` if the ring is full
+    /// or broken, or `ENOMEM`, also if they can't be mapped (`EIO` of a packed ring).
     #[inline]
     pub(crate) fn add_big(&mut self, mut big: KBox<BigBuf>) -> Result<(), (Error, KBox<BigBuf>)> {
         if big.missing != 0 {
@@ -299,11 +314,13 @@ impl Virtqueue<RxBuf> {
     }
 }
 
-/// Where a cache line begins that has the header of a packet in a piece; the packet is behind it.
+/// Where a cache line begins that has the header of a packet in a piece, with the packet behind it.
 const HEADER_AT: u32 = HEADROOM - 64;
 
-/// Used buffers that are taken off the ring together: their entries in a split ring share a cache line,
-/// and what the device wrote to the later ones is fetched while the first are dealt with.
+/// Used buffers that are taken off the ring together.
+///
+/// Their entries in a split ring share a cache line, and what the device wrote to the later ones is
+/// fetched while the first are dealt with.
 const TOGETHER: usize = 8;
 
 /// Used buffers of one queue that were taken off its ring and not asked for yet.
@@ -325,7 +342,7 @@ pub(crate) struct RxTaken {
 unsafe impl Send for RxTaken {}
 
 impl RxTaken {
-    /// Without buffers.
+    /// Makes one without buffers.
     pub(crate) const fn new() -> Self {
         Self {
             bufs: [const { MaybeUninit::uninit() }; TOGETHER],
@@ -335,8 +352,10 @@ impl RxTaken {
         }
     }
 
-    /// The next used buffer, out of the ring if none is left here: up to `want` are then taken
-    /// together, all of which the caller is going to ask for. The length is what the device says, unchecked.
+    /// Takes the next used buffer, out of the ring if none is left here.
+    ///
+    /// Up to `want` are then taken together, all of which the caller is going to ask for. The
+    /// length is what the device says, unchecked.
     #[inline(always)]
     pub(crate) fn next(&mut self, vq: &mut Virtqueue<RxBuf>, want: u32) -> Option<RxUsed> {
         if self.at == self.end && !self.fetch(vq, want) {
@@ -352,13 +371,13 @@ impl RxTaken {
         Some(used)
     }
 
-    /// Takes up to `want` buffers out of the ring. Returns whether there was one.
+    /// Takes up to `want` buffers out of the ring, and returns whether there was one.
     #[inline(always)]
     fn fetch(&mut self, vq: &mut Virtqueue<RxBuf>, want: u32) -> bool {
         // CAST: A small constant.
         let want = want.min(const { TOGETHER as u32 });
         let bufs = self.bufs.as_mut_ptr().cast();
-        // SAFETY: The queue is valid and ours; there is room for that many.
+        // SAFETY: By the type invariants the queue is valid and ours; there is room for that many.
         let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADER_AT) };
         self.at = 0;
         // CAST: 32 bits fit.
@@ -369,7 +388,8 @@ impl RxTaken {
         n != 0
     }
 
-    /// The next of those that were taken out of the ring; `None` if it is no kind of buffer that is asked for here.
+    /// Takes the next of those that were taken out of the ring, or returns `None` if it is no kind
+    /// of buffer that is asked for here.
     ///
     /// # Safety
     ///

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What goes into a transmit virtqueue: a packet with its virtio-net header.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
+//!
+//! Context: softirq, with the queue's TX lock held.
 
 use super::{
     hdr::HdrLayout,
@@ -43,8 +47,8 @@ pub(crate) const MAX_SG: usize = crate::pure::tx::max_sg(MAX_SKB_FRAGS as usize)
 /// Bytes of the longest header.
 const MAX_HDR: usize = 24;
 
-/// Scatterlist of one TX queue, used for one packet at a time, and what that packet's control buffer
-/// had where its header is.
+/// Scatterlist of one TX queue, used for one packet at a time, and what that packet's control
+/// buffer had where its header is.
 pub(crate) struct TxSg {
     sg: [bindings::scatterlist; MAX_SG],
     saved: [u8; MAX_HDR],
@@ -54,7 +58,9 @@ pub(crate) struct TxSg {
 unsafe impl Send for TxSg {}
 
 impl TxSg {
-    /// An empty list.
+    /// Makes an empty list.
+    ///
+    /// Context: any.
     pub(crate) fn new() -> Self {
         Self {
             sg: [bindings::scatterlist::default(); MAX_SG],
@@ -69,11 +75,11 @@ pub(crate) enum SentPacket {
     Skb(SentSkb),
     /// A frame of XDP's.
     Frame(XdpFrame),
-    /// A socket's.
+    /// A packet of a socket's.
     Xsk(XskSent),
 }
 
-/// A packet while the TX ring has it. Dropped (queue torn down), it gives the packet up.
+/// A packet while the TX ring has it, which is given up if this is dropped (queue torn down).
 ///
 /// # Invariants
 ///
@@ -81,7 +87,7 @@ pub(crate) enum SentPacket {
 /// this value. All are aligned.
 pub(crate) struct InFlight(NonNull<c_void>);
 
-/// Lowest bit of a frame's pointer.
+/// The lowest bit of a frame's pointer.
 // CAST: One bit.
 const FRAME: usize = bindings::vnm_tag_VNM_TAG_FRAME as usize;
 
@@ -125,7 +131,7 @@ impl SentPacket {
 }
 
 impl InFlight {
-    /// The packet.
+    /// Returns the packet that this is.
     #[inline(always)]
     pub(crate) fn into_packet(self) -> SentPacket {
         let raw = ManuallyDrop::new(self).0;
@@ -153,14 +159,15 @@ impl Drop for InFlight {
 }
 
 impl Virtqueue<InFlight> {
-    /// How headers are laid out, and which addresses the entries of a list have ([`Self::add_list`]).
+    /// Returns how headers are laid out, and which addresses the entries of a list have
+    /// ([`Self::add_list`]).
     #[inline(always)]
     fn form(&self, layout: HdrLayout) -> u32 {
         let phys = bindings::vnm_hdr_form_VNM_SG_PHYS;
         layout.as_raw() | if self.takes_phys() { phys } else { 0 }
     }
 
-    /// Adds the first `n` entries of a list. Returns 0 or what the queue says.
+    /// Adds the first `n` entries of a list, and returns 0 or the error of the queue.
     ///
     /// # Safety
     ///
@@ -180,15 +187,16 @@ impl Virtqueue<InFlight> {
         }
     }
 
-    /// Adds a packet with its header (specification 5.1.6.2). The header goes right before the data where
-    /// the skb lets us, else into its control buffer as an entry of its own; either way the skb owns it. A
-    /// small packet in pieces is put together there as well.
+    /// Adds a packet with its header (specification 5.1.6.2), and returns how many packets on the
+    /// wire it makes, which is 0 if it isn't to be segmented.
     ///
-    /// Returns how many packets on the wire it makes, 0 if it isn't to be segmented.
+    /// The header goes right before the data where the skb lets us, else into its control buffer as
+    /// an entry of its own; either way the skb owns it. A small packet in pieces is put together
+    /// there as well.
     ///
     /// # Errors
     ///
-    /// The packet back, with `EINVAL` if no header can describe it, or the ring's error.
+    /// Returns the packet with `EINVAL` if no header can describe it, or with the ring's error.
     #[inline(always)]
     pub(crate) fn add_skb<'x>(
         &mut self,
@@ -230,8 +238,11 @@ impl Virtqueue<InFlight> {
         Ok(segs)
     }
 
-    /// Adds frames, each with an empty header before it, until one can't be added: it has no room for the header, or
-    /// fewer than `reserve` descriptors would stay free. Those that were added are taken out of `frames`.
+    /// Adds frames, each with an empty header before it, until one can't be added, and takes those
+    /// that were out of `frames`.
+    ///
+    /// One can't be added if it has no room for the header, or if fewer than `reserve` descriptors
+    /// would stay free.
     #[inline]
     pub(crate) fn add_frames(
         &mut self,
@@ -242,9 +253,10 @@ impl Virtqueue<InFlight> {
     ) {
         let (vq, list, form) = (self.as_raw(), sg.sg.as_mut_ptr(), self.form(layout));
         let (first, n) = frames.left();
-        // SAFETY: The queue is valid and ours, and so are the frames, each with what is before its data. The list has the
-        // entries that the helper wants, and then names memory of the frame only, which is the buffer's until the device
-        // gives it back. The form is this queue's.
+        // SAFETY: By the type invariants the queue is valid and ours, and so are the frames, each
+        // with what is before its data. The list has the entries that the helper wants, and then
+        // names memory of the frame only, which is the buffer's until the device gives it back. The
+        // form is this queue's.
         let added = unsafe { bindings::virtqueue_add_frames(vq, first, n, list, form, reserve) };
         // INVARIANT: Each was given to the queue with the tag of a frame.
         // SAFETY: So many were.
@@ -253,8 +265,9 @@ impl Virtqueue<InFlight> {
 }
 
 impl TxSg {
-    /// A packet that goes back to the stack has its control buffer, which is the qdisc's until the ring
-    /// has taken the packet, as it was.
+    /// Restores the control buffer of a packet that goes back to the stack.
+    ///
+    /// It is the qdisc's until the ring has taken the packet.
     #[cold]
     fn put_back(&self, skb: &TxSkb<'_>) {
         // SAFETY: The skb is ours, and the ring doesn't have it. `cb` has 48 bytes; what is put back was

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Virtqueues.
+//! Virtqueues, and the buffers that they own.
 //!
-//! [`VirtqueueSet::find`] sets up all queues of a device and returns an [`UnusedVirtqueue`] for each
-//! of them, which [`UnusedVirtqueue::with_buffers`] turns into a [`Virtqueue<T>`]: the exclusive right
-//! to add and get buffers. A buffer goes in as a `T` that owns its memory, and comes back
-//! with the used length.
+//! [`VirtqueueSet::find`] sets up all queues of a device and returns an [`UnusedVirtqueue`] for
+//! each of them, which [`UnusedVirtqueue::with_buffers`] turns into a [`Virtqueue<T>`]: the
+//! exclusive right to add and get buffers. A buffer goes in as a `T` that owns its memory, and
+//! comes back with the used length.
 //!
 //! A queue keeps its set alive, so a handle can't dangle; the last handle to go runs `del_vqs`.
+//!
+//! C headers: [`include/linux/virtio.h`](srctree/include/linux/virtio.h),
+//! [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
 
 use super::{
     bound::BoundRef,
@@ -43,6 +46,8 @@ use kernel::{
 
 /// What owns the memory of a buffer while the device has it.
 ///
+/// Context: any.
+///
 /// # Safety
 ///
 /// `from_raw` is the inverse of `into_raw`. The memory that was described to the device with the
@@ -51,32 +56,37 @@ pub(crate) unsafe trait VqBuffer: Sized + Send {
     /// Turns the buffer into what the virtqueue keeps.
     fn into_raw(self) -> NonNull<c_void>;
 
+    /// Turns what the virtqueue kept into the buffer again.
+    ///
     /// # Safety
     ///
     /// `p` was returned by `into_raw` and is used once.
     unsafe fn from_raw(p: NonNull<c_void>) -> Self;
 
-    /// The queue was reset alone, and the device is done with the buffer, or never began.
+    /// Gives up a buffer of a queue that was reset alone; the device is done with it, or never
+    /// began.
     fn give_up(self) {}
 }
 
 /// How one queue is to be set up.
 pub(crate) struct QueueInfo {
-    /// Name, seen in `/proc/interrupts`.
+    /// Name of the queue, seen in `/proc/interrupts`.
     pub(crate) name: CString,
     /// Whether the device interrupts for this queue.
     pub(crate) interrupt: bool,
-    /// Whether each buffer carries a context word; it keeps the queue from using indirect
+    /// Whether each buffer carries a context word, which keeps the queue from using indirect
     /// descriptors.
     pub(crate) ctx: bool,
 }
 
 impl QueueInfo {
-    /// A queue that interrupts, for buffers without a context word.
+    /// Describes a queue that interrupts, for buffers without a context word.
+    ///
+    /// Context: process.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// Returns `ENOMEM`.
     pub(crate) fn new(name: kernel::fmt::Arguments<'_>) -> Result<Self> {
         Ok(Self {
             name: CString::try_from_fmt(name)?,
@@ -87,6 +97,8 @@ impl QueueInfo {
 }
 
 /// All virtqueues of a device.
+///
+/// Context: process, unless a function says otherwise.
 ///
 /// # Invariants
 ///
@@ -106,7 +118,9 @@ unsafe impl Send for VirtqueueSet {}
 // SAFETY: As above; the methods only call what needs no lock against other users of a queue.
 unsafe impl Sync for VirtqueueSet {}
 
-/// The only handle to a virtqueue that has no buffers yet. Whoever has no use for the queue drops it.
+/// The only handle to a virtqueue that has no buffers yet.
+///
+/// Whoever has no use for the queue drops it.
 ///
 /// # Invariants
 ///
@@ -121,12 +135,14 @@ unsafe impl Send for UnusedVirtqueue {}
 
 impl UnusedVirtqueue {
     /// Uses the queue for buffers of type `T`.
+    ///
+    /// Context: process.
     pub(crate) fn with_buffers<T: VqBuffer>(self) -> Virtqueue<T> {
         let vq = self.vq;
         // INVARIANT: The only handle to this queue, as this one is used up; the set keeps it valid.
         Virtqueue {
             vq,
-            // SAFETY: The queue is valid by the type invariant.
+            // SAFETY: By the type invariants the queue is valid.
             size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
             set: self.set,
             cb_disabled: false,
@@ -143,11 +159,12 @@ impl UnusedVirtqueue {
 impl VirtqueueSet {
     /// Sets up one virtqueue for each entry of `infos`, in that order (the order is the queues'
     /// numbers: specification 5.1.2), and returns them with a handle to each, in the same order.
+    ///
     /// Interrupts go to the driver's `vq_callback`.
     ///
     /// # Errors
     ///
-    /// What the transport reports; `ENOMEM`; `EBUSY` if the device has virtqueues.
+    /// Returns what the transport reports, `ENOMEM`, and `EBUSY` if the device has virtqueues.
     pub(crate) fn find(
         dev: &Device<Core<'_>>,
         infos: KVVec<QueueInfo>,
@@ -204,14 +221,15 @@ impl VirtqueueSet {
         Ok((set, unused))
     }
 
-    /// Resets the device: no buffer is the device's any more.
+    /// Resets the device, which has no buffer any more then.
     pub(crate) fn reset_device(&self) {
         self.device().reset();
         // INVARIANT: The device was just reset.
         self.reset.store(true, Ordering::Release);
     }
 
-    /// Whether the device is gone: it owns no buffer any more either, and a reset would wait for it for ever.
+    /// Returns whether the device is gone, so that it owns no buffer any more either, and a reset
+    /// would wait for it for ever.
     pub(crate) fn is_gone(&self) -> bool {
         let gone = self.device().is_gone();
         if gone {
@@ -225,25 +243,28 @@ impl VirtqueueSet {
         self.reset.load(Ordering::Acquire)
     }
 
-    /// The device.
+    /// Returns the device that the queues are of.
+    ///
+    /// Context: any.
     pub(crate) fn device(&self) -> &Device<Bound> {
         &self.dev
     }
 
-    /// Hints that the interrupt of queue `index` belongs on the CPUs of `mask`. Process context.
+    /// Hints that the interrupt of queue `index` belongs on the CPUs of `mask`.
     pub(crate) fn set_affinity(&self, index: u32, mask: &kernel::cpumask::CpumaskVar) {
         if let Some(vq) = self.raw(index) {
             let mask: &kernel::cpumask::Cpumask = mask;
-            // SAFETY: The queue and the mask are valid. A transport that can't is no error.
+            // SAFETY: By the type invariants the queue is valid, and so is the mask, a reference. A
+            // transport that can't is no error.
             unsafe { bindings::virtqueue_set_affinity(vq, mask.as_raw().cast()) };
         }
     }
 
-    /// Whether the interrupt of queue `index` goes to the CPUs of `mask` now, or will from its next
-    /// one on. True where that can't be told.
+    /// Returns whether the interrupt of queue `index` goes to the CPUs of `mask` now, or will from
+    /// its next one on, which is true where that can't be told.
     pub(crate) fn affinity_is(&self, index: u32, mask: &kernel::cpumask::CpumaskVar) -> bool {
         let mask: &kernel::cpumask::Cpumask = mask;
-        // SAFETY: The mask is valid, and the interrupt is the queue's, so it stays requested.
+        // SAFETY: The mask is a reference, and the interrupt is the queue's, so it stays requested.
         self.irq(index)
             .is_none_or(|irq| unsafe { bindings::irq_affinity_is(irq, mask.as_raw().cast()) })
     }
@@ -251,16 +272,19 @@ impl VirtqueueSet {
     /// Takes the hint of queue `index` back.
     pub(crate) fn clear_affinity(&self, index: u32) {
         if let Some(vq) = self.raw(index) {
-            // SAFETY: The queue is valid; null removes the hint.
+            // SAFETY: By the type invariants the queue is valid; null removes the hint.
             unsafe { bindings::virtqueue_set_affinity(vq, core::ptr::null()) };
         }
     }
 
-    /// Notifies the device of queue `index`, whether it wants to know or not. Any context.
+    /// Notifies the device of queue `index`, whether it wants to know or not.
+    ///
+    /// Context: any.
     pub(crate) fn notify(&self, index: u32) {
         if let Some(vq) = self.raw(index) {
-            // SAFETY: The queue is valid. Notifying needs no lock against other users of the queue
-            // (virtio_ring: `virtqueue_notify`). False is a broken queue, which its owner notices.
+            // SAFETY: By the type invariants the queue is valid. Notifying needs no lock against
+            // other users of the queue (virtio_ring: `virtqueue_notify`). False is a broken queue,
+            // which its owner notices.
             unsafe { bindings::virtqueue_notify(vq) };
         }
     }
@@ -270,24 +294,28 @@ impl VirtqueueSet {
         (!vq.is_null()).then_some(vq)
     }
 
-    /// Number of descriptors of queue `index`, 0 if there is none.
+    /// Returns the number of descriptors of queue `index`, 0 if there is none.
+    ///
+    /// Context: any.
     pub(crate) fn size(&self, index: u32) -> u32 {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the type invariants the queue is valid.
         self.raw(index)
             .map_or(0, |vq| unsafe { bindings::virtqueue_get_vring_size(vq) })
     }
 
-    /// The largest number of descriptors that the device allows for queue `index`.
+    /// Returns the largest number of descriptors that the device allows for queue `index`.
+    ///
+    /// Context: any.
     pub(crate) fn size_max(&self, index: u32) -> u32 {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the type invariants the queue is valid.
         self.raw(index).map_or(0, |vq| unsafe { (*vq).num_max })
     }
 
-    /// The interrupt of queue `index`, where the transport is PCI with MSI-X.
+    /// Returns the interrupt of queue `index`, where the transport is PCI with MSI-X.
     ///
     /// virtio_pci tells nobody which vector a queue has, but its rule is fixed
-    /// (`vp_find_vqs_msix`): entry 0 is for config changes; then either each queue that
-    /// interrupts has the next one, in order, or all of them share entry 1.
+    /// (`vp_find_vqs_msix`): entry 0 is for config changes; then either each queue that interrupts
+    /// has the next one, in order, or all of them share entry 1.
     pub(crate) fn irq(&self, index: u32) -> Option<i32> {
         let parent = self.device().parent();
         // SAFETY: The parent lives as long as the virtio device; the helper checks its bus.
@@ -309,7 +337,7 @@ impl VirtqueueSet {
         (irq > 0).then_some(irq)
     }
 
-    /// Whether each queue has an interrupt of its own.
+    /// Returns whether each queue has an interrupt of its own.
     pub(crate) fn irq_per_queue(&self) -> bool {
         match (self.irq(0), self.irq(1)) {
             (Some(a), Some(b)) => a != b,
@@ -334,11 +362,13 @@ impl Drop for VirtqueueSet {
 pub(crate) struct Used<T> {
     /// Owner of the buffer.
     pub(crate) buf: T,
-    /// As the device reports it.
+    /// Length as the device reports it.
     pub(crate) len: u32,
 }
 
 /// The right to use one virtqueue.
+///
+/// Context: any that the owner of the queue's exclusive state runs in.
 ///
 /// # Invariants
 ///
@@ -353,15 +383,19 @@ pub(crate) struct Virtqueue<T: VqBuffer> {
     vq: NonNull<bindings::virtqueue>,
     size: u32,
     set: Arc<VirtqueueSet>,
-    /// The device was asked not to interrupt, and not otherwise since. (Its interrupt may have asked
-    /// it as well: then this is false and asking again does no harm.)
+    /// Whether the device was asked not to interrupt, and not otherwise since.
+    ///
+    /// The queue's interrupt may have asked it as well: then this is false and asking again does no
+    /// harm.
     cb_disabled: bool,
-    /// A number that goes with all buffers of the ring. It is 0 at first and after a reset of the queue; what it
-    /// means is up to their type.
+    /// A number that goes with all buffers of the ring.
+    ///
+    /// It is 0 at first and after a reset of the queue; what it means is up to their type.
     pub(super) tag: u32,
-    /// The device that DMA addresses are for; none where it is given physical ones, or others than the DMA API's.
+    /// The device that DMA addresses are for, or `None` where it is given physical ones, or others
+    /// than the DMA API's.
     dma: Option<NonNull<kernel::bindings::device>>,
-    /// Physical addresses may be added as if they were mapped.
+    /// Whether physical addresses may be added as if they were mapped.
     phys: bool,
     _t: PhantomData<T>,
 }
@@ -370,8 +404,8 @@ pub(crate) struct Virtqueue<T: VqBuffer> {
 unsafe impl<T: VqBuffer> Send for Virtqueue<T> {}
 
 impl<T: VqBuffer> Virtqueue<T> {
-    /// The device for which memory may be mapped by whoever adds it; none where nothing is mapped,
-    /// or not by the DMA API.
+    /// Returns the device for which memory may be mapped by whoever adds it, or `None` where
+    /// nothing is mapped, or not by the DMA API.
     pub(crate) fn dma_dev(&self) -> Option<&kernel::device::Device<kernel::device::Bound>> {
         // SAFETY: Alive as long as `set`, by the type's invariants, and bound: it is the virtio device's
         // parent or that one's, which the driver of this device is bound by way of.
@@ -379,67 +413,72 @@ impl<T: VqBuffer> Virtqueue<T> {
             .map(|dev| unsafe { <kernel::device::Device>::from_raw(dev.as_ptr()).as_bound() })
     }
 
-    /// The same, for C.
+    /// Returns the same device for C.
     #[inline(always)]
     pub(super) fn dma_raw(&self) -> Option<NonNull<kernel::bindings::device>> {
         self.dma
     }
 
-    /// Whether physical addresses may be added as if they were mapped: that saves the way there by each one's page.
+    /// Returns whether physical addresses may be added as if they were mapped, which saves the way
+    /// there by each one's page.
     #[inline(always)]
     pub(super) fn takes_phys(&self) -> bool {
         self.phys
     }
 
-    /// The queue's C object.
+    /// Returns the queue's C object.
     #[inline(always)]
     pub(super) fn as_raw(&self) -> *mut bindings::virtqueue {
         self.vq.as_ptr()
     }
 
-    /// Descriptors that are free (one buffer may take several).
+    /// Returns how many descriptors are free (one buffer may take several).
     #[inline(always)]
     pub(crate) fn num_free(&self) -> u32 {
-        // SAFETY: The queue is valid; the field is written by the owner of `&mut self` only.
+        // SAFETY: By the type invariants the queue is valid; the field is written by the owner of
+        // `&mut self` only.
         unsafe { (*self.as_raw()).num_free }
     }
 
-    /// Number of descriptors.
+    /// Returns the number of descriptors.
     #[inline(always)]
     pub(crate) fn size(&self) -> u32 {
         self.size
     }
 
-    /// The index of the next buffer that the device is given. None of a packed ring.
+    /// Returns the index of the next buffer that the device is given, or `None` for a packed ring.
     #[inline]
     pub(crate) fn avail_index(&self) -> Option<u16> {
-        // SAFETY: The queue is valid and ours.
+        // SAFETY: By the type invariants the queue is valid and ours.
         u16::try_from(unsafe { bindings::virtqueue_avail_index(self.as_raw()) }).ok()
     }
 
-    /// Of the buffers up to that index, how many the device says that it hasn't used: less than none if
-    /// it has used later ones, or says what it likes. Split rings.
+    /// Returns how many of the buffers up to that index the device says that it hasn't used, of a
+    /// split ring.
+    ///
+    /// It is less than none if the device has used later ones, or says what it likes.
     #[inline]
     pub(crate) fn unused_before(&self, index: u16) -> i16 {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the type invariants the queue is valid.
         let used = unsafe { bindings::virtqueue_used_index(self.as_raw()) };
         index.wrapping_sub(used).cast_signed()
     }
 
-    /// Whether the device has no buffer of this queue.
+    /// Returns whether the device has no buffer of this queue.
     #[inline(always)]
     pub(crate) fn is_idle(&self) -> bool {
         self.num_free() == self.size()
     }
 
-    /// Whether the device was reset, and doesn't know the queue any more.
+    /// Returns whether the device was reset, and doesn't know the queue any more.
     pub(crate) fn is_reset(&self) -> bool {
         self.set.is_reset()
     }
 
-    /// Whether the ring was found corrupt, or the device is gone: no buffer comes back any more.
+    /// Returns whether the ring was found corrupt, or the device is gone, so that no buffer comes
+    /// back any more.
     pub(crate) fn is_broken(&self) -> bool {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the type invariants the queue is valid.
         unsafe { bindings::virtqueue_is_broken(self.as_raw()) }
     }
 
@@ -447,7 +486,7 @@ impl<T: VqBuffer> Virtqueue<T> {
     #[inline(always)]
     pub(crate) fn get_buf(&mut self) -> Option<Used<T>> {
         let mut len = 0;
-        // SAFETY: The queue is valid and ours.
+        // SAFETY: By the type invariants the queue is valid and ours.
         let p = unsafe { bindings::virtqueue_get_buf(self.as_raw(), &mut len) };
         let p = NonNull::new(p)?;
         Some(Used {
@@ -458,50 +497,52 @@ impl<T: VqBuffer> Virtqueue<T> {
         })
     }
 
-    /// Tells the device about new buffers if it wants to know. Returns whether it was told.
+    /// Notifies the device of new buffers if it wants to know, and returns whether it did.
     #[inline(always)]
     pub(crate) fn kick(&mut self) -> bool {
-        // SAFETY: The queue is valid and ours.
+        // SAFETY: By the type invariants the queue is valid and ours.
         unsafe {
             bindings::virtqueue_kick_prepare(self.as_raw())
                 && bindings::virtqueue_notify(self.as_raw())
         }
     }
 
-    /// Asks the device not to interrupt (a hint). Costs nothing the second time.
+    /// Asks the device not to interrupt (a hint), which costs nothing the second time.
     #[inline(always)]
     pub(crate) fn disable_cb(&mut self) {
         if !self.cb_disabled {
             self.cb_disabled = true;
-            // SAFETY: The queue is valid.
+            // SAFETY: By the type invariants the queue is valid.
             unsafe { bindings::virtqueue_disable_cb(self.as_raw()) };
         }
     }
 
-    /// Asks for an interrupt once most of the outstanding buffers are used. False: they are.
+    /// Asks for an interrupt once most of the outstanding buffers are used, or returns false if
+    /// they are.
     #[inline(always)]
     pub(crate) fn enable_cb_delayed(&mut self) -> bool {
         self.cb_disabled = false;
-        // SAFETY: The queue is valid and ours.
+        // SAFETY: By the type invariants the queue is valid and ours.
         unsafe { bindings::virtqueue_enable_cb_delayed(self.as_raw()) }
     }
 
-    /// Asks for an interrupt for the next used buffer; [`Virtqueue::was_used_since`] and [`Armed::more`] tell if
-    /// one came before.
+    /// Asks for an interrupt for the next used buffer; [`Virtqueue::was_used_since`] and
+    /// [`Armed::more`] tell if one came before.
     #[inline(always)]
     pub(super) fn enable_cb_prepare(&mut self) -> Armed {
         self.cb_disabled = false;
         Armed {
             vq: self.vq,
-            // SAFETY: The queue is valid and ours.
+            // SAFETY: By the type invariants the queue is valid and ours.
             state: unsafe { bindings::virtqueue_enable_cb_prepare(self.as_raw()) },
         }
     }
 
-    /// Whether a buffer was used since `armed`: no interrupt may come for it.
+    /// Returns whether a buffer was used since `armed`, for which no interrupt may come.
     #[inline(always)]
     pub(super) fn was_used_since(&self, armed: Armed) -> bool {
-        // SAFETY: The queue is valid, and whatever the number is this only compares it.
+        // SAFETY: By the type invariants the queue is valid, and whatever the number is this only
+        // compares it.
         unsafe { bindings::virtqueue_poll(self.as_raw(), armed.state) }
     }
 
@@ -524,7 +565,8 @@ impl<T: VqBuffer> Virtqueue<T> {
         let (vq, size) = (self.as_raw(), self.size);
         let mut free = self.num_free();
         loop {
-            // SAFETY: The queue is valid and ours; the device doesn't use it (reset).
+            // SAFETY: By the type invariants the queue is valid and ours; the device doesn't use it
+            // (reset).
             let p = unsafe {
                 Self::set_num_free(vq, size);
                 bindings::virtqueue_detach_unused_buf(vq)
@@ -539,10 +581,11 @@ impl<T: VqBuffer> Virtqueue<T> {
         }
     }
 
-    /// Says so. Only the device can have done that.
+    /// Reports that the ring has lost count of its descriptors, which only the device can have
+    /// done.
     #[cold]
     fn lost_count(&self) {
-        // SAFETY: The queue is valid; the field is constant.
+        // SAFETY: By the type invariants the queue is valid; the field is constant.
         let index = unsafe { (*self.as_raw()).index };
         dev_warn!(
             self.set.device().dev(),
@@ -551,11 +594,14 @@ impl<T: VqBuffer> Virtqueue<T> {
     }
 
     /// Resets this queue alone (`VIRTIO_F_RING_RESET`), which drops all its buffers, and makes it
-    /// usable again, empty. Process context; the caller keeps every other user away.
+    /// usable again, empty.
+    ///
+    /// Context: process; the caller keeps every other user away.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the feature wasn't negotiated, `EIO` if the device was reset, else the transport's.
+    /// Returns `ENOENT` if the feature wasn't negotiated, `EIO` if the device was reset, or the
+    /// transport's error.
     pub(crate) fn reset(&mut self) -> Result {
         if self.set.is_reset() {
             // The core would enable the queue again.
@@ -563,19 +609,21 @@ impl<T: VqBuffer> Virtqueue<T> {
         }
         self.cb_disabled = false;
         let free = self.expect_all_free();
-        // SAFETY: The queue is valid and ours.
+        // SAFETY: By the type invariants the queue is valid and ours.
         let err = unsafe { bindings::virtqueue_reset(self.as_raw(), Some(recycle::<T>), None) };
         self.all_were_free(free, err);
         kernel::error::to_result(err)
     }
 
-    /// Gives the queue a ring of `size` descriptors, empty; its buffers are dropped. Process
-    /// context; the caller keeps every other user away.
+    /// Gives the queue a ring of `size` descriptors, empty, and drops its buffers.
+    ///
+    /// Context: process; the caller keeps every other user away.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: the ring is empty but as large as before. `EBUSY`: the queue may be dead.
-    /// `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`, `EIO` as for [`Virtqueue::reset`]: nothing was done.
+    /// Returns `ENOMEM` if the ring is empty but as large as before, and `EBUSY` if the queue may
+    /// be dead. After `ENOENT`, `E2BIG`, `EINVAL`, `EPERM`, and `EIO` as for [`Virtqueue::reset`],
+    /// nothing was done.
     pub(crate) fn resize(&mut self, size: u32) -> Result {
         if self.set.is_reset() {
             return Err(EIO);
@@ -586,7 +634,7 @@ impl<T: VqBuffer> Virtqueue<T> {
             return Ok(());
         }
         let free = self.expect_all_free();
-        // SAFETY: The queue is valid and ours.
+        // SAFETY: By the type invariants the queue is valid and ours.
         let err = unsafe {
             let err = bindings::virtqueue_resize(self.as_raw(), size, Some(recycle::<T>), None);
             // INVARIANT: Whatever came of it, this is the size now.
@@ -597,22 +645,26 @@ impl<T: VqBuffer> Virtqueue<T> {
         kernel::error::to_result(err)
     }
 
-    /// Before the core takes the buffers out of a ring: it may have none, so that nobody sets the number
-    /// when the last one is out. Returns the number that it was.
+    /// Prepares for the core to take the buffers out of a ring, and returns the number of free
+    /// descriptors that there was.
+    ///
+    /// The ring may have no buffer, so that nobody sets the number when the last one is out.
     fn expect_all_free(&mut self) -> u32 {
         let free = self.num_free();
-        // SAFETY: The queue is valid and ours; `all_were_free` puts it back unless the ring is made anew.
+        // SAFETY: By the type invariants the queue is valid and ours; `all_were_free` puts it back
+        // unless the ring is made anew.
         unsafe { Self::set_num_free(self.as_raw(), self.size) };
         free
     }
 
-    /// After that. With any error but these two nothing was done to the ring.
+    /// Takes note of what the core made of the ring, to which it did nothing with any error but
+    /// these two.
     fn all_were_free(&mut self, free: u32, err: core::ffi::c_int) {
         let anew = [0, EBUSY.to_errno(), ENOMEM.to_errno()].contains(&err);
         if anew {
             self.tag = 0;
         } else {
-            // SAFETY: The queue is valid and ours, and this is its number.
+            // SAFETY: By the type invariants the queue is valid and ours, and this is its number.
             unsafe { Self::set_num_free(self.as_raw(), free) };
         }
     }
@@ -627,7 +679,7 @@ unsafe extern "C" fn recycle<T: VqBuffer>(vq: *mut bindings::virtqueue, buf: *mu
         unsafe { T::from_raw(p) }.give_up();
     }
     // The next look is for the last buffer perhaps.
-    // SAFETY: The queue is valid, reset, and this is called by its owner.
+    // SAFETY: By this function's contract the queue is valid and reset; its owner calls this.
     unsafe { Virtqueue::<T>::set_num_free(vq, bindings::virtqueue_get_vring_size(vq)) };
 }
 
@@ -638,7 +690,7 @@ impl<T: VqBuffer> Drop for Virtqueue<T> {
         } else if !self.is_idle() {
             // A queue dropped with a live device keeps its buffers: leaked memory is bad, memory
             // that the device still writes to is worse.
-            // SAFETY: The text ends with a zero; the queue is valid.
+            // SAFETY: By the type invariants the queue is valid; the text ends with a zero.
             unsafe {
                 bindings::warn(
                     c"a virtqueue is dropped while the device has buffers".as_char_ptr(),
@@ -657,7 +709,7 @@ pub(super) struct Armed {
 }
 
 impl Armed {
-    /// Whether a buffer was used since: no interrupt may come for it.
+    /// Returns whether a buffer was used since, for which no interrupt may come.
     ///
     /// # Safety
     ///

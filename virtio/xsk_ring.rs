@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What AF_XDP puts into virtqueues: buffers to receive into, and packets to send.
+//!
+//! C headers: [`include/linux/virtio.h`](srctree/include/linux/virtio.h),
+//! [`include/net/xdp_sock_drv.h`](srctree/include/net/xdp_sock_drv.h)
+//!
+//! Context: softirq.
 
 use super::{
     rx_ring::{
@@ -49,7 +54,7 @@ pub(crate) struct XskTaken<'a> {
 }
 
 impl<'a> XskTaken<'a> {
-    /// Without buffers.
+    /// Makes one without buffers.
     pub(crate) const fn new() -> Self {
         Self {
             bufs: [const { MaybeUninit::uninit() }; TOGETHER],
@@ -59,8 +64,10 @@ impl<'a> XskTaken<'a> {
         }
     }
 
-    /// The next used buffer of the sockets' pool that comes with `napi`, from `vq` and with the length that the device
-    /// reports, unchecked. It is the first of up to `want` that are taken together.
+    /// Takes the next used buffer of the sockets' pool that comes with `napi`, from `vq` and with
+    /// the length that the device reports, unchecked.
+    ///
+    /// It is the first of up to `want` that are taken together.
     #[inline(always)]
     pub(crate) fn next(
         &mut self,
@@ -85,7 +92,7 @@ impl<'a> XskTaken<'a> {
         // CAST: A small constant.
         let want = want.min(const { TOGETHER as u32 });
         let bufs = self.bufs.as_mut_ptr().cast();
-        // SAFETY: The queue is valid and ours; there is room for that many.
+        // SAFETY: By the type invariants the queue is valid and ours; there is room for that many.
         let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, 0) };
         // SAFETY: The ring had them, and hasn't any more.
         unsafe { xsk.taken(n) };
@@ -119,7 +126,10 @@ impl Drop for XskTaken<'_> {
 }
 
 impl Virtqueue<RxBuf> {
-    /// Posts up to `n` buffers of the sockets' pool that comes with `napi`. Returns how many, and why not all.
+    /// Posts up to `n` buffers of the sockets' pool that comes with `napi`, and returns how many,
+    /// and why not all.
+    ///
+    /// Context: softirq in the queue's poll, or process with the queue at rest.
     #[inline]
     pub(crate) fn post_xsk<C: Context>(
         &mut self,
@@ -141,8 +151,9 @@ impl Virtqueue<RxBuf> {
         self.tag = xsk.id().0;
         let (len, hdr_len) = (xsk.len(), xsk.hdr_len());
         let mut err = 0;
-        // SAFETY: Queue and pool are valid and ours, the pool is mapped for the queue's device, and what the device may write
-        // to is of the buffer alone.
+        // SAFETY: By the invariants of their types queue and pool are valid, and they are ours, the
+        // pool is mapped for the queue's device, and what the device may write to is of the buffer
+        // alone.
         let posted = unsafe {
             bindings::virtqueue_post_xsk(
                 self.as_raw(),
@@ -167,15 +178,17 @@ impl Virtqueue<RxBuf> {
 /// What was sent for sockets.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct XskAdded {
-    /// Descriptors that were taken from them.
+    /// Descriptors that were taken from the sockets.
     pub(crate) taken: u32,
     /// Packets that the ring has got.
     pub(crate) packets: u32,
 }
 
 impl Virtqueue<InFlight> {
-    /// Adds packets of sockets, from `most` of their descriptors at most, and leaves `reserve` of the ring's free. The device
-    /// isn't told. The sockets get back at once what can't be sent.
+    /// Adds packets of sockets, from `most` of their descriptors at most, and leaves `reserve` of
+    /// the ring's free.
+    ///
+    /// The device isn't notified. The sockets get back at once what can't be sent.
     #[inline]
     pub(crate) fn add_xsk(&mut self, xsk: &mut XskTx, most: u32, reserve: u32) -> XskAdded {
         let mut added = XskAdded::default();
@@ -192,8 +205,10 @@ impl Virtqueue<InFlight> {
         if budget == 0 {
             return added;
         }
-        // SAFETY: Queue and pool are valid and ours, so many slots are free, and the pool is mapped for the queue's device. What is
-        // described is of the slot, which keeps it until the token is gone, and of a descriptor that isn't completed before.
+        // SAFETY: By the invariants of their types queue and pool are valid, and they are ours, so
+        // many slots are free, and the pool is mapped for the queue's device. What is described is
+        // of the slot, which keeps it until the token is gone, and of a descriptor that isn't
+        // completed before.
         added.taken = unsafe {
             bindings::virtqueue_send_xsk(self.as_raw(), xsk.as_raw(), budget, &mut added.packets)
         };
