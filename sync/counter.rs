@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Statistics counters.
+//! Statistics counters that one writer at a time adds to.
+//!
+//! Context: any.
 
 use core::cell::UnsafeCell;
 
@@ -23,12 +25,12 @@ impl Default for Counter {
 }
 
 impl Counter {
-    /// A counter at zero.
+    /// Makes a counter at zero.
     pub(crate) const fn new() -> Self {
         Self(UnsafeCell::new(0))
     }
 
-    /// Adds `n`, wrapping. Any context.
+    /// Adds `n`, wrapping.
     #[inline(always)]
     pub(crate) fn add(&self, n: u64) {
         // SAFETY: The pointer is valid and aligned for as long as `self` is.
@@ -38,13 +40,13 @@ impl Counter {
         }
     }
 
-    /// Adds one.
+    /// Adds one to the counter.
     #[inline(always)]
     pub(crate) fn inc(&self) {
         self.add(1);
     }
 
-    /// The value at some recent moment. Any context.
+    /// Returns the value at some recent moment.
     #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         // SAFETY: The pointer is valid and aligned for as long as `self` is.

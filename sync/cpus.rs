@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! CPU masks, the hotplug lock and hotplug callbacks.
+//!
+//! C headers: [`include/linux/cpuhotplug.h`](srctree/include/linux/cpuhotplug.h),
+//! [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
 
 use super::host::Host;
 use crate::{
@@ -39,11 +42,15 @@ use kernel::{
 /// callback is running.
 pub(crate) struct CpusHeld(NotThreadSafe);
 
-/// Holds `cpus_read_lock` until dropped. Process context.
+/// Holds `cpus_read_lock` until dropped.
+///
+/// Context: process.
 pub(crate) struct CpusReadGuard(CpusHeld);
 
 impl CpusReadGuard {
-    /// Takes the lock. Not inside of a hotplug callback (it would deadlock).
+    /// Takes the lock.
+    ///
+    /// Context: process, outside of a hotplug callback, in which it would deadlock.
     pub(crate) fn new() -> Self {
         // SAFETY: Process context; may sleep.
         unsafe { bindings::cpus_read_lock() };
@@ -65,13 +72,15 @@ impl Drop for CpusReadGuard {
     }
 }
 
-/// Number of online CPUs right now.
+/// Returns the number of online CPUs right now.
+///
+/// Context: any.
 pub(crate) fn num_online_cpus() -> u32 {
     // SAFETY: Reads an atomic.
     unsafe { bindings::num_online_cpus() }
 }
 
-/// The online CPUs in ascending order, less `leaving` if there is one.
+/// Returns the online CPUs in ascending order, less `leaving` if there is one.
 fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterator<Item = u32> {
     let mut at: i32 = -1;
     core::iter::from_fn(move || {
@@ -86,12 +95,15 @@ fn online_cpus(_held: &CpusHeld, leaving: Option<u32>) -> impl Iterator<Item = u
     .filter(move |&cpu| Some(cpu) != leaving)
 }
 
-/// The online CPUs, less `leaving` if there is one, in the order of their topology: neighbours in the
-/// list share a core, a package, a node, as far as possible. Process context.
+/// Returns the online CPUs, less `leaving` if there is one, in the order of their topology.
+///
+/// Neighbours in the list share a core, a package, a node, as far as possible.
+///
+/// Context: process.
 ///
 /// # Errors
 ///
-/// No memory for the list.
+/// Returns `ENOMEM`.
 pub(crate) fn cpus_by_topology(
     held: &CpusHeld,
     leaving: Option<u32>,
@@ -120,36 +132,55 @@ pub(crate) struct KeptMask(CpumaskVar);
 unsafe impl Send for KeptMask {}
 
 impl KeptMask {
-    /// A copy of `mask`.
+    /// Makes a copy of `mask`.
+    ///
+    /// Context: process.
+    ///
+    /// # Errors
+    ///
+    /// Returns `ENOMEM`.
     pub(crate) fn new(mask: &CpumaskVar) -> Result<Self> {
         Ok(Self(CpumaskVar::try_clone(mask)?))
     }
 
     /// Becomes a copy of `mask`.
+    ///
+    /// Context: any.
     pub(crate) fn copy_from(&mut self, mask: &CpumaskVar) {
         mask.copy(&mut self.0);
     }
 
-    /// The mask.
+    /// Returns the mask that is kept.
+    ///
+    /// Context: any.
     pub(crate) fn get(&self) -> &CpumaskVar {
         &self.0
     }
 }
 
-/// An empty mask.
+/// Makes an empty mask.
+///
+/// Context: process.
+///
+/// # Errors
+///
+/// Returns `ENOMEM`.
 pub(crate) fn new_mask() -> Result<CpumaskVar> {
     Ok(CpumaskVar::new_zero(GFP_KERNEL)?)
 }
 
-/// Adds `cpu` to `mask`; a CPU that can't exist is ignored.
+/// Adds `cpu` to `mask`, unless it is one that can't exist.
+///
+/// Context: any.
 pub(crate) fn mask_set(mask: &mut CpumaskVar, cpu: u32) {
     if let Some(cpu) = CpuId::from_u32(cpu) {
         mask.set(cpu);
     }
 }
 
-/// A dynamic hotplug state (`CPUHP_AP_ONLINE_DYN`) whose instances are [`HotplugNode`]s. The core knows it while
-/// there is a [`HotplugRegistration`] or a node on its list.
+/// A dynamic hotplug state (`CPUHP_AP_ONLINE_DYN`) whose instances are [`HotplugNode`]s.
+///
+/// The core knows it while there is a [`HotplugRegistration`] or a node on its list.
 ///
 /// # Invariants
 ///
@@ -164,7 +195,9 @@ pub(crate) struct HotplugState<T: Host> {
 }
 
 impl<T: Host + 'static> HotplugState<T> {
-    /// One that isn't registered.
+    /// Makes a state that isn't registered.
+    ///
+    /// Context: any.
     pub(crate) const fn new(name: &'static CStr) -> Self {
         Self {
             name,
@@ -181,7 +214,7 @@ impl<T: Host + 'static> HotplugState<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it is registered, those of `cpuhp_setup_state_multi`.
+    /// Returns `EBUSY` if it is registered, and the errors of `cpuhp_setup_state_multi`.
     pub(crate) fn register(&'static self) -> Result<HotplugRegistration<T>> {
         if self.claimed.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
@@ -202,7 +235,7 @@ impl<T: Host + 'static> HotplugState<T> {
         Ok(HotplugRegistration(self))
     }
 
-    /// One more user, unless there is none. Returns the state's number.
+    /// Counts one more user, unless there is none, and returns the state's number.
     fn get(&self) -> Option<i32> {
         self.users
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| {
@@ -216,7 +249,7 @@ impl<T: Host + 'static> HotplugState<T> {
         Some(self.state.load(Ordering::Relaxed))
     }
 
-    /// One user less.
+    /// Counts one user less.
     fn put(&self) {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             // SAFETY: Registered by the type invariant; no instance is left, and none can be added any more.
@@ -258,7 +291,7 @@ impl<T: Host + 'static> HotplugState<T> {
     }
 }
 
-/// A registered [`HotplugState`]. After its drop nodes can't be added any more.
+/// A registered [`HotplugState`], to which nodes can't be added any more after its drop.
 pub(crate) struct HotplugRegistration<T: Host + 'static>(&'static HotplugState<T>);
 
 impl<T: Host + 'static> Drop for HotplugRegistration<T> {
@@ -267,7 +300,7 @@ impl<T: Host + 'static> Drop for HotplugRegistration<T> {
     }
 }
 
-/// What wants to know of CPUs that come and go: one instance of a [`HotplugState`].
+/// What wants to be called when CPUs come and go: one instance of a [`HotplugState`].
 ///
 /// # Invariants
 ///
@@ -291,14 +324,20 @@ unsafe impl<T: Host> Send for HotplugNode<T> {}
 unsafe impl<T: Host> Sync for HotplugNode<T> {}
 
 impl<T: Host + 'static> HotplugNode<T> {
-    /// A node that is on no list. `func` is called when the online CPUs change: `leaving` goes offline, or (`None`) one
-    /// has come. Process context on the CPU in question, hotplug lock held for writing.
+    /// Makes a node that is on no list.
+    ///
+    /// `func` is called when the online CPUs change: `leaving` goes offline, or (`None`) one has
+    /// come. That is in process context on the CPU in question, with the hotplug lock held for
+    /// writing.
+    ///
+    /// Context: any.
     pub(crate) fn new(
         func: fn(&T, held: &CpusHeld, leaving: Option<u32>),
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             node <- Opaque::ffi_init(|p: *mut bindings::hlist_node| {
-                // SAFETY: `p` is valid for writes; an all-zero node is an unhashed one.
+                // SAFETY: `ffi_init` gives a `p` that is valid for writes; an all-zero node is an
+                // unhashed one.
                 unsafe { p.write(pin_init::zeroed()) }
             }),
             host: AtomicPtr::new(core::ptr::null_mut()),
@@ -308,14 +347,15 @@ impl<T: Host + 'static> HotplugNode<T> {
         })
     }
 
-    /// Puts the node on `state`'s list, unless it is on one; nothing is called for CPUs that are online already.
+    /// Puts the node on `state`'s list, unless it is on one; nothing is called for CPUs that are
+    /// online already.
     ///
     /// Context: process, outside of `cpus_read_lock`.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `host` isn't what holds the node, `ENODEV` if the state isn't registered, those of
-    /// `cpuhp_state_add_instance`.
+    /// Returns `EINVAL` if `host` isn't what holds the node, `ENODEV` if the state isn't
+    /// registered, and the errors of `cpuhp_state_add_instance`.
     pub(crate) fn add(&self, state: &'static HotplugState<T>, host: &T) -> Result {
         let mut on = self.on.lock();
         if on.is_some() {

@@ -3,6 +3,10 @@
 //! Error numbers that the kernel crate of 7.2 has no names for.
 //!
 //! Kernel 7.3 has some of them; that concerns this file only.
+//!
+//! C header: [`include/uapi/asm-generic/errno.h`](srctree/include/uapi/asm-generic/errno.h)
+//!
+//! Context: any.
 
 use crate::bindings;
 use kernel::error::Error;
@@ -11,17 +15,17 @@ fn errno(n: u32) -> Error {
     Error::from_errno(-i32::try_from(n).unwrap_or(0))
 }
 
-/// The operation is not supported (`EOPNOTSUPP`).
+/// Returns the error of an operation that is not supported (`EOPNOTSUPP`).
 pub(crate) fn eopnotsupp() -> Error {
     errno(bindings::EOPNOTSUPP)
 }
 
-/// The interface is down (`ENETDOWN`).
+/// Returns the error of an interface that is down (`ENETDOWN`).
 pub(crate) fn enetdown() -> Error {
     errno(bindings::ENETDOWN)
 }
 
-/// The machine ends (`ESHUTDOWN`).
+/// Returns the error of what can't be done because the machine ends (`ESHUTDOWN`).
 pub(crate) fn eshutdown() -> Error {
     errno(bindings::ESHUTDOWN)
 }

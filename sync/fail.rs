@@ -2,15 +2,24 @@
 
 //! Failure injection, in a module built with `VNM_FAILPOINTS=1` only.
 //!
-//! [`point`] stands before each step of probe and open that can fail, and where sockets' buffers are taken
-//! out of use. The module parameter `fail_at` counts down with each of them; the one that brings it to 0 fails,
-//! with -2 each one. A test walks through all of them and looks for what a failed step leaves behind.
+//! [`point`] stands before each step of probe and open that can fail, and where sockets' buffers
+//! are taken out of use. The module parameter `fail_at` counts down with each of them; the one that
+//! brings it to 0 fails, with -2 each one. A test walks through all of them and looks for what a
+//! failed step leaves behind.
 //!
 //! [`delay_after_complete`] and [`delay_after_restore`] make races that are narrow wide ones.
+//!
+//! C counterpart: `helpers/fail.c`
 
 use kernel::prelude::*;
 
 /// Fails if it is this step's turn, as if there were no memory.
+///
+/// Context: any.
+///
+/// # Errors
+///
+/// Returns `ENOMEM` if it is this step's turn.
 #[inline(always)]
 pub(crate) fn point() -> Result {
     #[cfg(vnm_failpoints)]
@@ -21,8 +30,10 @@ pub(crate) fn point() -> Result {
     Ok(())
 }
 
-/// Holds this CPU up, if it is this refusal's turn (`delay_after_complete`): a poll of `napi` was told that
-/// it doesn't own the instance any more, perhaps.
+/// Holds this CPU up, if it is this refusal's turn (`delay_after_complete`), because a poll of
+/// `napi` was told that it doesn't own the instance any more, perhaps.
+///
+/// Context: softirq.
 ///
 /// # Safety
 ///
@@ -36,8 +47,10 @@ pub(crate) unsafe fn delay_after_complete(_napi: *mut crate::bindings::napi_stru
     };
 }
 
-/// Sleeps for as long as `delay_after_restore` says: the device works again, and the virtio core doesn't know yet.
-/// Process context.
+/// Sleeps for as long as `delay_after_restore` says, while the device works again and the virtio
+/// core doesn't know yet.
+///
+/// Context: process.
 #[inline(always)]
 pub(crate) fn delay_after_restore() {
     #[cfg(vnm_failpoints)]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A work that may not go on once the machine ends, and isn't waited for while it waits itself.
+//! A gate for a work that may not go on once the machine ends, and isn't waited for while it waits
+//! itself.
+//!
+//! Context: any.
 
 use core::sync::atomic::{
     AtomicU8,
@@ -16,15 +19,15 @@ const WAITING: u8 = 2;
 /// Nobody comes in any more, and who waits may not go on.
 const CLOSED: u8 = 3;
 
-/// What lies between a work and whoever wants to end it for good, where the latter must not wait for as long as
-/// others let the work wait (for a lock that a bug never gives back).
+/// What lies between a work and whoever wants to end it for good, where the latter must not wait
+/// for as long as others let the work wait (for a lock that a bug never gives back).
 ///
-/// Locking: one work enters; [`Gate::close`] may come from anywhere. What the work did before it began to wait
-/// is seen by who has closed.
+/// Locking: one work enters; [`Gate::close`] may come from anywhere. What the work did before it
+/// began to wait is seen by who has closed.
 pub(crate) struct Gate(AtomicU8);
 
 impl Gate {
-    /// Open, nobody inside.
+    /// Makes a gate that is open, with nobody inside.
     pub(crate) const fn new() -> Self {
         Self(AtomicU8::new(FREE))
     }
@@ -35,18 +38,22 @@ impl Gate {
             .is_ok()
     }
 
-    /// The work comes in. False if it may not.
+    /// Lets the work in, or returns false if it may not.
     #[must_use]
     pub(crate) fn enter(&self) -> bool {
         self.step(FREE, BUSY)
     }
 
-    /// The work is done.
+    /// Lets the work out, which is done.
     pub(crate) fn leave(&self) {
         let _ = self.step(BUSY, FREE);
     }
 
-    /// The work, which is inside, calls `wait`, which changes nothing. None if it may not go on after it.
+    /// Calls `wait`, which changes nothing, on behalf of the work, which is inside.
+    ///
+    /// Returns `None` if the work may not go on after it.
+    ///
+    /// Context: process.
     pub(crate) fn pause<R>(&self, wait: impl FnOnce() -> R) -> Option<R> {
         if !self.step(BUSY, WAITING) {
             return None;
@@ -55,7 +62,7 @@ impl Gate {
         self.step(WAITING, BUSY).then_some(r)
     }
 
-    /// Closes, unless the work is at it. Whether it is closed then.
+    /// Closes the gate, unless the work is at it, and returns whether it is closed then.
     #[must_use]
     pub(crate) fn close(&self) -> bool {
         self.step(FREE, CLOSED)

@@ -19,26 +19,34 @@ use kernel::time::{
 /// leads to goes before the [`Entrance`] was closed, which is never opened again; the entrance itself goes after the
 /// parts, whose drop waits for their functions.
 pub(crate) unsafe trait Host: Sync {
-    /// Whether what begins at `part` is held by this.
+    /// Returns whether what begins at `part` is held by this.
+    ///
+    /// Context: any.
     fn holds(&self, part: *const ()) -> bool;
 
-    /// Where functions enter.
+    /// Returns where functions enter.
+    ///
+    /// Context: any.
     fn entrance(&self) -> &Entrance;
 }
 
-/// Nobody comes in any more.
+/// The bit that says that nobody comes in any more.
 const CLOSED: u32 = 1 << 31;
 
 /// Counts the functions that run on behalf of a [`Host`].
 pub(crate) struct Entrance(AtomicU32);
 
 impl Entrance {
-    /// Open, nobody inside.
+    /// Makes an entrance that is open, with nobody inside.
+    ///
+    /// Context: any.
     pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
     /// Calls `function`, unless closed.
+    ///
+    /// Context: any, but that of `function`.
     pub(crate) fn run(&self, function: impl FnOnce()) {
         let enter = |n: u32| {
             if n & CLOSED != 0 {

@@ -8,9 +8,11 @@ use kernel::prelude::*;
 
 /// Initialises `*slot` by `init`.
 ///
+/// Context: process.
+///
 /// # Errors
 ///
-/// Those of `init`; then there is nothing in `*slot`.
+/// Returns those of `init`, after which there is nothing in `*slot`.
 ///
 /// # Safety
 ///

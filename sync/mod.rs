@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Primitives that the kernel crate lacks.
+//!
+//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
 
 pub(crate) mod counter;
 pub(crate) mod cpus;
@@ -12,7 +14,9 @@ pub(crate) mod init;
 pub(crate) mod params;
 pub(crate) mod work;
 
-/// Seconds of the monotonic clock. Any context.
+/// Returns the seconds of the monotonic clock.
+///
+/// Context: any.
 pub(crate) fn ktime_get_seconds() -> u64 {
     // SAFETY: Any context.
     let seconds = unsafe { kernel::bindings::ktime_get_seconds() };

@@ -2,9 +2,13 @@
 
 //! Work items that can be cancelled and waited for.
 //!
-//! The kernel crate's `workqueue` takes ownership of a reference-counted item for each run and
-//! has no `cancel_work_sync`. A driver needs the opposite: an item embedded in its data, which
-//! is certainly idle when the data goes.
+//! The kernel crate's `workqueue` takes ownership of a reference-counted item for each run and has
+//! no `cancel_work_sync`. A driver needs the opposite: an item embedded in its data, which is
+//! certainly idle when the data goes.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+//!
+//! Context: any.
 
 use super::host::Host;
 use crate::bindings;
@@ -48,11 +52,14 @@ unsafe impl<T: Host> Send for Work<T> {}
 unsafe impl<T: Host> Sync for Work<T> {}
 
 impl<T: Host> Work<T> {
-    /// A work item that isn't scheduled. By `class` lockdep tells those apart that wait for each other.
+    /// Makes a work item that isn't scheduled.
+    ///
+    /// By `class` lockdep tells those apart that wait for each other.
     pub(crate) fn new(class: Pin<&'static LockClassKey>, func: fn(&T)) -> impl PinInit<Self> {
         pin_init!(Self {
             work <- Opaque::ffi_init(|p| {
-                // SAFETY: `p` is valid for writes and pinned from now on. The class is in static memory.
+                // SAFETY: `ffi_init` gives a `p` that is valid for writes, and pinned from now on.
+                // The class is in static memory.
                 unsafe { bindings::INIT_DELAYED_WORK(p, Some(Self::run), class.as_ptr().cast()) }
             }),
             host: AtomicPtr::new(core::ptr::null_mut()),
@@ -62,7 +69,8 @@ impl<T: Host> Work<T> {
         })
     }
 
-    /// Takes note of the host. False if `host` doesn't hold this work: then it must not be scheduled for it.
+    /// Takes note of the host, or returns false if `host` doesn't hold this work, which must not be
+    /// scheduled for it then.
     fn is_of(&self, host: &T) -> bool {
         let held = host.holds(core::ptr::from_ref(self).cast());
         if held {
@@ -73,13 +81,13 @@ impl<T: Host> Work<T> {
         held
     }
 
-    /// Queues the work if it isn't queued yet. Nothing if `host` isn't what holds it. Any context.
+    /// Queues the work if it isn't queued yet, and if `host` is what holds it.
     pub(crate) fn schedule(&self, host: &T) {
         self.schedule_after(host, 0);
     }
 
-    /// Queues the work in `ms` milliseconds if it isn't queued or waiting yet. Nothing if `host` isn't what holds it.
-    /// Any context.
+    /// Queues the work in `ms` milliseconds if it isn't queued or waiting yet, and if `host` is
+    /// what holds it.
     pub(crate) fn schedule_after(&self, host: &T, ms: u32) {
         if self.is_of(host) {
             // SAFETY: The item is initialised and pinned by the type invariant.
@@ -87,7 +95,7 @@ impl<T: Host> Work<T> {
         }
     }
 
-    /// Queues the work now, also if it waits for its time. Nothing if `host` isn't what holds it. Any context.
+    /// Queues the work now, also if it waits for its time, if `host` is what holds it.
     pub(crate) fn hasten(&self, host: &T) {
         if self.is_of(host) {
             // SAFETY: The item is initialised and pinned by the type invariant.
@@ -95,20 +103,21 @@ impl<T: Host> Work<T> {
         }
     }
 
-    /// Cancels the work and keeps it from being queued; one that runs goes on. Any context.
+    /// Cancels the work and keeps it from being queued, but lets one that runs go on.
     pub(crate) fn disable(&self) {
         // SAFETY: The item is initialised and pinned by the type invariant.
         unsafe { bindings::disable_delayed_work(self.work.get()) };
     }
 
-    /// Cancels the work, waits for a running one and keeps it from being queued. Process
-    /// context, and not while holding a lock that the function takes.
+    /// Cancels the work, waits for a running one and keeps it from being queued.
+    ///
+    /// Context: process, without a lock that the function takes.
     pub(crate) fn disable_sync(&self) {
         // SAFETY: The item is initialised and pinned by the type invariant.
         unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
     }
 
-    /// Whether the caller is called by this work's function.
+    /// Returns whether the caller is called by this work's function.
     pub(crate) fn is_running_here(&self) -> bool {
         // Only this very task can have stored itself.
         self.runner.load(Ordering::Relaxed) == current()
@@ -148,7 +157,7 @@ impl<T: Host> PinnedDrop for Work<T> {
     }
 }
 
-/// The current task, as an identity.
+/// Returns the current task, as an identity.
 fn current() -> *mut bindings::task_struct {
     // SAFETY: Process context always has one.
     unsafe { bindings::get_current() }
