@@ -34,7 +34,7 @@ type __kernel_size_t = usize;
 type __kernel_ssize_t = isize;
 type __kernel_ptrdiff_t = isize;
 
-// SAFETY: `__BindgenBitfieldUnit` is an array of integers, for which all-zero is valid.
+// SAFETY: `__BindgenBitfieldUnit` is an array of integers, whose integers may be zero.
 unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
 
 include!(concat!(env!("VNM_OUT"), "/bindings_generated.rs"));

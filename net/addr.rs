@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Address lists as the receive filter gets them.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use crate::bindings;
 use core::marker::PhantomData;
@@ -23,7 +25,9 @@ impl<'a> AddrList<'a> {
         }
     }
 
-    /// The addresses.
+    /// Returns the addresses of the list.
+    ///
+    /// Context: any.
     pub(crate) fn iter(self) -> impl Iterator<Item = [u8; 6]> + 'a {
         let mut at: *const bindings::netdev_hw_addr = core::ptr::null();
         core::iter::from_fn(move || {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `struct net_device` with private data and queues.
+//! A `struct net_device` with private data and queues.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
     driver::Driver,
@@ -51,7 +53,9 @@ use kernel::{
     types::Opaque, //
 };
 
-/// `netdev_features_t`, by bit.
+/// A set of features (`netdev_features_t`), by bit.
+///
+/// Context: any.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Features(pub(super) u64);
 
@@ -68,11 +72,11 @@ macro_rules! features {
 }
 
 features! {
-    /// Scatter-gather.
+    /// Scatter-gather of packets.
     SG = NETIF_F_SG_BIT;
     /// Checksums of any protocol.
     HW_CSUM = NETIF_F_HW_CSUM_BIT;
-    /// High memory.
+    /// Packets in high memory.
     HIGHDMA = NETIF_F_HIGHDMA_BIT;
     /// TCP segmentation, IPv4.
     TSO = NETIF_F_TSO_BIT;
@@ -80,44 +84,44 @@ features! {
     TSO_ECN = NETIF_F_TSO_ECN_BIT;
     /// TCP segmentation, IPv6.
     TSO6 = NETIF_F_TSO6_BIT;
-    /// UDP segmentation.
+    /// Segmentation of UDP.
     USO = NETIF_F_GSO_UDP_L4_BIT;
     /// GSO packets from untrusted sources.
     GSO_ROBUST = NETIF_F_GSO_ROBUST_BIT;
-    /// Receive checksums.
+    /// Checksums of received packets.
     RXCSUM = NETIF_F_RXCSUM_BIT;
-    /// Received packets may be several on the wire, merged by the device.
+    /// Received packets that may be several on the wire, merged by the device.
     GRO_HW = NETIF_F_GRO_HW_BIT;
-    /// The device's hash of received packets.
+    /// Hashes of received packets by the device.
     RXHASH = NETIF_F_RXHASH_BIT;
     /// Segmentation of TCP and UDP in UDP tunnels without outer checksum.
     UDP_TUNNEL = NETIF_F_GSO_UDP_TUNNEL_BIT;
-    /// The same with outer checksum.
+    /// Segmentation of TCP and UDP in UDP tunnels with outer checksum.
     UDP_TUNNEL_CSUM = NETIF_F_GSO_UDP_TUNNEL_CSUM_BIT;
-    /// VLAN filter.
+    /// Filter of VLANs.
     VLAN_FILTER = NETIF_F_HW_VLAN_CTAG_FILTER_BIT;
 }
 
 impl Features {
-    /// None.
+    /// The set without any feature.
     pub(crate) const NONE: Self = Self(0);
 
-    /// Both sets.
+    /// Returns what is in one of both sets.
     pub(crate) const fn or(self, o: Self) -> Self {
         Self(self.0 | o.0)
     }
 
-    /// What is in both sets.
+    /// Returns what is in both sets.
     pub(crate) const fn and(self, o: Self) -> Self {
         Self(self.0 & o.0)
     }
 
-    /// All but `o`.
+    /// Returns all features but `o`.
     pub(crate) const fn without(self, o: Self) -> Self {
         Self(self.0 & !o.0)
     }
 
-    /// `o` added if `cond`.
+    /// Returns the set with `o` added if `cond`.
     pub(crate) const fn or_if(self, cond: bool, o: Self) -> Self {
         if cond {
             self.or(o)
@@ -126,7 +130,7 @@ impl Features {
         }
     }
 
-    /// Whether all of `o` are in.
+    /// Returns whether all of `o` are in the set.
     pub(crate) const fn has(self, o: Self) -> bool {
         self.0 & o.0 == o.0
     }
@@ -134,24 +138,26 @@ impl Features {
 
 /// The MTUs of a device.
 pub(crate) struct Mtu {
-    /// The smallest.
+    /// The smallest MTU.
     pub(crate) min: u32,
-    /// The largest.
+    /// The largest MTU.
     pub(crate) max: u32,
-    /// The one to start with.
+    /// The MTU to start with.
     pub(crate) initial: u32,
 }
 
 /// Flags of an interface that say what it receives beside what is addressed to it.
 #[derive(Clone, Copy)]
 pub(crate) struct RxFlags {
-    /// Every packet.
+    /// Whether it receives every packet.
     pub(crate) promisc: bool,
-    /// Every multicast packet.
+    /// Whether it receives every multicast packet.
     pub(crate) allmulti: bool,
 }
 
-/// What is set up once, before registration. [`Setup::default`] is a plain Ethernet device with a random address.
+/// What is set up once, before registration.
+///
+/// [`Setup::default`] is a plain Ethernet device with a random address.
 ///
 /// # Examples
 ///
@@ -165,17 +171,17 @@ pub(crate) struct Setup<T: Driver> {
     pub(crate) hw_features: Features,
     /// Features for packets that are encapsulated in others.
     pub(crate) enc_features: Features,
-    /// MTUs.
+    /// MTUs of the device.
     pub(crate) mtu: Mtu,
     /// Bytes that packets to send should leave free before their data.
     pub(crate) needed_headroom: u16,
-    /// Address, or none for a random one.
+    /// Address of the interface, or `None` for a random one.
     pub(crate) mac: Option<[u8; 6]>,
-    /// The address may change while the interface is up.
+    /// Whether the address may change while the interface is up.
     pub(crate) live_mac: bool,
-    /// The device filters unicast addresses.
+    /// Whether the device filters unicast addresses.
     pub(crate) unicast_filter: bool,
-    /// There are profiles of interrupt moderation ([`super::dim`]).
+    /// Whether there are profiles of interrupt moderation ([`super::dim`]).
     pub(crate) moderation: bool,
     /// What each receive queue has in sysfs.
     pub(crate) rx_queue_group: Option<sysfs::RxQueueGroup<NetDevice<T>>>,
@@ -183,11 +189,11 @@ pub(crate) struct Setup<T: Driver> {
     pub(crate) rxfh: rxfh::Sizes,
     /// What of XDP there is.
     pub(crate) xdp: XdpFeatures,
-    /// Programs can ask for the hash of a packet ([`super::xdp::XdpRoom::set_rx_hash`]).
+    /// Whether programs can ask for the hash of a packet ([`super::xdp::XdpRoom::set_rx_hash`]).
     pub(crate) xdp_rx_hash: bool,
     /// Buffers that a packet of a socket of AF_XDP's may have; 0 is 1.
     pub(crate) xsk_max_segs: u32,
-    /// Checksums of what such sockets send are completed by the device.
+    /// Whether the device completes checksums of what such sockets send.
     pub(crate) xsk_csum: bool,
 }
 
@@ -220,8 +226,8 @@ impl<T: Driver> Default for Setup<T> {
 
 /// The private area of the `net_device`.
 ///
-/// Drop order: what calls into the driver by itself first (nothing new starts), then the driver's data, then
-/// the queues.
+/// Drop order: what calls into the driver by itself first (nothing new starts), then the driver's
+/// data, then the queues.
 #[pin_data]
 #[repr(C)]
 pub(super) struct Private<T: Driver> {
@@ -239,6 +245,8 @@ pub(super) struct Private<T: Driver> {
 }
 
 /// A network device with private data.
+///
+/// Context: process, unless a function says otherwise.
 ///
 /// # Invariants
 ///
@@ -274,6 +282,10 @@ unsafe impl<T: Driver> Host for NetDevice<T> {
 }
 
 impl<T: Driver> NetDevice<T> {
+    /// Takes the C object for what it is.
+    ///
+    /// Context: any.
+    ///
     /// # Safety
     ///
     /// The type's invariants hold for `'a`.
@@ -283,7 +295,9 @@ impl<T: Driver> NetDevice<T> {
         unsafe { &*dev.cast() }
     }
 
-    /// The C object.
+    /// Returns the C object.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn as_raw(&self) -> *mut bindings::net_device {
         self.dev.get()
@@ -296,76 +310,95 @@ impl<T: Driver> NetDevice<T> {
         unsafe { &*(&raw const (*self.as_raw()).priv_).cast::<Private<T>>() }
     }
 
-    /// What calls into the driver by itself.
+    /// Returns what calls into the driver by itself.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn deferred(&self) -> &T::Deferred {
         &self.private().deferred
     }
 
-    /// The driver's data.
+    /// Returns the driver's data.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn data(&self) -> &T {
         &self.private().data
     }
 
-    /// A way to this device for others.
+    /// Returns a way to this device for others.
+    ///
+    /// Context: any.
     #[allow(dead_code, reason = "for drivers with devices that know each other")]
     pub(crate) fn handle(&self) -> Handle<NetDevice<T>> {
         self.private().handle.clone()
     }
 
-    /// Queue pair `index`.
+    /// Returns queue pair `index`.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn pair(&self, index: u16) -> Option<&QueuePair<T>> {
         let pair = self.private().pairs.get(usize::from(index))?;
         Some(pair)
     }
 
-    /// The XDP program, for a poll.
+    /// Returns the XDP program, for a poll.
+    ///
+    /// Context: softirq.
     #[inline(always)]
     pub(crate) fn xdp_prog<'a>(&self, _poll: &RxPoll<'a, T>) -> Option<Prog<'a>> {
         // SAFETY: The token is there inside of a poll only, for `'a`.
         unsafe { self.private().prog.get() }
     }
 
-    /// Where it is.
+    /// Returns where the XDP program is.
     pub(super) fn xdp_slot(&self) -> &ProgSlot {
         &self.private().prog
     }
 
-    /// Transmit queues that the stack uses. Any context.
+    /// Returns how many transmit queues the stack uses.
+    ///
+    /// Context: any.
     #[inline]
     pub(crate) fn real_num_tx_queues(&self) -> u32 {
-        // SAFETY: The device is valid; others read it so as well.
+        // SAFETY: By the type invariants the device is valid; others read it so as well.
         unsafe { (&raw const (*self.as_raw()).real_num_tx_queues).read_volatile() }
     }
 
-    /// The MTU.
+    /// Returns the MTU in force.
+    ///
+    /// Context: any.
     pub(crate) fn mtu(&self) -> u32 {
-        // SAFETY: The device is valid; lockless readers use READ_ONCE.
+        // SAFETY: By the type invariants the device is valid; lockless readers use READ_ONCE.
         unsafe { (&raw const (*self.as_raw()).mtu).read_volatile() }
     }
 
-    /// The largest MTU that may be set.
+    /// Returns the largest MTU that may be set.
     pub(crate) fn max_mtu(&self, _rtnl: &Rtnl) -> u32 {
-        // SAFETY: The device is valid; written under RTNL.
+        // SAFETY: By the type invariants the device is valid; written under RTNL.
         unsafe { (*self.as_raw()).max_mtu }
     }
 
-    /// Sets it.
+    /// Sets the largest MTU that may be set.
     pub(crate) fn set_max_mtu(&self, max: u32, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid; RTNL is held, and who reads it without sees the one or the other.
+        // SAFETY: By the type invariants the device is valid; RTNL is held, and who reads it
+        // without sees the one or the other.
         unsafe { (&raw mut (*self.as_raw()).max_mtu).write_volatile(max) };
     }
 
-    /// All queue pairs, active or not.
+    /// Returns all queue pairs, active or not.
+    ///
+    /// Context: any.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = &QueuePair<T>> {
         self.private().pairs.iter().map(|p| -> &QueuePair<T> { p })
     }
 
     /// Waits for polls that have completed NAPI but not returned yet, and for everyone else in an
-    /// RCU read-side section (softirq). From here on [`super::queue::RxQueue::stopped_state`] gives the
-    /// state of queues whose NAPI was disabled before. Process context.
+    /// RCU read-side section (softirq).
+    ///
+    /// From here on [`super::queue::RxQueue::stopped_state`] gives the state of queues whose NAPI
+    /// was disabled before.
     pub(crate) fn synchronize_napi(&self, _rtnl: &mut Rtnl) {
         // SAFETY: Process context.
         unsafe { bindings::synchronize_net() };
@@ -374,18 +407,25 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// Sets the stack's number of transmit queues. An error leaves it as it was; lowering has none.
-    /// Process context.
+    /// Sets the stack's number of transmit queues.
+    ///
+    /// # Errors
+    ///
+    /// Returns the core's error, after which the number is as it was; lowering it has none.
     pub(crate) fn set_real_num_tx_queues(&self, n: u16, _rtnl: &mut Rtnl) -> Result {
         fail::point()?;
-        // SAFETY: The device is valid, RTNL is held.
+        // SAFETY: By the type invariants the device is valid, RTNL is held.
         kernel::error::to_result(unsafe {
             bindings::netif_set_real_num_tx_queues(self.as_raw(), u32::from(n))
         })
     }
 
     /// Sets the stack's number of receive queues, which may be no less than the queues that packets
-    /// arrive on. An error leaves it as it was; lowering has none. Process context.
+    /// arrive on.
+    ///
+    /// # Errors
+    ///
+    /// Returns the core's error, after which the number is as it was; lowering it has none.
     pub(crate) fn set_real_num_rx_queues(&self, n: u16, _rtnl: &mut Rtnl) -> Result {
         // SAFETY: As above.
         kernel::error::to_result(unsafe {
@@ -393,23 +433,32 @@ impl<T: Driver> NetDevice<T> {
         })
     }
 
-    /// Both, where no packets arrive. Before registration RTNL may be absent in C; here it is always
-    /// held.
+    /// Sets both numbers, where no packets arrive.
+    ///
+    /// Before registration RTNL may be absent in C; here it is always held.
+    ///
+    /// # Errors
+    ///
+    /// Returns the core's error.
     pub(crate) fn set_real_num_queues(&self, n: u16, rtnl: &mut Rtnl) -> Result {
         self.set_real_num_tx_queues(n, rtnl)?;
         self.set_real_num_rx_queues(n, rtnl)
     }
 
-    /// Drops a packet that no queue is there to count. Any context.
+    /// Drops a packet that no queue is there to count.
+    ///
+    /// Context: any.
     pub(super) fn drop_tx(&self, skb: TxSkb<'_>) {
-        // SAFETY: The device is valid; the counter is this CPU's.
+        // SAFETY: By the type invariants the device is valid; the counter is this CPU's.
         unsafe { bindings::dev_core_stats_tx_dropped_inc(self.as_raw()) };
         skb.drop_with(DropReason::DevReady);
     }
 
-    /// Says whether there is a link. Any context.
+    /// Says whether there is a link.
+    ///
+    /// Context: any.
     pub(crate) fn set_carrier(&self, up: bool) {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe {
             if up {
                 bindings::netif_carrier_on(self.as_raw())
@@ -419,36 +468,44 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// Has everybody told of the present carrier now. The stack does that by itself, later, but not for an
-    /// interface that is detached.
+    /// Notifies everybody of the present carrier now.
+    ///
+    /// The stack does that by itself, later, but not for an interface that is detached.
     pub(crate) fn sync_carrier(&self, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid, RTNL is held. Its result is what `has_carrier` says.
+        // SAFETY: By the type invariants the device is valid, RTNL is held. Its result is what
+        // `has_carrier` says.
         unsafe { bindings::ethtool_op_get_link(self.as_raw()) };
     }
 
-    /// Whether there is a link.
+    /// Returns whether there is a link.
+    ///
+    /// Context: any.
     pub(crate) fn has_carrier(&self) -> bool {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe { bindings::netif_carrier_ok(self.as_raw()) }
     }
 
-    /// Tells the neighbours where this interface is (gratuitous ARP and the like). Takes RTNL
-    /// itself: not while it is held.
+    /// Tells the neighbours where this interface is (gratuitous ARP and the like).
+    ///
+    /// Context: process, RTNL not held, which this takes.
     pub(crate) fn notify_peers(&self) {
-        // SAFETY: The device is valid; process context.
+        // SAFETY: By the type invariants the device is valid; process context.
         unsafe { bindings::netdev_notify_peers(self.as_raw()) };
     }
 
-    /// Whether the interface is up.
+    /// Returns whether the interface is up.
+    ///
+    /// Context: any.
     pub(crate) fn is_running(&self) -> bool {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe { bindings::netif_running(self.as_raw()) }
     }
 
-    /// Makes the device invisible for the stack until [`NetDevice::attach`]: no sending, no
-    /// ethtool. Process context.
+    /// Makes the device invisible for the stack until [`NetDevice::attach`], without sending and
+    /// ethtool.
     pub(crate) fn detach(&self, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid. The lock keeps senders that are past the check out.
+        // SAFETY: By the type invariants the device is valid. The lock keeps senders that are past
+        // the check out.
         unsafe {
             bindings::netif_tx_lock_all_bh(self.as_raw());
             bindings::netif_device_detach(self.as_raw());
@@ -456,9 +513,9 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// Undoes [`NetDevice::detach`]. Process context.
+    /// Undoes a [`NetDevice::detach`].
     pub(crate) fn attach(&self, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         unsafe {
             bindings::netif_tx_lock_all_bh(self.as_raw());
             bindings::netif_device_attach(self.as_raw());
@@ -466,9 +523,12 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// `IFF_PROMISC` and `IFF_ALLMULTI`.
+    /// Returns `IFF_PROMISC` and `IFF_ALLMULTI`.
+    ///
+    /// Context: any.
     pub(crate) fn rx_flags(&self) -> RxFlags {
-        // SAFETY: The device is valid; a racing change is followed by another call.
+        // SAFETY: By the type invariants the device is valid; a racing change is followed by
+        // another call.
         let flags = unsafe { (*self.as_raw()).flags };
         RxFlags {
             promisc: flags & bindings::net_device_flags_IFF_PROMISC != 0,
@@ -476,29 +536,33 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// Features in force.
+    /// Returns the features in force.
+    ///
+    /// Context: any.
     pub(crate) fn features(&self) -> Features {
-        // SAFETY: The device is valid.
+        // SAFETY: By the type invariants the device is valid.
         Features(unsafe { (*self.as_raw()).features })
     }
 
-    /// Features that the user wants, as far as there could be any.
+    /// Returns the features that the user wants, as far as there could be any.
     pub(crate) fn wanted_features(&self, _rtnl: &Rtnl) -> Features {
-        // SAFETY: The device is valid; the field is written under RTNL.
+        // SAFETY: By the type invariants the device is valid; the field is written under RTNL.
         Features(unsafe { (*self.as_raw()).wanted_features })
     }
 
-    /// What [`NetDriver::fix_features`] says has changed: it is asked again, and features are switched. Process context.
+    /// Asks [`NetDriver::fix_features`] again, which says something else than before, and switches
+    /// features.
     pub(crate) fn update_features(&self, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid; RTNL is held.
+        // SAFETY: By the type invariants the device is valid; RTNL is held.
         unsafe { bindings::netdev_update_features(self.as_raw().cast()) };
     }
 
-    /// The device turned out not to do `what`: it is off, and the user can't switch it on. Process context.
+    /// Withdraws `what`, which the device turned out not to do: it is off, and the user can't
+    /// switch it on.
     pub(crate) fn withdraw_features(&self, what: Features, _rtnl: &mut Rtnl) {
         let d = self.as_raw();
-        // SAFETY: The device is valid. These fields are written under RTNL, which is held; those who read
-        // them without it see the one set or the other.
+        // SAFETY: By the type invariants the device is valid. These fields are written under RTNL,
+        // which is held; those who read them without it see the one set or the other.
         unsafe {
             (*d).hw_features &= !what.0;
             (*d).wanted_features &= !what.0;
@@ -508,7 +572,9 @@ impl<T: Driver> NetDevice<T> {
         }
     }
 
-    /// The address.
+    /// Returns the address of the interface.
+    ///
+    /// Context: any.
     pub(crate) fn mac(&self) -> [u8; 6] {
         let mut mac = [0; 6];
         // SAFETY: `dev_addr` of an Ethernet device has at least six bytes.
@@ -517,6 +583,10 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// Maps the CPUs of `mask` to TX queue `index` (XPS).
+    ///
+    /// # Errors
+    ///
+    /// Returns `EINVAL` if there is no such queue, and the core's error.
     pub(crate) fn set_xps(
         &self,
         index: u16,
@@ -525,7 +595,8 @@ impl<T: Driver> NetDevice<T> {
     ) -> Result {
         let mask: &kernel::cpumask::Cpumask = mask;
         self.pair(index).ok_or(EINVAL)?;
-        // SAFETY: The device and the mask are valid, the queue exists; the hotplug lock is held.
+        // SAFETY: By the type invariants the device is valid, and the mask is a reference; the
+        // queue exists; the hotplug lock is held.
         kernel::error::to_result(unsafe {
             bindings::__netif_set_xps_queue(
                 self.as_raw(),
@@ -536,15 +607,16 @@ impl<T: Driver> NetDevice<T> {
         })
     }
 
-    /// Has the core send the receive filter again ([`Driver::set_rx_mode`], soon), if the
-    /// interface is up. Process context.
+    /// Has the core send the receive filter again ([`Driver::set_rx_mode`], soon), if the interface
+    /// is up.
     pub(crate) fn refresh_rx_mode(&self, _rtnl: &mut Rtnl) {
-        /// 224.0.0.1, which an interface has as a rule: it is only counted.
+        /// The address 224.0.0.1, which an interface has as a rule, so that it is only counted.
         const ALL_HOSTS: [u8; 6] = [0x01, 0x00, 0x5e, 0x00, 0x00, 0x01];
         let (dev, address) = (self.as_raw(), ALL_HOSTS.as_ptr());
         // The function that does this, `__dev_set_rx_mode`, isn't exported; but it is what happens whenever an
         // address comes or goes.
-        // SAFETY: The device is valid, and the address as long as an Ethernet device's.
+        // SAFETY: By the type invariants the device is valid, and the address as long as an
+        // Ethernet device's.
         unsafe {
             if bindings::dev_mc_add(dev, address) == 0 {
                 bindings::dev_mc_del(dev, address);
@@ -553,12 +625,16 @@ impl<T: Driver> NetDevice<T> {
     }
 
     /// Stops what calls into the driver by itself ([`Driver::quiesce`]).
+    ///
+    /// Context: process, RTNL not held.
     pub(crate) fn quiesce(&self) {
         T::quiesce(self);
     }
 }
 
 /// A net device that is not registered (yet, or any more).
+///
+/// Context: process.
 ///
 /// # Invariants
 ///
@@ -586,7 +662,7 @@ impl RawNetDevice {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EINVAL` for a size that no device has.
+    /// Returns `ENOMEM`, and `EINVAL` for a size that no device has.
     fn new(size: usize, name: &CStr, pairs: u16) -> Result<Self> {
         let size = i32::try_from(size)?;
         let n = u32::from(pairs);
@@ -659,12 +735,13 @@ impl Drop for RawNetDevice {
 }
 
 impl<T: Driver> UnregisteredNetDevice<T> {
-    /// Allocates an Ethernet device with `pairs` queue pairs, all of them inactive. `parent` is the device that it
-    /// is an interface of, if there is one.
+    /// Allocates an Ethernet device with `pairs` queue pairs, all of them inactive.
+    ///
+    /// `parent` is the device that it is an interface of, if there is one.
     ///
     /// # Errors
     ///
-    /// No memory, or what `deferred`, `data` and `pair_init` return.
+    /// Returns `ENOMEM`, and what `deferred`, `data` and `pair_init` return.
     pub(crate) fn new(
         parent: Option<&kernel::device::Device>,
         pairs: u16,
@@ -707,7 +784,8 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         // SAFETY: The drop calls `clear` first, and `synchronize_net` before it drops the data.
         unsafe { net.private().handle.set(net) };
         if setup.moderation {
-            // SAFETY: The device is valid and nobody else sees it; its drop frees them.
+            // SAFETY: By the type invariants the device is valid and nobody else sees it; its drop
+            // frees them.
             kernel::error::to_result(unsafe { bindings::net_dim_init_rx(dev.as_ptr()) })?;
         }
         for i in 0..pairs {
@@ -725,16 +803,16 @@ impl<T: Driver> UnregisteredNetDevice<T> {
         Ok(this)
     }
 
-    /// Registers the device: userspace sees it, `open` may come as soon as RTNL is released.
+    /// Registers the device: userspace sees it, and `open` may come as soon as RTNL is released.
     ///
     /// # Errors
     ///
-    /// The device back, with the core's error.
+    /// Returns the device, with the core's error.
     pub(crate) fn register(self, _rtnl: &mut Rtnl) -> Result<Registration<T>, (Self, Error)> {
         if let Err(e) = fail::point() {
             return Err((self, e));
         }
-        // SAFETY: Valid, not registered; RTNL is held.
+        // SAFETY: By the type invariants it is valid and not registered; RTNL is held.
         match kernel::error::to_result(unsafe { bindings::register_netdevice(self.dev.as_ptr()) }) {
             // INVARIANT: Registered.
             Ok(()) => Ok(Registration(Some(self))),
@@ -744,11 +822,13 @@ impl<T: Driver> UnregisteredNetDevice<T> {
 }
 
 impl<T: Driver> UnregisteredNetDevice<T> {
-    /// The same without RTNL held, which is taken. A device that can't be registered is taken down.
+    /// Registers the device where RTNL isn't held, which is taken.
+    ///
+    /// A device that can't be registered is taken down.
     ///
     /// # Errors
     ///
-    /// The core's.
+    /// Returns the core's error.
     #[allow(dead_code, reason = "for drivers that register on their own")]
     pub(crate) fn register_netdev(self) -> Result<Registration<T>> {
         let registered = self.register(&mut RtnlGuard::new());
@@ -801,7 +881,9 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
     }
 }
 
-/// A registered net device. Dropping it unregisters, then takes everything down.
+/// A registered net device, which is unregistered and then taken down if this is dropped.
+///
+/// Context: process, RTNL not held.
 ///
 /// # Invariants
 ///
@@ -809,13 +891,15 @@ impl<T: Driver> Drop for UnregisteredNetDevice<T> {
 pub(crate) struct Registration<T: Driver>(Option<UnregisteredNetDevice<T>>);
 
 impl<T: Driver> Registration<T> {
-    /// The device.
+    /// Returns the device.
+    ///
+    /// Context: any.
     pub(crate) fn net(&self) -> Option<&NetDevice<T>> {
         self.0.as_deref()
     }
 
-    /// Unregisters: when this returns the interface is down, nobody calls `ndo` or ethtool
-    /// functions any more. Process context, RTNL not held.
+    /// Unregisters the device: when this returns the interface is down, and nobody calls `ndo` or
+    /// ethtool functions any more.
     pub(crate) fn unregister(mut self) -> Option<UnregisteredNetDevice<T>> {
         let net = self.0.take()?;
         // SAFETY: Registered by the invariant, once.
@@ -834,17 +918,21 @@ impl<T: Driver> Drop for Registration<T> {
 }
 
 impl<T: Driver> NetDevice<T> {
-    /// What receive profile `index` stands for, none if there are no profiles or not so many. Process
-    /// context or softirq.
+    /// Returns what receive profile `index` stands for, or `None` if there are no profiles or not
+    /// so many.
+    ///
+    /// Context: process or softirq.
     pub(crate) fn moderation(&self, index: u8) -> Option<Moderation> {
         let (mut usecs, mut frames) = (0, 0);
-        // SAFETY: The device is valid and so are the two places.
+        // SAFETY: By the type invariants the device is valid; the two places are ours.
         let found =
             unsafe { bindings::net_dim_rx_profile(self.as_raw(), index, &mut usecs, &mut frames) };
         found.then_some(Moderation { usecs, frames })
     }
 
-    /// Whether one of the receive profiles is `m`.
+    /// Returns whether one of the receive profiles is `m`.
+    ///
+    /// Context: process or softirq.
     pub(crate) fn is_moderation(&self, m: Moderation) -> bool {
         (0..=u8::MAX)
             .map_while(|i| self.moderation(i))
@@ -853,9 +941,12 @@ impl<T: Driver> NetDevice<T> {
 }
 
 impl TxSkb<'_> {
-    /// Makes what was to be sent a packet that `to` received, as of a cable between two interfaces. None if
-    /// `to` is down, the packet is too long for it, or there is no memory: then it was dropped and counted
-    /// there. Softirqs off, as in `ndo_start_xmit`.
+    /// Makes what was to be sent a packet that `to` received, as of a cable between two interfaces.
+    ///
+    /// Returns `None` if `to` is down, the packet is too long for it, or there is no memory: then
+    /// it was dropped and counted there.
+    ///
+    /// Context: softirq, as in `ndo_start_xmit`.
     #[allow(dead_code)] // Not each driver does.
     pub(crate) fn forward<T: Driver>(self, to: &NetDevice<T>) -> Option<ReceivedSkb> {
         // SAFETY: By the type invariant the reference is ours, and goes; `to` is a valid device.

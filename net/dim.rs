@@ -3,9 +3,11 @@
 //! Dynamic interrupt moderation (`lib/dim`): for each RX queue the kernel's algorithm watches what
 //! arrives and picks one of five profiles.
 //!
-//! `net_dim` runs inside of the queue's poll and schedules a work when it wants another profile; the
-//! work tells the driver ([`super::Driver::moderate`]). The profiles are the
-//! device's (`dev->irq_moder`), where ethtool shows and changes them.
+//! `net_dim` runs inside of the queue's poll and schedules a work when it wants another profile;
+//! the work calls the driver ([`super::Driver::moderate`]). The profiles are the device's
+//! (`dev->irq_moder`), where ethtool shows and changes them.
+//!
+//! C header: [`include/linux/dim.h`](srctree/include/linux/dim.h)
 
 use crate::bindings;
 use core::sync::atomic::{
@@ -19,9 +21,9 @@ use kernel::{
 
 /// The user has not asked for it.
 const OFF: u8 = 0;
-/// Asked for; the next sample starts from the first profile.
+/// The user has asked for it; the next sample starts from the first profile.
 const FRESH: u8 = 1;
-/// At work.
+/// Moderation is at work.
 const ON: u8 = 2;
 
 /// One `struct dim`.
@@ -39,15 +41,15 @@ pub(super) struct Dim {
 }
 
 impl Dim {
-    /// Off. `work` is called with the C object's work.
+    /// Makes one that is off, whose work calls `work` with the C object's work.
     pub(super) fn new(
         work: unsafe extern "C" fn(*mut bindings::work_struct),
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             dim <- Opaque::ffi_init(move |p: *mut bindings::dim| {
-                // SAFETY: `p` is valid for writes and pinned from now on. Zero is the first
-                // profile, parked, about to measure, counting from the first packet of an
-                // interrupt.
+                // SAFETY: `ffi_init` gives a `p` that is valid for writes, and pinned from now on.
+                // Zero is the first profile, parked, about to measure, counting from the first
+                // packet of an interrupt.
                 unsafe {
                     p.write(pin_init::zeroed());
                     bindings::INIT_WORK(&raw mut (*p).work, Some(work));
@@ -57,7 +59,7 @@ impl Dim {
         })
     }
 
-    /// The object that embeds the C object whose work is `work`.
+    /// Returns the object that embeds the C object whose work is `work`.
     ///
     /// # Safety
     ///
@@ -71,7 +73,7 @@ impl Dim {
         unsafe { kernel::container_of!(dim, Self, dim) }
     }
 
-    /// Whether it is asked for.
+    /// Returns whether it is asked for.
     #[inline(always)]
     pub(super) fn is_on(&self) -> bool {
         self.mode.load(Ordering::Relaxed) != OFF
@@ -106,7 +108,7 @@ impl Dim {
         unsafe { bindings::net_dim_sample(d, events, packets, bytes) };
     }
 
-    /// The profile wanted.
+    /// Returns the profile that is wanted.
     ///
     /// # Safety
     ///
@@ -116,7 +118,7 @@ impl Dim {
         unsafe { (*self.dim.get()).profile_ix }
     }
 
-    /// The end of the work: NAPI may measure again.
+    /// Ends the work, after which NAPI may measure again.
     ///
     /// # Safety
     ///
@@ -126,8 +128,11 @@ impl Dim {
         unsafe { bindings::dim_start_measure(self.dim.get()) };
     }
 
-    /// Cancels the work and waits for a running one. NAPI is disabled, no lock is held that the work
-    /// takes. Process context.
+    /// Cancels the work and waits for a running one.
+    ///
+    /// NAPI is disabled, and no lock is held that the work takes.
+    ///
+    /// Context: process.
     pub(super) fn cancel(&self) {
         let d = self.dim.get();
         // SAFETY: The work is initialised. With NAPI disabled nobody queues it.
@@ -139,7 +144,7 @@ impl Dim {
     }
 }
 
-/// Back to the first profile.
+/// Goes back to the first profile.
 ///
 /// # Safety
 ///

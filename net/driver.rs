@@ -45,12 +45,19 @@ use kernel::{
 /// A network driver: its private data (`Self`), its per-queue state and what it does.
 ///
 /// The callbacks get `&NetDevice<Self>`, whose [`NetDevice::data`] is `Self`, and tokens for what
-/// the core guarantees in that context. [`Driver::open`], [`Driver::stop`] and [`Driver::start_xmit`] are
-/// required; the core sees of the others what the driver has.
+/// the core guarantees in that context. [`Driver::open`], [`Driver::stop`] and
+/// [`Driver::start_xmit`] are required; the core sees of the others what the driver has.
+///
+/// Context: process, RTNL held, unless a callback says otherwise.
 ///
 /// # Examples
 ///
-/// `samples/dummy.rs` is a driver with the three; `samples/loopback.rs` one that receives in a NAPI poll.
+/// `samples/dummy.rs` is a driver with the three; `samples/loopback.rs` one that receives in a NAPI
+/// poll.
+///
+/// # Errors
+///
+/// The core gives errors to whoever asked.
 #[vtable]
 pub(crate) trait Driver: Sized + Send + Sync + 'static {
     /// Exclusive state of a TX queue (guarded by its TX lock).
@@ -61,50 +68,61 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
     type TxShared: Send + Sync;
     /// Shared state of an RX queue.
     type RxShared: Send + Sync;
-    /// What calls into the driver by itself, works and hotplug nodes, `()` for nothing. Before anything of
-    /// the private data is dropped, what runs is waited for.
+    /// What calls into the driver by itself, works and hotplug nodes, or `()` for nothing.
+    ///
+    /// Before anything of the private data is dropped, what runs is waited for.
     type Deferred: Send + Sync;
-    /// What ethtool shows and sets, `()` for nothing but the link.
+    /// What ethtool shows and sets, or `()` for nothing but the link.
     type Ethtool: ethtool::Ops<Self>;
 
-    /// Packets that one poll of a queue's NAPI may receive. Process context.
+    /// Returns how many packets one poll of a queue's NAPI may receive.
     fn napi_weight() -> i32 {
         64
     }
 
-    /// `ndo_open`. Process context.
+    /// Brings the interface up (`ndo_open`).
     fn open(dev: &NetDevice<Self>, rtnl: &mut Rtnl) -> Result;
 
-    /// `ndo_stop`. Process context.
+    /// Takes the interface down (`ndo_stop`).
     fn stop(dev: &NetDevice<Self>, rtnl: &mut Rtnl);
 
-    /// `ndo_start_xmit`. Softirqs off, the queue's TX lock held.
+    /// Sends a packet (`ndo_start_xmit`).
+    ///
+    /// Context: softirq, the queue's TX lock held.
     fn start_xmit<'x>(
         dev: &NetDevice<Self>,
         skb: TxSkb<'x>,
         tx: TxGuard<'_, Self, ByCore>,
     ) -> Xmit<'x>;
 
-    /// The batch of the packet sent last ends with it, whatever [`TxGuard::xmit_more`] said. Context as
-    /// for [`Self::start_xmit`].
+    /// Ends the batch of the packet sent last, whatever [`TxGuard::xmit_more`] said.
+    ///
+    /// Context: softirq, the queue's TX lock held.
     fn end_batch(_tx: TxGuard<'_, Self, ByCore>) {}
 
-    /// NAPI poll of an RX queue. Softirq. A budget of 0 (netpoll): receive nothing.
+    /// Polls an RX queue for NAPI, and receives nothing with a budget of 0 (netpoll).
+    ///
+    /// Context: softirq.
     fn poll_rx(_dev: &NetDevice<Self>, poll: RxPoll<'_, Self>) -> PollResult {
         poll.complete(0)
     }
 
-    /// NAPI poll of a TX queue. Softirq, the queue's TX lock held.
+    /// Polls a TX queue for NAPI.
+    ///
+    /// Context: softirq, the queue's TX lock held.
     fn poll_tx(_dev: &NetDevice<Self>, poll: TxPoll<'_, Self>) -> PollResult {
         poll.complete()
     }
 
-    /// `ndo_tx_timeout`: queue `txqueue` has been stopped for too long. Softirq (timer).
+    /// Sees to queue `txqueue`, which has been stopped for too long (`ndo_tx_timeout`).
+    ///
+    /// Context: softirq (timer).
     fn tx_timeout(_dev: &NetDevice<Self>, _txqueue: u32) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_set_rx_mode_async`: flags or address lists changed. Process context.
+    /// Sends the receive filter, of which flags or address lists have changed
+    /// (`ndo_set_rx_mode_async`).
     fn set_rx_mode(
         _dev: &NetDevice<Self>,
         _uc: AddrList<'_>,
@@ -114,55 +132,65 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_set_mac_address`: asks the device to take `mac`. Without it the address is the core's alone.
-    /// Process context.
+    /// Asks the device to take `mac` (`ndo_set_mac_address`).
+    ///
+    /// Without it the address is the core's alone.
     fn set_mac_address(_dev: &NetDevice<Self>, _mac: [u8; 6], _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_get_phys_port_name`: what tells this interface from others of the same device, if there
-    /// are any. RTNL held.
+    /// Returns what tells this interface from others of the same device, if there are any
+    /// (`ndo_get_phys_port_name`).
     fn phys_port_name(_dev: &NetDevice<Self>) -> Option<&'static CStr> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_change_mtu`: whether `mtu`, within the device's limits, is acceptable; the core sets it then. Without
-    /// it each one is. Process context.
+    /// Returns whether `mtu`, within the device's limits, is acceptable, which the core sets then
+    /// (`ndo_change_mtu`).
+    ///
+    /// Without it each one is.
     fn change_mtu(_dev: &NetDevice<Self>, _mtu: u32, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_vlan_rx_add_vid`, `ndo_vlan_rx_kill_vid`. Process context.
+    /// Adds a VLAN to the filter or removes it (`ndo_vlan_rx_add_vid`, `ndo_vlan_rx_kill_vid`).
     fn vlan_filter(_dev: &NetDevice<Self>, _vid: u16, _add: bool, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_fix_features`: those of `wanted` that there can be for now. Process context.
+    /// Returns those of `wanted` that there can be for now (`ndo_fix_features`).
     fn fix_features(_dev: &NetDevice<Self>, _wanted: Features) -> Features {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_set_features`: switches what differs from the present features. Process context.
+    /// Switches what differs from the present features (`ndo_set_features`).
     fn set_features(_dev: &NetDevice<Self>, _wanted: Features, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_get_stats64`. Any context.
+    /// Writes the counters of the interface (`ndo_get_stats64`).
+    ///
+    /// Context: any.
     fn stats64(_dev: &NetDevice<Self>, _out: &mut LinkStats<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `netdev_stat_ops`: counters of RX queue `index`. RTNL held. It goes with [`Self::tx_queue_stats`].
+    /// Writes the counters of RX queue `index` (`netdev_stat_ops`).
+    ///
+    /// It goes with [`Self::tx_queue_stats`].
     fn rx_queue_stats(_dev: &NetDevice<Self>, _index: u16, _out: &mut RxQueueStats<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `netdev_stat_ops`: counters of TX queue `index`. RTNL held. It goes with [`Self::rx_queue_stats`].
+    /// Writes the counters of TX queue `index` (`netdev_stat_ops`).
+    ///
+    /// It goes with [`Self::rx_queue_stats`].
     fn tx_queue_stats(_dev: &NetDevice<Self>, _index: u16, _out: &mut TxQueueStats<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_bpf`: `prog` is going to be the device's from the next poll on, unless this fails. Process context.
+    /// Prepares the device for `prog`, which is its program from the next poll on, unless this
+    /// fails (`ndo_bpf`).
     fn xdp_attach(
         _dev: &NetDevice<Self>,
         _prog: &NewProg<'_>,
@@ -172,18 +200,24 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The device has no program any more, and no poll runs one. Process context.
+    /// Sees to what the last program left to do: the device has none any more, and no poll runs
+    /// one.
     fn xdp_detached(_dev: &NetDevice<Self>, _rtnl: &mut Rtnl) {}
 
-    /// `ndo_xdp_xmit`: sends what it takes out of `frames`, now if `flush`. Frames that are left there are the
-    /// caller's. The interface is up. Softirqs off.
+    /// Sends what it takes out of `frames`, now if `flush` (`ndo_xdp_xmit`).
+    ///
+    /// Frames that are left there are the caller's. The interface is up.
+    ///
+    /// Context: softirq.
     fn xdp_xmit(_dev: &NetDevice<Self>, _frames: &mut XmitBatch<'_>, _flush: bool) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_bpf`: the sockets of AF_XDP that are bound to queue pair `index` have buffers of their own from now on, which
-    /// [`super::queue::QueuePair::xsk_install`] says. After an error [`Self::xsk_disable`] is called if it did. It goes with that and
-    /// with [`Self::xsk_wakeup`]. Process context.
+    /// Takes buffers of sockets of AF_XDP into use, which are bound to queue pair `index`
+    /// (`ndo_bpf`).
+    ///
+    /// [`super::queue::QueuePair::xsk_install`] gives them to the pair. After an error
+    /// [`Self::xsk_disable`] is called if it did. It goes with that and with [`Self::xsk_wakeup`].
     fn xsk_enable(
         _dev: &NetDevice<Self>,
         _index: u16,
@@ -193,26 +227,41 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Not any more: [`super::queue::QueuePair::xsk_remove`] has to succeed, whatever the device does. Process context.
+    /// Takes those buffers out of use: [`super::queue::QueuePair::xsk_remove`] has to succeed,
+    /// whatever the device does.
     fn xsk_disable(_dev: &NetDevice<Self>, _index: u16, _rtnl: &mut Rtnl) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `ndo_xsk_wakeup`: user space asks to look at what there is to send, or at new buffers to receive into. The interface is
-    /// up. Process context.
+    /// Looks at what user space has to send, or at its new buffers to receive into
+    /// (`ndo_xsk_wakeup`).
+    ///
+    /// The interface is up.
+    ///
+    /// Context: process.
     fn xsk_wakeup(_dev: &NetDevice<Self>, _index: u16, _rx: bool, _tx: bool) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The traffic of RX queue `index` asks for other interrupts. Process context, no lock held; it
-    /// must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
+    /// Sets what the traffic of RX queue `index` asks for.
+    ///
+    /// It must not take RTNL, under which [`super::queue::QueuePair::napi_disable`] waits for it.
+    ///
+    /// Context: process, no lock held.
     fn moderate(_dev: &NetDevice<Self>, _index: u16, _to: Moderation) {}
 
-    /// Stops what calls into the driver by itself ([`Self::Deferred`]) before the interface is unregistered. It may be
-    /// called more than once. Process context, RTNL not held.
+    /// Stops what calls into the driver by itself ([`Self::Deferred`]) before the interface is
+    /// unregistered.
+    ///
+    /// It may be called more than once.
+    ///
+    /// Context: process, RTNL not held.
     fn quiesce(_dev: &NetDevice<Self>) {}
 
-    /// The interface is gone and no interrupt of the device comes any more: the last call, before the
-    /// private data is dropped. Process context, RTNL not held.
+    /// Lets go of the device: the interface is gone and no interrupt comes any more.
+    ///
+    /// It is the last call, before the private data is dropped.
+    ///
+    /// Context: process, RTNL not held.
     fn released(_dev: &NetDevice<Self>) {}
 }

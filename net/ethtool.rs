@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `struct ethtool_ops` over a trait.
+//! The callbacks of `struct ethtool_ops` over a trait.
 //!
 //! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
@@ -38,18 +38,18 @@ use kernel::{
 /// A number that can be set: the largest one, and the present one.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct MaxCur {
-    /// The largest possible.
+    /// The largest number possible.
     pub(crate) max: u32,
-    /// The one in force, or requested.
+    /// The number in force, or requested.
     pub(crate) cur: u32,
 }
 
 /// What `ethtool -l` shows and `-L` sets (`struct ethtool_channels`).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Channels {
-    /// Receive-only channels.
+    /// Channels that only receive.
     pub(crate) rx: MaxCur,
-    /// Send-only channels.
+    /// Channels that only send.
     pub(crate) tx: MaxCur,
     /// Channels for anything else.
     pub(crate) other: MaxCur,
@@ -60,17 +60,17 @@ pub(crate) struct Channels {
 /// What `ethtool -g` shows, in descriptors (`struct ethtool_ringparam`).
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Rings {
-    /// Receive ring.
+    /// Size of receive rings.
     pub(crate) rx: MaxCur,
-    /// Transmit ring.
+    /// Size of transmit rings.
     pub(crate) tx: MaxCur,
 }
 
 /// What `ethtool -i` shows.
 pub(crate) struct Drvinfo<'a> {
-    /// Driver.
+    /// Name of the driver.
     pub(crate) driver: &'a [u8],
-    /// Driver version.
+    /// Version of the driver.
     pub(crate) version: &'a [u8],
     /// Where the device sits.
     pub(crate) bus_info: &'a [u8],
@@ -79,6 +79,8 @@ pub(crate) struct Drvinfo<'a> {
 pub(crate) use crate::pure::config::LinkSettings;
 
 /// Takes the names of statistics, one after the other.
+///
+/// Context: any.
 pub(crate) struct Strings<'a> {
     at: *mut u8,
     left: usize,
@@ -89,7 +91,7 @@ impl Strings<'_> {
     /// Bytes of one name (`ETH_GSTRING_LEN`).
     const LEN: usize = 32;
 
-    /// Writes the next name; longer ones are cut, too many are ignored.
+    /// Writes the next name, which is cut if it is longer, and ignored if there is no room.
     pub(crate) fn push(&mut self, name: core::fmt::Arguments<'_>) {
         if self.left == 0 {
             return;
@@ -130,55 +132,61 @@ impl core::fmt::Write for NameCell {
     }
 }
 
-/// The callbacks, all of them optional. They run in process context with RTNL held.
+/// The callbacks, all of them optional.
 ///
 /// `()` has none: `ethtool` shows whether there is a link.
+///
+/// Context: process, RTNL held.
+///
+/// # Errors
+///
+/// The core gives errors to the user.
 #[vtable]
 pub(crate) trait Ops<T: Driver> {
-    /// The callbacks for receive flow hashing, `()` for none.
+    /// The callbacks for receive flow hashing, or `()` for none.
     type Rxfh: rxfh::Ops<T>;
 
-    /// `get_drvinfo`.
+    /// Returns what `ethtool -i` shows (`get_drvinfo`).
     fn drvinfo(_dev: &NetDevice<T>) -> Drvinfo<'_> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_channels`.
+    /// Returns the numbers of channels (`get_channels`).
     fn channels(_dev: &NetDevice<T>) -> Channels {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_channels`: the present counts wanted (the core has checked them against the most).
+    /// Sets the present counts, which the core has checked against the most (`set_channels`).
     fn set_channels(_dev: &NetDevice<T>, _requested: Channels, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_ringparam`.
+    /// Returns the ring sizes (`get_ringparam`).
     fn rings(_dev: &NetDevice<T>) -> Rings {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_ringparam`: the present sizes wanted (the core has checked them against the most).
+    /// Sets the present ring sizes, which the core has checked against the most (`set_ringparam`).
     fn set_rings(_dev: &NetDevice<T>, _requested: Rings, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_coalesce`.
+    /// Returns the interrupt moderation of the interface (`get_coalesce`).
     fn coalesce(_dev: &NetDevice<T>) -> Params {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_coalesce`: what is to be in force for the whole interface.
+    /// Sets the interrupt moderation of the whole interface (`set_coalesce`).
     fn set_coalesce(_dev: &NetDevice<T>, _requested: Params, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_per_queue_coalesce`: any number.
+    /// Returns the interrupt moderation of a queue, of any number (`get_per_queue_coalesce`).
     fn queue_coalesce(_dev: &NetDevice<T>, _queue: u32) -> Result<Params> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_per_queue_coalesce`: any number.
+    /// Sets the interrupt moderation of a queue, of any number (`set_per_queue_coalesce`).
     fn set_queue_coalesce(
         _dev: &NetDevice<T>,
         _queue: u32,
@@ -188,28 +196,30 @@ pub(crate) trait Ops<T: Driver> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Number of statistics (`get_sset_count` of `ETH_SS_STATS`). The core makes room for as many. This and the
-    /// next two go together.
+    /// Returns the number of statistics, for as many of which the core makes room (`get_sset_count`
+    /// of `ETH_SS_STATS`).
+    ///
+    /// This and the next two go together.
     fn stats_count(_dev: &NetDevice<T>) -> u32 {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Their names; those that there is no room for are ignored.
+    /// Writes the names of the statistics; those that there is no room for are ignored.
     fn stats_names(_dev: &NetDevice<T>, _out: &mut Strings<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Their values, in the same order: as many as there is room for.
+    /// Writes the values of the statistics in the same order, as many as there is room for.
     fn stats_values(_dev: &NetDevice<T>, _out: &mut [u64]) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_link_ksettings`.
+    /// Returns speed and duplex of the link (`get_link_ksettings`).
     fn link(_dev: &NetDevice<T>) -> LinkSettings {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_link_ksettings`.
+    /// Sets speed and duplex of the link (`set_link_ksettings`).
     fn set_link(_dev: &NetDevice<T>, _link: LinkSettings, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -223,20 +233,23 @@ impl<T: Driver> Ops<T> for () {
 /// Settings that the driver has changed by itself.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Changed {
-    /// Number of channels ([`Ops::channels`]).
+    /// Whether the number of channels has changed ([`Ops::channels`]).
     pub(crate) channels: bool,
-    /// Ring sizes ([`Ops::rings`]).
+    /// Whether ring sizes have changed ([`Ops::rings`]).
     pub(crate) rings: bool,
-    /// Interrupt moderation ([`Ops::coalesce`]).
+    /// Whether interrupt moderation has changed ([`Ops::coalesce`]).
     pub(crate) coalesce: bool,
-    /// Indirection table and key ([`rxfh::Ops::get`]).
+    /// Whether indirection table or key have changed ([`rxfh::Ops::get`]).
     pub(crate) rss: bool,
 }
 
 impl<T: Driver> NetDevice<T> {
-    /// Tells those who listen (`ethtool --monitor`) what `changed` to. Calls back into [`Ops`], so no lock may be
-    /// held that the callbacks take; the core says nothing of a device that is detached. Process context, not from
-    /// within a callback of [`rxfh::Ops`].
+    /// Notifies those who listen (`ethtool --monitor`) of `changed`.
+    ///
+    /// It calls back into [`Ops`], so no lock may be held that the callbacks take; the core says
+    /// nothing of a device that is detached.
+    ///
+    /// Context: process, RTNL held, not from within a callback of [`rxfh::Ops`].
     pub(crate) fn ethtool_notify(&self, changed: Changed, _rtnl: &mut Rtnl) {
         let Changed {
             channels,
@@ -251,7 +264,8 @@ impl<T: Driver> NetDevice<T> {
             (rss, bindings::ETHTOOL_MSG_RSS_NTF),
         ] {
             if yes {
-                // SAFETY: The device is valid and RTNL is held, which the core asserts. It reads by our callbacks.
+                // SAFETY: By the type invariants the device is valid and RTNL is held, which the
+                // core asserts. It reads by our callbacks.
                 unsafe { bindings::ethtool_notify(self.as_raw(), what) };
             }
         }
@@ -260,7 +274,7 @@ impl<T: Driver> NetDevice<T> {
 
 struct Table<T, E>(PhantomData<(T, E)>);
 
-/// The function table for driver `T`.
+/// Returns the function table for driver `T`.
 pub(super) fn table<T: Driver>() -> *const bindings::ethtool_ops {
     const { &Table::<T, T::Ethtool>::OPS }
 }
@@ -585,13 +599,15 @@ fn max_cur(max: u32, cur: u32) -> MaxCur {
     MaxCur { max, cur }
 }
 
-/// The bit of a netlink attribute in `supported_coalesce_params`, which C has as macros that bindgen
-/// doesn't evaluate (`net/ethtool/coalesce.c` asserts that they are these).
+/// Returns the bit of a netlink attribute in `supported_coalesce_params`.
+///
+/// C has these as macros that bindgen doesn't evaluate (`net/ethtool/coalesce.c` asserts that they
+/// are these).
 const fn coalesce_bit(attribute: u32) -> u32 {
     1 << (attribute - bindings::ETHTOOL_A_COALESCE_RX_USECS)
 }
 
-/// Writes what ethtool shows.
+/// Writes what ethtool shows of interrupt moderation.
 fn show_coalesce(p: Params, out: &mut bindings::ethtool_coalesce) {
     out.rx_coalesce_usecs = p.rx.usecs;
     out.rx_max_coalesced_frames = p.rx.frames;
@@ -615,8 +631,9 @@ fn read_coalesce(want: &bindings::ethtool_coalesce) -> Params {
     }
 }
 
-/// Copies a name into a fixed field, cut to leave a terminating zero. The rest is zeroed: the core
-/// may have put a name of its own there.
+/// Copies a name into a fixed field, cut to leave a terminating zero.
+///
+/// The rest is zeroed, because the core may have put a name of its own there.
 fn copy_name(field: &mut [u8], name: &[u8]) {
     let room = field.len().saturating_sub(1);
     field.fill(0);

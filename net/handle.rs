@@ -47,11 +47,11 @@ impl<D> Clone for Handle<D> {
 
 // `AtomicPtr` is `Send` and `Sync` whatever it points to: here that is reached from anywhere.
 impl<D: Sync> Handle<D> {
-    /// A handle to no device yet.
+    /// Makes a handle to no device yet.
     ///
     /// # Errors
     ///
-    /// No memory.
+    /// Returns `ENOMEM`.
     pub(super) fn new() -> Result<Self> {
         // INVARIANT: No device.
         let place = Place {
@@ -60,7 +60,7 @@ impl<D: Sync> Handle<D> {
         Ok(Self(Arc::new(place, GFP_KERNEL)?))
     }
 
-    /// From here on the handle, and each copy, leads to `dev`.
+    /// Lets the handle, and each copy, lead to `dev` from here on.
     ///
     /// # Safety
     ///
@@ -72,12 +72,15 @@ impl<D: Sync> Handle<D> {
             .store(core::ptr::from_ref(dev).cast_mut(), Ordering::Release);
     }
 
-    /// From here on it leads nowhere. Who is inside of [`Handle::with`] is there until a grace period has passed.
+    /// Lets the handle lead nowhere from here on.
+    ///
+    /// Who is inside of [`Handle::with`] is there until a grace period has passed.
     pub(super) fn clear(&self) {
         self.0.dev.store(null_mut(), Ordering::Release);
     }
 
-    /// Calls `f` with the device, in a read-side section of RCU, so it must not sleep. Returns `None` if the device is gone.
+    /// Calls `f` with the device, in a read-side section of RCU, so it must not sleep, or returns
+    /// `None` if the device is gone.
     ///
     /// Context: any.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&D) -> R) -> Option<R> {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Does Rust see C's structures as C does?
+//! Compares C's structures with what Rust takes them for.
 //!
 //! bindgen works them out with clang; the kernel was built by another compiler perhaps. Writing a
 //! field in the wrong place is memory corruption, so sizes, and the offsets that are used, are
 //! compared when the module is loaded. `helpers/layout.c` has the other half, by the same names.
+//!
+//! C counterpart: `helpers/layout.c`
 
 use super::page_pool::SHINFO;
 use crate::{
@@ -96,9 +98,11 @@ const LAYOUT: &[(&CStr, usize)] = layout! {
 
 /// Compares the structures.
 ///
+/// Context: process.
+///
 /// # Errors
 ///
-/// `ENOEXEC`, with a message for each difference.
+/// Returns `ENOEXEC`, after a message for each difference.
 pub(crate) fn check() -> Result {
     let mut same = true;
     for (what, rust) in LAYOUT {

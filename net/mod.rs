@@ -20,6 +20,8 @@
 //! - [`failover`]: an interface on top of this one and of one that is passed through.
 //! - [`rtnl`]: the RTNL lock as a token.
 //! - [`prelude`]: what drivers name.
+//!
+//! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
 pub(crate) mod addr;
 pub(crate) mod device;
@@ -52,7 +54,9 @@ mod xdp_meta;
 pub(crate) mod xsk;
 pub(crate) mod xsk_queue;
 
-/// Whether the log may take another message that a device or a peer can provoke. Any context.
+/// Returns whether the log may take another message that a device or a peer can provoke.
+///
+/// Context: any.
 pub(crate) fn ratelimit() -> bool {
     // SAFETY: Any context.
     unsafe { crate::bindings::net_ratelimit() != 0 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! NAPI instances: when they may run, and on whose behalf a function does.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::skb::ReceivedSkb;
 use crate::bindings;
@@ -20,7 +22,7 @@ use kernel::{
 /// Whether a NAPI instance may run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum NapiState {
-    /// It may.
+    /// The instance may run.
     Enabled,
     /// `napi_disable` has returned; a poll that completed before may not have returned yet.
     Disabled,
@@ -61,7 +63,7 @@ impl Napi {
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             napi <- Opaque::ffi_init(|p: *mut bindings::napi_struct| {
-                // SAFETY: `p` is valid for writes; C expects zeroed memory.
+                // SAFETY: `ffi_init` gives a `p` that is valid for writes; C expects zeroed memory.
                 unsafe {
                     p.write(pin_init::zeroed());
                     bindings::napi_init_disabled(p);
@@ -72,8 +74,9 @@ impl Napi {
         })
     }
 
-    /// Takes the instance off the device's list and waits for a poll that runs. Polls that have
-    /// completed may not have returned: hence [`NapiState::Disabled`].
+    /// Takes the instance off the device's list and waits for a poll that runs.
+    ///
+    /// Polls that have completed may not have returned, hence [`NapiState::Disabled`].
     ///
     /// # Safety
     ///
@@ -89,8 +92,10 @@ impl Napi {
         }
     }
 
-    /// Whether a poll that is about to end, having received `work` packets, is followed by another one
-    /// without an interrupt. Inside of that poll.
+    /// Returns whether a poll that is about to end, having received `work` packets, is followed by
+    /// another one without an interrupt.
+    ///
+    /// Context: softirq, inside of that poll.
     #[inline(always)]
     pub(super) fn is_deferred(&self, work: i32) -> bool {
         let napi = self.napi.get();
@@ -106,7 +111,9 @@ impl Napi {
     }
 
     /// Schedules a poll and calls `before` first, unless one is scheduled already (or NAPI is
-    /// disabled). Any context with interrupts or softirqs off. Returns whether it did.
+    /// disabled), and returns whether it did.
+    ///
+    /// Context: any with interrupts or softirqs off.
     #[inline(always)]
     pub(super) fn schedule(&self, before: impl FnOnce()) -> bool {
         // SAFETY: Initialised. One that is disabled, or was never added, has `NAPI_STATE_SCHED` and
@@ -121,11 +128,12 @@ impl Napi {
         false
     }
 
-    /// Has the instance polled in `ns` nanoseconds, or sooner if its timer runs already. False, and no
-    /// timer, if a poll is scheduled or the instance is disabled.
+    /// Has the instance polled in `ns` nanoseconds, or sooner if its timer runs already.
     ///
-    /// The timer is the core's own for polls that are put off (`gro_flush_timeout`), which does nothing
-    /// if a poll is scheduled when it expires: that one ends later.
+    /// Returns false, with no timer, if a poll is scheduled or the instance is disabled.
+    ///
+    /// The timer is the core's own for polls that are put off (`gro_flush_timeout`), which does
+    /// nothing if a poll is scheduled when it expires: that one ends later.
     ///
     /// # Safety
     ///
@@ -154,7 +162,7 @@ impl Napi {
         true
     }
 
-    /// Whether the timer of [`Self::poll_in`] runs.
+    /// Returns whether the timer of [`Self::poll_in`] runs.
     #[inline(always)]
     pub(super) fn timer_runs(&self) -> bool {
         // SAFETY: Initialised; C reads it so as well (READ_ONCE).
@@ -162,7 +170,8 @@ impl Napi {
     }
 
     /// Ends the timer of an instance that was disabled, for who called [`Self::poll_in`] meanwhile.
-    /// Process context.
+    ///
+    /// Context: process.
     ///
     /// # Safety
     ///
@@ -174,6 +183,8 @@ impl Napi {
 }
 
 /// A NAPI instance, for functions that need to know on whose behalf they run.
+///
+/// Context: softirq, inside of its poll.
 ///
 /// # Invariants
 ///
@@ -202,7 +213,7 @@ impl NapiRef<'_> {
         }
     }
 
-    /// The C object.
+    /// Returns the C object.
     pub(super) fn as_raw(&self) -> *mut bindings::napi_struct {
         self.napi.as_ptr()
     }
@@ -211,15 +222,16 @@ impl NapiRef<'_> {
         self.dev.as_ptr()
     }
 
-    /// A new skb with room for `len` bytes and one reference, the caller's.
+    /// Allocates an skb with room for `len` bytes and one reference, the caller's.
     #[inline]
     pub(super) fn alloc_skb(&self, len: u32) -> Option<NonNull<bindings::sk_buff>> {
         // SAFETY: Inside of the instance's poll, by the type invariants.
         NonNull::new(unsafe { bindings::napi_alloc_skb(self.as_raw(), len) })
     }
 
-    /// Hands up what GRO holds back, which may make the stack send. False if there was nothing, or if
-    /// it is to be held for longer than this poll.
+    /// Hands up what GRO holds back, which may make the stack send.
+    ///
+    /// Returns false if there was nothing, or if it is to be held for longer than this poll.
     #[inline(always)]
     pub(crate) fn gro_flush(&self) -> bool {
         // SAFETY: Inside of the instance's poll, by the type invariants.
@@ -243,12 +255,18 @@ impl NapiRef<'_> {
     }
 }
 
-/// What a poll function returns: only `again` and the virtio glue (`virtio::napi`) make one, so that
-/// "all of the budget used" and "completed" can't be mixed up.
+/// What a poll function returns.
+///
+/// Only `again` and the virtio glue (`virtio::napi`) make one, so that "all of the budget used" and
+/// "completed" can't be mixed up.
 #[must_use]
 pub(crate) struct PollResult(pub(super) i32);
 
 impl PollResult {
+    /// Makes the result of a poll that has received `work` packets.
+    ///
+    /// Context: softirq.
+    ///
     /// # Safety
     ///
     /// `work` is less than the budget if, and only if, `napi_complete_done` was called.

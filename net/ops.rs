@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `struct net_device_ops` and `struct netdev_stat_ops` over [`Driver`].
+//! The callbacks of `struct net_device_ops` and `struct netdev_stat_ops` over [`Driver`].
 //!
 //! C headers: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h),
 //! [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
@@ -57,7 +57,7 @@ use kernel::{
     }, //
 };
 
-/// An operation that the table has if the driver does.
+/// Makes an operation of the table if the driver has it.
 macro_rules! op {
     ($has:expr, $op:expr) => {
         if $has {
@@ -74,12 +74,12 @@ const XSK_TRIES: u32 = 20;
 
 struct Ops<T>(PhantomData<T>);
 
-/// The function table for `T`.
+/// Returns the function table for `T`.
 pub(super) fn table<T: Driver>() -> *const bindings::net_device_ops {
     const { &Ops::<T>::TABLE }
 }
 
-/// The statistics table for `T`, null if it counts nothing for each queue.
+/// Returns the statistics table for `T`, null if it counts nothing for each queue.
 pub(super) fn stat_table<T: Driver>() -> *const bindings::netdev_stat_ops {
     if Ops::<T>::HAS_QUEUE_STATS {
         const { &Ops::<T>::STATS }
@@ -191,8 +191,10 @@ impl<T: Driver> Ops<T> {
         }
     }
 
-    /// A packet that isn't for the queue that the core has locked is perhaps the last of a batch: those
-    /// before it wait for a notification, which it won't bring.
+    /// Ends the batch before a packet that isn't for the queue that the core has locked.
+    ///
+    /// That packet is perhaps the last of a batch: those before it wait for a notification, which
+    /// it won't bring.
     ///
     /// # Safety
     ///
@@ -208,10 +210,11 @@ impl<T: Driver> Ops<T> {
         }
     }
 
-    /// The core holds another queue's lock than that of `pair`, where the packet belongs. That one is
-    /// tried for a while: another CPU that is here may have it and try ours. If that fails the core comes
-    /// again with the right lock. That isn't the rule, because the core then waits for the wrong queue to be
-    /// woken if this one is stopped.
+    /// Sends a packet that belongs to `pair`, while the core holds another queue's lock.
+    ///
+    /// That one is tried for a while, because another CPU that is here may have it and try ours. If
+    /// that fails the core comes again with the right lock. That isn't the rule, because the core
+    /// then waits for the wrong queue to be woken if this one is stopped.
     ///
     /// # Safety
     ///
@@ -402,7 +405,7 @@ impl<T: Driver> Ops<T> {
         })
     }
 
-    /// A pool comes, or goes.
+    /// Takes a pool into use, or out of use.
     ///
     /// # Safety
     ///
@@ -434,7 +437,9 @@ impl<T: Driver> Ops<T> {
         done
     }
 
-    /// Has the pair use no pool: the core frees it afterwards. Process context.
+    /// Has the pair use no pool, which the core frees afterwards.
+    ///
+    /// Context: process, RTNL held.
     fn xsk_disable(dev: &NetDevice<T>, index: u16, pair: &QueuePair<T>, rtnl: &mut Rtnl) {
         for _ in 0..XSK_TRIES {
             if !pair.has_xsk(rtnl) {
@@ -480,7 +485,7 @@ impl<T: Driver> Ops<T> {
         })
     }
 
-    /// A program comes, or the present one goes.
+    /// Attaches a program, or takes the present one away.
     ///
     /// # Safety
     ///
@@ -588,7 +593,7 @@ impl<T: Driver> Ops<T> {
         }
     }
 
-    /// What queues counted that are not in use now, so that the sums never go back.
+    /// Writes what queues counted that are not in use now, so that the sums never go back.
     ///
     /// # Safety
     ///

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Receive memory: page-pool fragments, and skbs made of them.
+//!
+//! C header: [`include/net/page_pool/helpers.h`](srctree/include/net/page_pool/helpers.h)
 
 use super::{
     napi::NapiRef,
@@ -49,21 +51,27 @@ pub(crate) const SHINFO: u32 = {
     (n.next_multiple_of(64)) as u32
 };
 
-/// Room before the data of a packet in a piece: for headers that tunnels or the next interface prepend, without which
-/// the whole packet would be copied for one, and for XDP.
+/// Room before the data of a packet in a piece.
+///
+/// It is for headers that tunnels or the next interface prepend, without which the whole packet
+/// would be copied for one, and for XDP.
 pub(crate) const HEADROOM: u32 = 192;
 
-/// Sizes of fragments: others would leave pieces of pages over.
+/// Sizes of fragments, of which others would leave pieces of pages over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FragSize {
-    /// A piece of 2 KiB: half a page of 4 KiB. The same where pages are larger, so that a packet takes up no more there.
+    /// A piece of 2 KiB, which is half a page of 4 KiB.
+    ///
+    /// It is the same where pages are larger, so that a packet takes up no more there.
     Piece,
-    /// A page.
+    /// A whole page.
     Page,
 }
 
 impl FragSize {
-    /// The size in bytes.
+    /// Returns the size in bytes.
+    ///
+    /// Context: any.
     pub(crate) const fn bytes(self) -> u32 {
         match self {
             Self::Piece => bindings::vnm_piece_VNM_PIECE,
@@ -72,8 +80,10 @@ impl FragSize {
     }
 }
 
-/// How many fragments a pool keeps at hand at most: what comes back of a ring of 256 buffers before it is filled again, half of
-/// them and a poll's.
+/// How many fragments a pool keeps at hand at most.
+///
+/// It is what comes back of a ring of 256 buffers before it is filled again, half of them and a
+/// poll's.
 const SPARE: usize = 192;
 
 /// The number of a page pool, which no other pool has or had.
@@ -81,14 +91,14 @@ const SPARE: usize = 192;
 pub(crate) struct PoolId(pub(crate) u32);
 
 impl PoolId {
-    /// No pool's.
+    /// The number of no pool.
     pub(crate) const NONE: Self = Self(0);
 
-    /// One that none had.
+    /// Makes a number that no pool had.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` if each number was some pool's.
+    /// Returns `ENOSPC` if each number was some pool's.
     pub(super) fn new() -> Result<Self> {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
@@ -115,7 +125,7 @@ pub(super) struct PagePool {
     id: PoolId,
     spares: u32,
     spare: [*mut c_void; SPARE],
-    /// A packet was redirected in this poll.
+    /// Whether a packet was redirected in this poll.
     pub(super) redirected: bool,
     rxq: bindings::xdp_rxq_info,
 }
@@ -124,8 +134,12 @@ pub(super) struct PagePool {
 unsafe impl Send for PagePool {}
 
 impl PagePool {
-    /// Creates a pool of order-0 pages for `napi`. `size` is the ring's number of buffers. With
-    /// `dma` each page is mapped for that device while it is the pool's. Process context.
+    /// Creates a pool of order-0 pages for `napi`.
+    ///
+    /// `size` is the ring's number of buffers. With `dma` each page is mapped for that device while
+    /// it is the pool's.
+    ///
+    /// Context: process.
     ///
     /// # Safety
     ///
@@ -139,8 +153,9 @@ impl PagePool {
         crate::sync::fail::point()?;
         let id = PoolId::new()?;
         let mut params = bindings::page_pool_params::default();
-        // SAFETY: Plain fields of a zeroed structure; `napi` and its device are valid, and `page_pool_destroy`
-        // unlinks them a grace period before they are freed, by this function's contract.
+        // SAFETY: Plain fields of a zeroed structure; by its type `napi` is valid, and so is its
+        // device, and `page_pool_destroy` unlinks them a grace period before they are freed, by
+        // this function's contract.
         unsafe {
             let fast = &mut params.__bindgen_anon_1.fast;
             fast.order = 0;
@@ -157,11 +172,11 @@ impl PagePool {
                 bindings::page_pool_map_for(&mut params, core::ptr::from_ref(dev).cast_mut().cast())
             };
         }
-        // SAFETY: `params` is valid; the function copies it.
+        // SAFETY: `params` is ours, and the function copies it.
         let p = from_err_ptr(unsafe { bindings::page_pool_create(&params) })?;
         let mut rxq = bindings::xdp_rxq_info::default();
-        // SAFETY: Pool and device are valid. The structure may be moved: nobody keeps its address but packets
-        // during a poll.
+        // SAFETY: The pool was just made, and by the invariants of `NapiRef` the device is valid. The
+        // structure may be moved: nobody keeps its address but packets during a poll.
         let registered = to_result(unsafe {
             bindings::__xdp_rxq_info_reg(
                 (&raw mut rxq).cast(),
@@ -199,16 +214,16 @@ impl PagePool {
         })
     }
 
-    /// What packets of this queue say of where they come from, for C.
+    /// Returns what packets of this queue say of where they come from, for C.
     #[inline(always)]
     pub(super) fn xdp_rxq(&mut self) -> *mut bindings::xdp_rxq_info {
         &raw mut self.rxq
     }
 
-    /// A page, or none if the pool has none and gets none.
+    /// Allocates a page, or returns `None` if the pool has none and gets none.
     #[inline]
     pub(super) fn alloc_page(&mut self, gfp: bindings::gfp_t) -> Option<Frag> {
-        // SAFETY: The pool is valid and ours.
+        // SAFETY: By the type invariants the pool is valid and ours.
         let va = unsafe { bindings::page_pool_alloc_page(self.raw.as_ptr(), gfp) };
         // INVARIANT: Fresh from the pool, a page.
         Some(Frag {
@@ -218,8 +233,9 @@ impl PagePool {
         })
     }
 
-    /// Posts pieces to a virtqueue by `post`, which is given where they come from. Returns what it
-    /// returns, and why not all were posted.
+    /// Posts pieces to a virtqueue by `post`, which is given where they come from.
+    ///
+    /// Returns what `post` returns, and why not all were posted.
     #[inline(always)]
     pub(super) fn post(
         &mut self,
@@ -283,6 +299,8 @@ impl Drop for PagePool {
 
 /// A piece of a page-pool page.
 ///
+/// Context: softirq in the poll of its queue, or process with the queue at rest.
+///
 /// # Invariants
 ///
 /// `va..va + truesize` is memory of a page-pool page that this value owns a fragment reference
@@ -300,6 +318,10 @@ pub(crate) struct Frag {
 unsafe impl Send for Frag {}
 
 impl Frag {
+    /// Takes a reference to a piece for what it is.
+    ///
+    /// Context: any.
+    ///
     /// # Safety
     ///
     /// The type's invariants hold.
@@ -309,31 +331,38 @@ impl Frag {
         Self { va, truesize, pool }
     }
 
-    /// The address; the reference goes with it.
+    /// Returns the address, with which the reference goes.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn into_va(self) -> NonNull<u8> {
         ManuallyDrop::new(self).va
     }
 
-    /// Address.
+    /// Returns the address of the piece.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn va(&self) -> NonNull<u8> {
         self.va
     }
 
-    /// Bytes that it has.
+    /// Returns how many bytes the piece has.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn truesize(&self) -> u32 {
         self.truesize
     }
 
-    /// The number of its pool.
+    /// Returns the number of its pool.
     #[inline(always)]
     pub(super) fn pool(&self) -> PoolId {
         self.pool
     }
 
-    /// Copies `from..from + len` of another fragment to `at`. False if that isn't all inside of both.
+    /// Copies `from..from + len` of another fragment to `at`, or returns false if that isn't all
+    /// inside of both.
     pub(crate) fn copy_from(&mut self, at: u32, other: &Self, from: u32, len: u32) -> bool {
         let (Some(to), Some(from)) = (self.range(at, len), other.range(from, len)) else {
             return false;
@@ -352,7 +381,7 @@ impl Frag {
         }
     }
 
-    /// Its bytes, to be looked at.
+    /// Returns its bytes, to be looked at.
     #[inline(always)]
     pub(crate) fn bytes(&self) -> FragBytes<'_> {
         // INVARIANT: The fragment is borrowed.
@@ -363,26 +392,29 @@ impl Frag {
         }
     }
 
-    /// Copies the `N` bytes from `at` on, or none if they aren't all inside.
+    /// Copies the `N` bytes from `at` on, or returns `None` if they aren't all inside.
     #[inline(always)]
     pub(crate) fn copy<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
         self.bytes().copy(at)
     }
 
-    /// Where the bytes `at..at + len` are, or none if that is not all inside. A pointer, for a
-    /// reference would promise that nobody writes there, and a device may.
+    /// Returns where the bytes `at..at + len` are, or `None` if that is not all inside.
+    ///
+    /// It is a pointer, for a reference would promise that nobody writes there, and a device may.
     #[inline(always)]
     pub(super) fn range(&self, at: u32, len: u32) -> Option<NonNull<u8>> {
         self.bytes().range(at, len)
     }
 
-    /// Builds an skb around the fragment: `len` bytes of data, `headroom` bytes before them.
+    /// Builds an skb around the fragment, with `len` bytes of data and `headroom` bytes before
+    /// them.
+    ///
     /// The head comes from NAPI's cache.
     ///
     /// # Errors
     ///
-    /// The fragment back if it has no room for the shared info, there is no memory, or `len` is less than an
-    /// Ethernet header's.
+    /// Returns the fragment if it has no room for the shared info, there is no memory, or `len` is
+    /// less than an Ethernet header's.
     #[inline]
     pub(crate) fn build_skb(
         self,
@@ -420,8 +452,9 @@ impl Frag {
 
     /// Copies `at..at + len` into a new skb that has room for `size` bytes.
     ///
-    /// It is marked as one of a page pool though its head isn't: GRO and TCP's receive queue merge only
-    /// packets that are marked alike, and those around it of the same flow are built around fragments.
+    /// It is marked as one of a page pool though its head isn't: GRO and TCP's receive queue merge
+    /// only packets that are marked alike, and those around it of the same flow are built around
+    /// fragments.
     #[inline]
     fn copy_skb_with_room(
         &self,
@@ -458,12 +491,12 @@ impl Frag {
         Some(unsafe { RxSkb::from_raw(NonNull::new(skb)?) })
     }
 
-    /// A new skb with the Ethernet header copied to its linear part and the rest of
-    /// `at..at + len` as its first fragment (`len` above the header's).
+    /// Makes a new skb with the Ethernet header copied to its linear part and the rest of `at..at +
+    /// len` as its first fragment (`len` above the header's).
     ///
     /// # Errors
     ///
-    /// The fragment back if the range is not inside or there is no memory.
+    /// Returns the fragment if the range is not inside or there is no memory.
     pub(crate) fn head_skb(self, napi: &NapiRef<'_>, at: u32, len: u32) -> Result<RxSkb, Self> {
         let rest = len.saturating_sub(ETH_HLEN);
         let from = at.saturating_add(ETH_HLEN);
@@ -484,7 +517,10 @@ impl Frag {
     }
 }
 
-/// The bytes of a fragment: two words, which are handed on in registers where a reference would be to memory.
+/// The bytes of a fragment: two words, which are handed on in registers where a reference would be
+/// to memory.
+///
+/// Context: softirq in the poll of its queue, or process with the queue at rest.
 ///
 /// # Invariants
 ///
@@ -497,7 +533,7 @@ pub(crate) struct FragBytes<'a> {
 }
 
 impl FragBytes<'_> {
-    /// Where `at..at + len` are: see [`Frag::range`].
+    /// Returns where `at..at + len` are (see [`Frag::range`]).
     #[inline(always)]
     fn range(self, at: u32, len: u32) -> Option<NonNull<u8>> {
         let end = at.checked_add(len)?;
@@ -508,10 +544,12 @@ impl FragBytes<'_> {
         Some(unsafe { self.va.add(usize::try_from(at).ok()?) })
     }
 
-    /// Copies the `N` bytes from `at` on, or none if they aren't all inside.
+    /// Copies the `N` bytes from `at` on, or returns `None` if they aren't all inside.
     #[inline(always)]
     pub(crate) fn copy<const N: usize>(self, at: u32) -> Option<[u8; N]> {
-        /// Four bytes, wherever they are. (A volatile array would be read byte by byte.)
+        /// Four bytes, wherever they are.
+        ///
+        /// A volatile array would be read byte by byte.
         #[repr(C, packed)]
         struct Word(u32);
         // CAST: `N` is a small constant.
@@ -556,7 +594,7 @@ impl RxSkb {
     ///
     /// # Errors
     ///
-    /// The fragment back if the range is not inside or the skb has no slot left.
+    /// Returns the fragment if the range is not inside or the skb has no slot left.
     fn add_frag(&mut self, frag: Frag, at: u32, len: u32) -> Result<(), Frag> {
         if self.nr_frags() >= MAX_SKB_FRAGS {
             return Err(frag);
@@ -573,8 +611,10 @@ impl RxSkb {
     }
 }
 
-/// A received packet that grows buffer by buffer: a head skb, and more skbs on its `frag_list`
-/// when the head's slots are used up.
+/// A received packet that grows buffer by buffer: a head skb, and more skbs on its `frag_list` when
+/// the head's slots are used up.
+///
+/// Context: softirq.
 ///
 /// # Invariants
 ///
@@ -586,7 +626,7 @@ pub(crate) struct SkbChain {
 }
 
 impl SkbChain {
-    /// A chain of one.
+    /// Makes a chain of one packet.
     #[inline(always)]
     pub(crate) fn new(head: RxSkb) -> Self {
         // INVARIANT: The head is marked by its type's invariants.
@@ -600,7 +640,7 @@ impl SkbChain {
     ///
     /// # Errors
     ///
-    /// The fragment back if it is shorter or there is no memory.
+    /// Returns the fragment if it is shorter or there is no memory.
     pub(crate) fn append(
         &mut self,
         napi: &NapiRef<'_>,
@@ -649,7 +689,7 @@ impl SkbChain {
         Ok(())
     }
 
-    /// The packet.
+    /// Returns the packet as an skb.
     #[inline(always)]
     pub(crate) fn into_skb(self) -> RxSkb {
         self.head

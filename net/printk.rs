@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Messages about an interface. They begin with the driver, the device and the interface's name, as those of
-//! `netdev_err` and so on do; what there is to say before there is an interface goes by `dev_err!`.
+//! Messages about an interface.
+//!
+//! They begin with the driver, the device and the interface's name, as those of `netdev_err` and so
+//! on do; what there is to say before there is an interface goes by `dev_err!`.
+//!
+//! C header: [`include/net/net_debug.h`](srctree/include/net/net_debug.h)
+//!
+//! Context: any.
 
 use super::{
     device::NetDevice,
@@ -19,8 +25,9 @@ macro_rules! levels {
             $(
                 $(#[$doc])*
                 pub(crate) fn $name(&self, message: fmt::Arguments<'_>) {
-                    // SAFETY: The device is valid, its name ends within the structure. `%pA` takes a pointer to
-                    // `Arguments`, which are there for the call.
+                    // SAFETY: By the type invariants the device is valid, its name ends within the
+                    // structure. `%pA` takes a pointer to `Arguments`, which are there for the
+                    // call.
                     unsafe {
                         bindings::$name(
                             self.as_raw(),
@@ -35,29 +42,29 @@ macro_rules! levels {
 }
 
 levels! {
-    /// By [`net_err!`]. Any context.
+    /// Prints an error for [`net_err!`].
     netdev_err;
-    /// By [`net_warn!`]. Any context.
+    /// Prints a warning for [`net_warn!`].
     netdev_warn;
-    /// By [`net_info!`]. Any context.
+    /// Prints a message for [`net_info!`].
     netdev_info;
 }
 
-/// Prints an error of an interface: `net_err!(dev, "…\n", …)`, as `netdev_err` in C. Any context.
+/// Prints an error of an interface: `net_err!(dev, "…\n", …)`, as `netdev_err` in C.
 macro_rules! net_err {
     ($dev:expr, $($f:tt)*) => {
         $crate::net::NetDevice::netdev_err($dev, kernel::prelude::fmt!($($f)*))
     };
 }
 
-/// The same for a warning.
+/// Prints a warning in the same way.
 macro_rules! net_warn {
     ($dev:expr, $($f:tt)*) => {
         $crate::net::NetDevice::netdev_warn($dev, kernel::prelude::fmt!($($f)*))
     };
 }
 
-/// The same for what is worth to know.
+/// Prints what is worth to know in the same way.
 macro_rules! net_info {
     ($dev:expr, $($f:tt)*) => {
         $crate::net::NetDevice::netdev_info($dev, kernel::prelude::fmt!($($f)*))

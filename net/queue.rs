@@ -2,12 +2,16 @@
 
 //! Queue pairs, and the tokens that give access to their state.
 //!
-//! A device has one [`QueuePair`] for each pair of virtqueues. Each side has *shared* state,
-//! which anyone may read, and *exclusive* state, which comes out only of:
+//! A device has one [`QueuePair`] for each pair of virtqueues. Each side has *shared* state, which
+//! anyone may read, and *exclusive* state, which comes out only of:
 //!
 //! - [`TxGuard`]: the queue's `_xmit_lock` is held;
 //! - [`RxPoll`]: NAPI owns the queue, inside of its poll function;
 //! - [`RxQueue::stopped_state`]: RTNL is held and NAPI is disabled.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+//!
+//! Context: process, RTNL held.
 
 use super::{
     dim::Dim,
@@ -56,17 +60,17 @@ pub(crate) use super::{
     },
 };
 
-/// A pair of queues. Each lives in an allocation of its own, so that queues share no cache line.
+/// A pair of queues, in an allocation of its own, so that it shares no cache line with others.
 #[pin_data]
 #[repr(align(64))]
 pub(crate) struct QueuePair<T: Driver> {
-    /// Receiving side.
+    /// Receiving side of the pair.
     #[pin]
     pub(crate) rx: RxQueue<T>,
-    /// Sending side.
+    /// Sending side of the pair.
     #[pin]
     pub(crate) tx: TxQueue<T>,
-    /// Whether both sides use a pool of AF_XDP's. Under RTNL.
+    /// Whether both sides use a pool of AF_XDP's, written under RTNL.
     pub(super) uses_xsk: Cell<bool>,
 }
 
@@ -91,9 +95,9 @@ pub(crate) struct PairInit<T: Driver> {
 /// Interrupts of a pair, as the core shows them to users.
 #[derive(Default)]
 pub(crate) struct PairIrqs {
-    /// The receiving queue's, if it has one of its own.
+    /// The receiving queue's interrupt, if it has one of its own.
     pub(crate) rx: Option<i32>,
-    /// The sending queue's, likewise.
+    /// The sending queue's interrupt, likewise.
     pub(crate) tx: Option<i32>,
 }
 
@@ -158,10 +162,12 @@ impl<T: Driver> QueuePair<T> {
         )
     }
 
-    /// Lets NAPI run on both queues, tells the stack which instance serves which queue and on which
-    /// interrupt, and polls once, for what came before. Process context. Does nothing if it is enabled, or if
-    /// [`super::device::NetDevice::synchronize_napi`] wasn't called since it was disabled. A sending side that
-    /// was left enabled ([`Self::napi_disable_rx`]) stays so.
+    /// Lets NAPI run on both queues, says which instance serves which queue and on which interrupt,
+    /// and polls once, for what came before.
+    ///
+    /// Does nothing if it is enabled, or if [`super::device::NetDevice::synchronize_napi`] wasn't
+    /// called since it was disabled. A sending side that was left enabled
+    /// ([`Self::napi_disable_rx`]) stays so.
     pub(crate) fn napi_enable(&self, irqs: PairIrqs, rtnl: &mut Rtnl) {
         let (rx, tx) = (&self.rx.napi, &self.tx.napi);
         let tx_enabled = tx.state.get() == NapiState::Enabled;
@@ -170,9 +176,10 @@ impl<T: Driver> QueuePair<T> {
         }
         let (dev, i) = (self.rx.dev.as_ptr(), self.rx.index);
         let weight = T::napi_weight();
-        // SAFETY: The device is valid and has these queues, RTNL is held. The instances that are added
-        // are pinned and off the list, a grace period has passed since they were on it. One lock around
-        // all of it, so that nobody sees an instance that is added and not enabled.
+        // SAFETY: By the type invariants the device is valid and has these queues, RTNL is held.
+        // The instances that are added are pinned and off the list, a grace period has passed since
+        // they were on it. One lock around all of it, so that nobody sees an instance that is added
+        // and not enabled.
         unsafe {
             bindings::netdev_lock(dev);
             bindings::napi_forget_threaded(rx.napi.get());
@@ -198,8 +205,11 @@ impl<T: Driver> QueuePair<T> {
         self.napi_kick(rtnl);
     }
 
-    /// Lets NAPI run on the sending side alone, and polls it: the device has something to send yet. Process
-    /// context. Does nothing if it is enabled, or disabled without [`super::device::NetDevice::synchronize_napi`] since.
+    /// Lets NAPI run on the sending side alone, and polls it, because the device has something to
+    /// send yet.
+    ///
+    /// Does nothing if it is enabled, or disabled without
+    /// [`super::device::NetDevice::synchronize_napi`] since.
     pub(crate) fn napi_enable_tx(&self, irq: Option<i32>, _rtnl: &mut Rtnl) {
         let (dev, tx) = (self.tx.dev.as_ptr(), &self.tx.napi);
         if tx.state.get() != NapiState::Quiesced {
@@ -225,7 +235,7 @@ impl<T: Driver> QueuePair<T> {
     /// passed since it was on it.
     unsafe fn add_tx(&self) {
         let (dev, napi) = (self.tx.dev.as_ptr(), self.tx.napi.napi.get());
-        // SAFETY: By this function's contract; the device is valid, the instance pinned.
+        // SAFETY: By this function's contract, and by the type invariants; the instance is pinned.
         unsafe {
             bindings::napi_forget_threaded(napi);
             bindings::netif_napi_add_tx(dev, napi, Some(TxQueue::<T>::poll), T::napi_weight());
@@ -233,7 +243,7 @@ impl<T: Driver> QueuePair<T> {
         }
     }
 
-    /// Polls both queues once, if NAPI runs on them. Process context.
+    /// Polls both queues once, if NAPI runs on them.
     pub(crate) fn napi_kick(&self, rtnl: &Rtnl) {
         if self.napi_is_on(rtnl) {
             // SAFETY: Added and enabled, which RTNL keeps.
@@ -244,15 +254,21 @@ impl<T: Driver> QueuePair<T> {
         }
     }
 
-    /// Keeps NAPI from running and waits for a poll that does, and for [`Driver::moderate`]. The
-    /// exclusive RX state is free only after [`super::device::NetDevice::synchronize_napi`]. Process
-    /// context, without a lock that [`Driver::moderate`] takes.
+    /// Keeps NAPI from running and waits for a poll that does, and for [`Driver::moderate`].
+    ///
+    /// The exclusive RX state is free only after [`super::device::NetDevice::synchronize_napi`].
+    ///
+    /// Context: process, RTNL held, without a lock that [`Driver::moderate`] takes.
     pub(crate) fn napi_disable(&self, rtnl: &mut Rtnl) {
         self.disable(true, rtnl);
     }
 
-    /// The same for the receiving side alone. The sending side goes on, until [`Self::napi_disable`]: the
-    /// device has something to send yet. Process context, as above.
+    /// Keeps NAPI from running on the receiving side alone.
+    ///
+    /// The sending side goes on, until [`Self::napi_disable`], because the device has something to
+    /// send yet.
+    ///
+    /// Context: process, RTNL held, without a lock that [`Driver::moderate`] takes.
     pub(crate) fn napi_disable_rx(&self, rtnl: &mut Rtnl) {
         self.disable(false, rtnl);
     }
@@ -261,8 +277,9 @@ impl<T: Driver> QueuePair<T> {
         let tx_drains = self.tx_drains(rtnl);
         if self.napi_is_on(rtnl) || (tx_too && tx_drains) {
             let dev = self.rx.dev.as_ptr();
-            // SAFETY: RTNL is held, the device is valid; null is for "none". One lock around all of
-            // it, so that nobody sees an instance that is disabled and not deleted.
+            // SAFETY: By the type invariants the device is valid; RTNL is held; null is for "none".
+            // One lock around all of it, so that nobody sees an instance that is disabled and not
+            // deleted.
             unsafe {
                 bindings::netdev_lock(dev);
                 self.link(core::ptr::null_mut(), core::ptr::null_mut());
@@ -302,17 +319,17 @@ impl<T: Driver> QueuePair<T> {
         }
     }
 
-    /// Whether NAPI is enabled on the sending side alone ([`Self::napi_disable_rx`]).
+    /// Returns whether NAPI is enabled on the sending side alone ([`Self::napi_disable_rx`]).
     pub(crate) fn tx_drains(&self, rtnl: &Rtnl) -> bool {
         self.tx.napi.state.get() == NapiState::Enabled && !self.napi_is_on(rtnl)
     }
 
-    /// Whether NAPI is enabled on the pair.
+    /// Returns whether NAPI is enabled on the pair.
     pub(crate) fn napi_is_on(&self, _rtnl: &Rtnl) -> bool {
         self.rx.napi.state.get() == NapiState::Enabled
     }
 
-    /// A grace period has passed.
+    /// Takes note that a grace period has passed.
     pub(super) fn quiesced(&self) {
         for napi in [&self.rx.napi, &self.tx.napi] {
             if napi.state.get() == NapiState::Disabled {

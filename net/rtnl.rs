@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The RTNL lock as a token.
+//!
+//! C header: [`include/linux/rtnetlink.h`](srctree/include/linux/rtnetlink.h)
 
 use crate::bindings;
 use core::ops::{
@@ -29,7 +31,9 @@ impl Rtnl {
 pub(crate) struct RtnlGuard(Rtnl);
 
 impl RtnlGuard {
-    /// Takes the lock. Process context, lock not held yet.
+    /// Takes the lock.
+    ///
+    /// Context: process, the lock not held yet.
     pub(crate) fn new() -> Self {
         // SAFETY: Process context; may sleep.
         unsafe { bindings::rtnl_lock() };

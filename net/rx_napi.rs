@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What comes with a receive queue's exclusive state: its NAPI instance and its page pool.
+//!
+//! C header: [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
 use super::{
     napi::NapiRef,
@@ -27,12 +29,14 @@ use kernel::{
 
 /// Where the owner of a receive queue runs, and how it asks for memory.
 pub(crate) trait Context {
-    /// Whether that is the queue's poll, a softirq; process context otherwise.
+    /// Whether that is the queue's poll, a softirq; it is process context otherwise.
     const IN_POLL: bool;
 
-    /// What a page pool is asked with: never to reclaim memory itself. One that maps its pages stores
-    /// them in an array whose lock keeps softirqs out, and the kernel (7.2) allocates for that array with
-    /// the flags given here and the lock half let go: it would sleep with softirqs off.
+    /// What a page pool is asked with, which is never to reclaim memory itself.
+    ///
+    /// A pool that maps its pages stores them in an array whose lock keeps softirqs out, and the
+    /// kernel (7.2) allocates for that array with the flags given here and the lock half let go: it
+    /// would sleep with softirqs off.
     const POOL_GFP: bindings::gfp_t = if Self::IN_POLL {
         bindings::GFP_ATOMIC
     } else {
@@ -48,22 +52,25 @@ pub(crate) trait Context {
     };
 }
 
-/// Inside of the queue's poll: must not sleep.
+/// Inside of the queue's poll, where one must not sleep.
 pub(crate) enum InPoll {}
 
 impl Context for InPoll {
     const IN_POLL: bool = true;
 }
 
-/// In process context, RTNL held, with the queue at rest: may sleep.
+/// In process context, RTNL held, with the queue at rest, where one may sleep.
 pub(crate) enum AtRest {}
 
 impl Context for AtRest {
     const IN_POLL: bool = false;
 }
 
-/// A receive queue's NAPI instance and page pool, for the queue's owner. In a poll it serves as a
-/// [`NapiRef`].
+/// A receive queue's NAPI instance and page pool, for the queue's owner.
+///
+/// In a poll it serves as a [`NapiRef`].
+///
+/// Context: softirq in the queue's poll, or process with the queue at rest, as `C` says.
 ///
 /// # Invariants
 ///
@@ -107,7 +114,9 @@ impl<'a, C: Context> RxNapi<'a, C> {
         }
     }
 
-    /// A page of the pool. In process context memory is reclaimed for it if need be.
+    /// Allocates a page of the pool.
+    ///
+    /// In process context memory is reclaimed for it if need be.
     #[inline]
     pub(crate) fn alloc_page(&mut self) -> Option<Frag> {
         let pool = self.pool.as_mut()?;
@@ -118,15 +127,18 @@ impl<'a, C: Context> RxNapi<'a, C> {
         page
     }
 
-    /// Has memory reclaimed, for another try: a pool may not do that itself. False if there is none, and in
-    /// a poll.
+    /// Has memory reclaimed, for another try, which a pool may not do itself.
+    ///
+    /// Returns false if there is none, and in a poll.
     #[inline]
     pub(crate) fn reclaim() -> bool {
         !C::IN_POLL && Page::alloc_page(C::FLAGS).is_ok()
     }
 
-    /// Posts pieces of the pool's pages to a virtqueue by `post`, which is given where they come from, and the
-    /// pool's number. Returns what that returns and why not all were posted, or `None` without a pool.
+    /// Posts pieces of the pool's pages to a virtqueue by `post`, which is given where they come
+    /// from, and the pool's number.
+    ///
+    /// Returns what that returns and why not all were posted, or `None` without a pool.
     #[inline(always)]
     pub(crate) fn post(
         &mut self,
@@ -135,7 +147,7 @@ impl<'a, C: Context> RxNapi<'a, C> {
         Some(self.pool.as_mut()?.post(C::POOL_GFP, post))
     }
 
-    /// Gives a fragment back to its pool. Fast in a poll if that is this queue's.
+    /// Gives a fragment back to its pool, which is fast in a poll if that is this queue's.
     #[inline(always)]
     pub(crate) fn recycle(&mut self, frag: Frag) {
         match &mut self.pool {
@@ -147,13 +159,15 @@ impl<'a, C: Context> RxNapi<'a, C> {
 }
 
 impl RxNapi<'_, InPoll> {
-    /// What packets of this queue say of where they come from, for C. Returns `None` without a pool.
+    /// Returns what packets of this queue say of where they come from, for C, or `None` without a
+    /// pool.
     #[inline(always)]
     pub(super) fn xdp_rxq(&mut self) -> Option<*mut bindings::xdp_rxq_info> {
         self.pool.as_mut().map(PagePool::xdp_rxq)
     }
 
-    /// A packet was redirected: what that left to be done is before the poll ends.
+    /// Takes note that a packet was redirected, what that left to be done of which is done before
+    /// the poll ends.
     #[inline(always)]
     pub(super) fn set_redirected(&mut self) {
         if let Some(pool) = self.pool {
@@ -163,12 +177,14 @@ impl RxNapi<'_, InPoll> {
 }
 
 impl RxNapi<'_, AtRest> {
-    /// Gives the queue a page pool unless it has one. `size` is the ring's number of buffers. With `dma` each
-    /// page is mapped for that device while it is the pool's.
+    /// Gives the queue a page pool unless it has one.
+    ///
+    /// `size` is the ring's number of buffers. With `dma` each page is mapped for that device while
+    /// it is the pool's.
     ///
     /// # Errors
     ///
-    /// No memory.
+    /// Returns `ENOMEM`.
     pub(crate) fn create_pool(&mut self, size: u32, dma: Option<&Device<Bound>>) -> Result {
         if self.pool.is_none() {
             // SAFETY: By the type invariants the pool is where it belongs. The queue's device drops it, and
@@ -178,7 +194,9 @@ impl RxNapi<'_, AtRest> {
         Ok(())
     }
 
-    /// Takes the queue's page pool away. Fragments that are out find their way back to what is left of it.
+    /// Takes the queue's page pool away.
+    ///
+    /// Fragments that are out find their way back to what is left of it.
     pub(crate) fn destroy_pool(&mut self) {
         *self.pool = None;
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The receiving side of a queue pair: [`RxPoll`] and [`RxQueue::stopped_state`] give access to its state.
+//! The receiving side of a queue pair: [`RxPoll`] and [`RxQueue::stopped_state`] give access to its
+//! state.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
     device::NetDevice,
@@ -35,7 +38,9 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Receiving side of a queue pair.
+/// The receiving side of a queue pair.
+///
+/// Context: any, unless a function says otherwise.
 ///
 /// # Invariants
 ///
@@ -58,20 +63,22 @@ pub(crate) struct RxQueue<T: Driver> {
 }
 
 impl<T: Driver> RxQueue<T> {
-    /// Number of the queue.
+    /// Returns the number of the queue.
     #[inline(always)]
     pub(crate) fn index(&self) -> u16 {
         self.index
     }
 
-    /// Counters and the like.
+    /// Returns the shared state, counters and the like.
     #[inline(always)]
     pub(crate) fn shared(&self) -> &T::RxShared {
         &self.shared
     }
 
     /// Schedules a poll and calls `before` (which turns the interrupt off) before that, unless a
-    /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
+    /// poll is scheduled already, and returns whether it did.
+    ///
+    /// Context: hard interrupt or softirq.
     #[inline(always)]
     pub(crate) fn schedule(&self, before: impl FnOnce(&mut T::Rx)) -> bool {
         self.napi.schedule(|| {
@@ -82,13 +89,19 @@ impl<T: Driver> RxQueue<T> {
     }
 
     /// Schedules a poll from process context, and runs it before it returns where it can.
+    ///
+    /// Context: process.
     pub(crate) fn schedule_now(&self) {
         // SAFETY: Initialised. One that was never added refuses, as a disabled one does.
         unsafe { bindings::napi_kick(self.napi.napi.get()) };
     }
 
-    /// The exclusive state and the page pool while the queue is at rest: NAPI disabled, and
-    /// [`super::device::NetDevice::synchronize_napi`] called since. Returns `None` otherwise.
+    /// Returns the exclusive state and the page pool while the queue is at rest: NAPI disabled, and
+    /// [`super::device::NetDevice::synchronize_napi`] called since.
+    ///
+    /// Returns `None` otherwise.
+    ///
+    /// Context: process, RTNL held.
     #[allow(clippy::mut_from_ref)]
     pub(crate) fn stopped_state<'a>(
         &'a self,
@@ -112,14 +125,13 @@ impl<T: Driver> RxQueue<T> {
         }
     }
 
-    /// Whether interrupts are moderated by the traffic.
+    /// Returns whether interrupts are moderated by the traffic.
     #[inline(always)]
     pub(crate) fn is_adaptive(&self) -> bool {
         self.dim.is_on()
     }
 
-    /// Has interrupts moderated by the traffic, from the first profile on, or not any more. Any
-    /// context.
+    /// Has interrupts moderated by the traffic, from the first profile on, or not any more.
     pub(crate) fn set_adaptive(&self, on: bool) {
         self.dim.set(on);
     }
@@ -175,8 +187,12 @@ impl<T: Driver> RxQueue<T> {
     }
 }
 
-/// Inside of the receive queue's poll function. With a budget NAPI owns the queue (`NAPI_STATE_SCHED` was
-/// taken for this poll); without one this is netpoll, beside whoever does.
+/// The inside of the receive queue's poll function.
+///
+/// With a budget NAPI owns the queue (`NAPI_STATE_SCHED` was taken for this poll); without one this
+/// is netpoll, beside whoever does.
+///
+/// Context: softirq.
 pub(crate) struct RxPoll<'a, T: Driver> {
     q: &'a RxQueue<T>,
     budget: i32,
@@ -184,19 +200,19 @@ pub(crate) struct RxPoll<'a, T: Driver> {
 }
 
 impl<'a, T: Driver> RxPoll<'a, T> {
-    /// The queue.
+    /// Returns the queue that is polled.
     #[inline(always)]
     pub(crate) fn queue(&self) -> &'a RxQueue<T> {
         self.q
     }
 
-    /// Packets that may be received in this poll; 0 from netpoll: none.
+    /// Returns how many packets may be received in this poll, which is 0 from netpoll.
     #[inline(always)]
     pub(crate) fn budget(&self) -> i32 {
         self.budget
     }
 
-    /// The exclusive state, and NAPI with the page pool. Returns `None` to netpoll.
+    /// Returns the exclusive state, and NAPI with the page pool, or `None` to netpoll.
     #[inline(always)]
     pub(crate) fn state(&mut self) -> Option<(&mut T::Rx, RxNapi<'_, InPoll>)> {
         if self.budget <= 0 {
@@ -212,8 +228,8 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         }
     }
 
-    /// Tells the moderation algorithm how many interrupts, packets and bytes there were so far. Nothing
-    /// from netpoll.
+    /// Gives the moderation algorithm how many interrupts, packets and bytes there were so far,
+    /// unless this is netpoll.
     pub(crate) fn sample(&mut self, interrupts: u64, packets: u64, bytes: u64) {
         if self.budget > 0 {
             // CAST: The algorithm looks at differences, modulo 2^16.
@@ -222,8 +238,10 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         }
     }
 
-    /// Ends the poll, which has received `work` packets. [`RxQueue::schedule`] makes another one: for what comes
-    /// later that is up to whoever brings it. With the whole budget used the poll goes on instead.
+    /// Ends the poll, which has received `work` packets.
+    ///
+    /// [`RxQueue::schedule`] makes another one: for what comes later that is up to whoever brings
+    /// it. With the whole budget used the poll goes on instead.
     #[inline]
     pub(crate) fn complete(self, work: i32) -> PollResult {
         if work >= self.budget {
@@ -253,23 +271,26 @@ impl<'a, T: Driver> RxPoll<'a, T> {
         }
     }
 
-    /// Polling goes on: the whole budget was used.
+    /// Has polling go on, because the whole budget was used.
     pub(crate) fn again(self) -> PollResult {
         self.flush();
         PollResult(self.budget)
     }
 
-    /// Whether the poll is going to be followed by another one without an interrupt: somebody polls in a
-    /// loop, or interrupts are deferred and a timer polls. What is asked for in sysfs may change until
-    /// [`RxPoll::napi_complete_done`].
+    /// Returns whether the poll is going to be followed by another one without an interrupt,
+    /// because somebody polls in a loop, or interrupts are deferred and a timer polls.
+    ///
+    /// What is asked for in sysfs may change until [`RxPoll::napi_complete_done`].
     #[inline(always)]
     pub(crate) fn is_deferred(&self, work: i32) -> bool {
         self.q.napi.is_deferred(work)
     }
 
-    /// Gives the queue back. True if it is really given up, and an interrupt is to come for what the device
-    /// does from now on. False says nothing about who owns it: this poll's caller (busy polling), a poll
-    /// that somebody asked for meanwhile, or nobody until a timer ends.
+    /// Gives the queue back, and returns true if it is really given up, and an interrupt is to come
+    /// for what the device does from now on.
+    ///
+    /// False says nothing about who owns it: this poll's caller (busy polling), a poll that
+    /// somebody asked for meanwhile, or nobody until a timer ends.
     ///
     /// # Safety
     ///

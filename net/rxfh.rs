@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The functions of `struct ethtool_ops` for receive flow hashing over a trait.
+//!
+//! C header: [`include/linux/ethtool.h`](srctree/include/linux/ethtool.h)
 
 use super::{
     device::NetDevice,
@@ -34,7 +36,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// Sizes of what can be set; 0 for what can't.
+/// Sizes of what can be set, which are 0 for what can't.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sizes {
     /// Bytes of the key.
@@ -45,8 +47,9 @@ pub(crate) struct Sizes {
 
 /// What can be set of a device.
 ///
-/// The ethtool core asks for the sizes, makes arrays by them, and hands these out without their lengths. So the sizes don't
-/// depend on what the driver answers: they are fixed before the device is registered, and can only become none.
+/// The ethtool core asks for the sizes, makes arrays by them, and hands these out without their
+/// lengths. So the sizes don't depend on what the driver answers: they are fixed before the device
+/// is registered, and can only become none.
 pub(super) struct Settable {
     sizes: Sizes,
     withdrawn: AtomicBool,
@@ -69,23 +72,30 @@ impl Settable {
     }
 }
 
-/// The callbacks, all of them optional. They run in process context with RTNL held.
+/// The callbacks, all of them optional.
+///
+/// Context: process, RTNL held.
+///
+/// # Errors
+///
+/// The core gives errors to the user.
 #[vtable]
 pub(crate) trait Ops<T: Driver> {
-    /// `get_rx_ring_count`: receive queues in use.
+    /// Returns the number of receive queues in use (`get_rx_ring_count`).
     fn rings(_dev: &NetDevice<T>) -> u32 {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_rxfh`: fills what is asked for, each as long as [`Setup::rxfh`] says.
+    /// Fills what is asked for, each as long as [`Setup::rxfh`] says (`get_rxfh`).
     ///
     /// [`Setup::rxfh`]: super::device::Setup::rxfh
     fn get(_dev: &NetDevice<T>, _table: Option<&mut [u32]>, _key: Option<&mut [u8]>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_rxfh`: sets what is there, each as long as [`Setup::rxfh`] says. The core has checked the
-    /// table's queues against [`Ops::rings`].
+    /// Sets what is there, each as long as [`Setup::rxfh`] says (`set_rxfh`).
+    ///
+    /// The core has checked the table's queues against [`Ops::rings`].
     ///
     /// [`Setup::rxfh`]: super::device::Setup::rxfh
     fn set(
@@ -97,12 +107,12 @@ pub(crate) trait Ops<T: Driver> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `get_rxfh_fields`.
+    /// Returns what packets of a kind are hashed over (`get_rxfh_fields`).
     fn fields(_dev: &NetDevice<T>, _flow: Flow) -> Result<Fields> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// `set_rxfh_fields`.
+    /// Sets what packets of a kind are hashed over (`set_rxfh_fields`).
     fn set_fields(_dev: &NetDevice<T>, _flow: Flow, _fields: Fields, _rtnl: &mut Rtnl) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -112,25 +122,34 @@ pub(crate) trait Ops<T: Driver> {
 impl<T: Driver> Ops<T> for () {}
 
 impl<T: Driver> NetDevice<T> {
-    /// Whether the user has set an indirection table that is in force.
+    /// Returns whether the user has set an indirection table that is in force.
+    ///
+    /// Context: process, RTNL held.
     pub(crate) fn is_rxfh_configured(&self, _rtnl: &mut Rtnl) -> bool {
-        // SAFETY: The device is valid; what is looked at changes under RTNL.
+        // SAFETY: By the type invariants the device is valid; what is looked at changes under RTNL.
         unsafe { bindings::netif_is_rxfh_configured(self.as_raw()) }
     }
 
-    /// From here on neither key nor table can be set or seen. Process context.
+    /// Lets neither key nor table be set or seen from here on.
+    ///
+    /// Context: process, RTNL held.
     pub(crate) fn withdraw_rxfh(&self, _rtnl: &mut Rtnl) {
         self.private().rxfh.withdrawn.store(true, Ordering::Relaxed);
     }
 
-    /// Tells the user that the table is not theirs any more.
+    /// Notifies the user that the table is not theirs any more.
+    ///
+    /// Context: process, RTNL held.
     pub(crate) fn rxfh_lost(&self, _rtnl: &mut Rtnl) {
-        // SAFETY: The device is valid, RTNL is held. It calls `Ops::get` and the like.
+        // SAFETY: By the type invariants the device is valid, RTNL is held. It calls `Ops::get` and
+        // the like.
         unsafe { bindings::ethtool_rxfh_indir_lost(self.as_raw()) };
     }
 }
 
 /// Fills `key` with the key that the machine's devices share, at random since its boot.
+///
+/// Context: process.
 pub(crate) fn fill_key<const N: usize>(key: &mut [u8; N]) {
     // CAST: A u32 fits.
     const { assert!(N <= bindings::NETDEV_RSS_KEY_LEN as usize) };
@@ -138,15 +157,15 @@ pub(crate) fn fill_key<const N: usize>(key: &mut [u8; N]) {
     unsafe { bindings::netdev_rss_key_fill(key.as_mut_ptr().cast(), N) };
 }
 
-/// `RXH_IP_SRC` and `RXH_IP_DST`.
+/// The bits `RXH_IP_SRC` and `RXH_IP_DST`.
 const ADDRS: u32 = bindings::RXH_IP_SRC | bindings::RXH_IP_DST;
-/// The same with `RXH_L4_B_0_1` and `RXH_L4_B_2_3`: the ports.
+/// The same with `RXH_L4_B_0_1` and `RXH_L4_B_2_3`, the ports.
 const ADDRS_PORTS: u32 = ADDRS | bindings::RXH_L4_B_0_1 | bindings::RXH_L4_B_2_3;
-/// `RXH_DISCARD` (a shift into the sign bit, which bindgen can't know): for drivers without a way to
-/// discard, no hash.
+/// The bit `RXH_DISCARD` (a shift into the sign bit, which bindgen can't know), which for drivers
+/// without a way to discard is no hash.
 const DISCARD: u32 = 1 << 31;
 
-/// Which packets the core speaks of.
+/// Returns which packets the core speaks of.
 fn flow(flow_type: u32) -> Result<Flow> {
     let (v6, proto) = match flow_type {
         bindings::TCP_V4_FLOW => (false, Proto::Tcp),
@@ -331,5 +350,5 @@ impl<T: Driver, E: Ops<T>> Table<T, E> {
     }
 }
 
-/// `ETH_RSS_HASH_TOP`.
+/// The bit `ETH_RSS_HASH_TOP`, for the only function.
 const TOEPLITZ: u8 = 1 << bindings::ETH_RSS_HASH_TOP_BIT;

@@ -28,18 +28,18 @@ use core::{
 };
 use kernel::pr_warn_once;
 
-/// Why a packet is given up (`enum skb_drop_reason`), seen by `drop_monitor` and tracing.
+/// Why a packet is given up (`enum skb_drop_reason`), as `drop_monitor` and tracing see it.
 #[derive(Clone, Copy)]
 pub(crate) enum DropReason {
     /// The device's header makes no sense.
     DevHdr,
-    /// The ring took no more.
+    /// The ring took no more packets.
     FullRing,
-    /// No memory.
+    /// There is no memory.
     NoMem,
     /// The device is going down or broken.
     DevReady,
-    /// Nothing fits.
+    /// None of the other reasons fits.
     NotSpecified,
 }
 
@@ -55,13 +55,16 @@ impl DropReason {
     }
 }
 
-/// Up to this many bytes are rather copied than left where they are: of a received packet, so that its buffer is
-/// free again at once; of one to be sent that is in pieces, because a table of more than one descriptor costs
-/// more.
+/// Up to this many bytes are rather copied than left where they are.
+///
+/// They are copied of a received packet, so that its buffer is free again at once, and of one to be
+/// sent that is in pieces, because a table of more than one descriptor costs more.
 pub(crate) const COPYBREAK: u32 = 128;
 
-/// In which context packets are freed that were sent (`napi_consume_skb`): inside of a poll, or where
-/// softirqs are off and interrupts on, for as long as `'a`; or anywhere.
+/// In which context packets are freed that were sent (`napi_consume_skb`).
+///
+/// It is inside of a poll, or where softirqs are off and interrupts on, for as long as `'a`; or
+/// anywhere.
 pub(crate) struct ConsumeContext<'a> {
     budget: i32,
     _a: PhantomData<(&'a (), *mut ())>,
@@ -87,23 +90,24 @@ impl ConsumeContext<'_> {
 
 /// What became of a packet given to `start_xmit`.
 pub(crate) enum Xmit<'x> {
-    /// The driver took it (sent or dropped and counted).
+    /// The driver took it, which means that it is sent, or dropped and counted.
     Ok,
-    /// The driver can't take it now and gives it back; its queue is stopped.
+    /// The driver can't take it now and gives it back, and its queue is stopped.
     Busy(TxSkb<'x>),
 }
 
-/// Of a packet given to `ndo_start_xmit`. The lifetime is that call's and no other's: it is invariant, and
-/// a driver's function takes any.
+/// Marks a packet given to `ndo_start_xmit`.
+///
+/// The lifetime is that call's and no other's: it is invariant, and a driver's function takes any.
 pub(crate) struct Outgoing<'x>(PhantomData<fn(&'x ()) -> &'x ()>);
 
-/// Of a packet that was in a transmit ring.
+/// Marks a packet that was in a transmit ring.
 pub(crate) struct Sent(());
 
-/// Of a packet that was made for reception.
+/// Marks a packet that was made for reception.
 pub(crate) struct Incoming(());
 
-/// Of a packet that the stack may have.
+/// Marks a packet that the stack may have.
 pub(crate) struct Received(());
 
 /// A packet to be sent.
@@ -116,6 +120,8 @@ pub(crate) type RxSkb = SkBuff<Incoming>;
 pub(crate) type ReceivedSkb = SkBuff<Received>;
 
 /// An owned `struct sk_buff`.
+///
+/// Context: any, unless a function says otherwise.
 ///
 /// # Invariants
 ///
@@ -133,6 +139,8 @@ pub(crate) struct SkBuff<S>(NonNull<bindings::sk_buff>, PhantomData<S>);
 unsafe impl<S> Send for SkBuff<S> {}
 
 impl<S> SkBuff<S> {
+    /// Takes a reference for a packet that this owns.
+    ///
     /// # Safety
     ///
     /// The caller owns a reference to a valid skb and gives it away; the type's invariants for `S` hold.
@@ -142,7 +150,7 @@ impl<S> SkBuff<S> {
         Self(skb, PhantomData)
     }
 
-    /// The C object; ownership stays here.
+    /// Returns the C object, whose ownership stays here.
     #[inline(always)]
     pub(crate) fn as_raw(&self) -> *mut bindings::sk_buff {
         self.0.as_ptr()
@@ -154,14 +162,15 @@ impl<S> SkBuff<S> {
         ManuallyDrop::new(self).0
     }
 
-    /// Length in bytes, all fragments.
+    /// Returns the length in bytes, all fragments.
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
-        // SAFETY: The skb is valid by the type invariant; whoever else has a reference doesn't change it.
+        // SAFETY: By the type invariants the skb is valid; whoever else has a reference doesn't
+        // change it.
         unsafe { (*self.as_raw()).len }
     }
 
-    /// Frees a packet that did what it was there for. Any context.
+    /// Frees a packet that did what it was there for.
     #[allow(dead_code)] // Drivers with rings don't.
     pub(crate) fn consume(self) {
         // SAFETY: By the type invariant the reference is ours, and goes.
@@ -173,7 +182,7 @@ impl<S> SkBuff<S> {
         }
     }
 
-    /// Frees a packet that was not delivered. Any context.
+    /// Frees a packet that was not delivered.
     pub(crate) fn drop_with(self, reason: DropReason) {
         // SAFETY: By the type invariant the reference is ours, and goes.
         unsafe { bindings::dev_kfree_skb_any_reason(self.into_raw().as_ptr(), reason.as_raw()) };
@@ -181,30 +190,35 @@ impl<S> SkBuff<S> {
 }
 
 impl TxSkb<'_> {
-    /// The TX queue that the stack chose.
+    /// Returns the TX queue that the stack chose.
     #[inline(always)]
     pub(super) fn queue_mapping(&self) -> u16 {
-        // SAFETY: The skb is valid by the type invariant.
+        // SAFETY: By the type invariants the skb is valid.
         unsafe { (*self.as_raw()).queue_mapping }
     }
 
-    /// Whether the packet is in pieces.
+    /// Returns whether the packet is in pieces.
+    ///
+    /// Context: any.
     #[inline(always)]
     pub(crate) fn is_nonlinear(&self) -> bool {
-        // SAFETY: The skb is valid by the type invariant; whoever else has a reference doesn't change it.
+        // SAFETY: By the type invariants the skb is valid; whoever else has a reference doesn't
+        // change it.
         unsafe { (*self.as_raw()).data_len != 0 }
     }
 
     /// Takes the software transmit timestamp, if the socket asked for one.
     #[inline(always)]
     pub(super) fn tx_timestamp(&mut self) {
-        // SAFETY: The skb is valid by the type invariant, and this is `ndo_start_xmit`.
+        // SAFETY: By the type invariants the skb is valid, and this is `ndo_start_xmit`.
         unsafe { bindings::skb_tx_timestamp(self.as_raw()) };
     }
 }
 
 impl SentSkb {
     /// Frees a packet that was sent, by the CPU's cache of skbs where there is one.
+    ///
+    /// Context: softirq, or any if `context` says so.
     #[inline(always)]
     pub(crate) fn napi_consume(self, context: &ConsumeContext<'_>) {
         // SAFETY: By the type invariant the reference is ours, and goes; the context is one in which the
@@ -214,22 +228,26 @@ impl SentSkb {
 }
 
 impl RxSkb {
-    /// Number of page fragments.
+    /// Returns the number of page fragments.
     pub(super) fn nr_frags(&self) -> u32 {
-        // SAFETY: The skb is valid by the type invariant.
+        // SAFETY: By the type invariants the skb is valid.
         unsafe { bindings::skb_nr_frags(self.as_raw()) }
     }
 
     /// Sets the hash of a received packet.
+    ///
+    /// Context: any.
     #[inline]
     pub(crate) fn set_rx_hash(&mut self, hash: RxHash) {
-        // SAFETY: The skb is valid by the type invariant, and nobody else's.
+        // SAFETY: By the type invariants the skb is valid, and nobody else's.
         unsafe { bindings::skb_set_rx_hash(self.as_raw(), hash.value, hash.ports()) };
     }
 }
 
 impl ReceivedSkb {
-    /// Length with the Ethernet header, which is taken off already.
+    /// Returns the length with the Ethernet header, which is taken off already.
+    ///
+    /// Context: any.
     #[allow(dead_code)] // Not each driver asks then.
     pub(crate) fn frame_len(&self) -> u32 {
         self.len().saturating_add(bindings::ETH_HLEN)

@@ -16,7 +16,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// `struct sk_buff_head`.
+/// The C object, a `struct sk_buff_head`.
 #[pin_data]
 struct Head {
     #[pin]
@@ -43,15 +43,17 @@ unsafe impl Send for SkbQueue {}
 unsafe impl Sync for SkbQueue {}
 
 impl SkbQueue {
-    /// An empty queue for `limit` packets.
+    /// Makes an empty queue for `limit` packets.
+    ///
+    /// Context: process.
     ///
     /// # Errors
     ///
-    /// No memory.
+    /// Returns `ENOMEM`.
     pub(crate) fn new(limit: u32) -> Result<Self> {
         let head = KBox::pin_init(
             pin_init!(Head {
-                // SAFETY: The place is valid for writes, and pinned.
+                // SAFETY: `ffi_init` gives a place that is valid for writes, and pinned.
                 head <- Opaque::ffi_init(|p| unsafe { bindings::skb_queue_head_init(p) }),
                 _pin: PhantomPinned,
             }),
@@ -61,13 +63,15 @@ impl SkbQueue {
         Ok(Self { head, limit })
     }
 
-    /// Adds a packet. Senders that do so at once may exceed the limit by one each.
+    /// Adds a packet.
+    ///
+    /// Senders that do so at once may exceed the limit by one each.
     ///
     /// Context: any.
     ///
     /// # Errors
     ///
-    /// The packet back if as many wait as may.
+    /// Returns the packet if as many wait as may.
     pub(crate) fn push(&self, skb: ReceivedSkb) -> Result<(), ReceivedSkb> {
         let head = self.head.head.get();
         // SAFETY: Initialised by the type invariants; a look without the lock, as C has it.

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Where counters are written for the core.
+//!
+//! C headers: [`include/uapi/linux/if_link.h`](srctree/include/uapi/linux/if_link.h),
+//! [`include/net/netdev_queues.h`](srctree/include/net/netdev_queues.h)
+//!
+//! Context: any.
 
 use crate::{
     bindings,
     sync::counter::Counter, //
 };
 
-/// Packets of a queue, one way: those that went, and those that were dropped. One writer at a time: who has the
-/// queue's lock, or its poll.
+/// Packets of a queue, one way: those that went, and those that were dropped.
+///
+/// There is one writer at a time: who has the queue's lock, or its poll.
 ///
 /// # Examples
 ///
@@ -56,13 +62,13 @@ impl LinkStats<'_> {
     }
 }
 
-/// `struct rtnl_link_stats64`, zeroed.
+/// Counters of an interface (`struct rtnl_link_stats64`), zeroed.
 pub(crate) struct LinkStats<'a>(pub(super) &'a mut bindings::rtnl_link_stats64);
 
-/// `struct netdev_queue_stats_rx`; what isn't set is not reported.
+/// Counters of a receive queue (`struct netdev_queue_stats_rx`); what isn't set is not reported.
 pub(crate) struct RxQueueStats<'a>(pub(super) &'a mut bindings::netdev_queue_stats_rx);
 
-/// `struct netdev_queue_stats_tx`; what isn't set is not reported.
+/// Counters of a transmit queue (`struct netdev_queue_stats_tx`); what isn't set is not reported.
 pub(crate) struct TxQueueStats<'a>(pub(super) &'a mut bindings::netdev_queue_stats_tx);
 
 macro_rules! setters {

@@ -21,12 +21,12 @@ pub(crate) unsafe trait Wrapper {}
 
 /// A file with a number, which each receive queue has (`/sys/class/net/IF/queues/rx-N/DIRECTORY/NAME`).
 pub(crate) trait RxQueueFile<D> {
-    /// The directory that it is in.
+    /// The directory that the file is in.
     const DIRECTORY: &'static CStr;
-    /// Its name.
+    /// The name of the file.
     const NAME: &'static CStr;
 
-    /// The number for queue `index`.
+    /// Returns the number for queue `index`.
     ///
     /// Context: process, no lock held.
     fn show(dev: &D, index: u16) -> u32;
@@ -40,19 +40,21 @@ pub(crate) trait RxQueueFile<D> {
 pub(crate) struct RxQueueGroup<D>(&'static bindings::attribute_group, PhantomData<fn(&D)>);
 
 impl<D: Wrapper> RxQueueGroup<D> {
-    /// The directory of `F`.
+    /// Makes the directory of `F`.
+    ///
+    /// Context: any.
     pub(crate) const fn of<F: RxQueueFile<D>>() -> Self {
         // INVARIANT: The file's function is `Table::<D, F>::show`.
         Self(const { &Table::<D, F>::GROUP }, PhantomData)
     }
 
-    /// The C object.
+    /// Returns the C object.
     pub(super) fn as_raw(&self) -> *const bindings::attribute_group {
         self.0
     }
 }
 
-/// A file in sysfs that everybody may read.
+/// Describes a file in sysfs that everybody may read.
 const fn readable(name: &'static CStr) -> bindings::attribute {
     // A kernel with lockdep has more fields.
     let mut attr: bindings::attribute = pin_init::zeroed();
@@ -94,7 +96,8 @@ impl<D: Wrapper, F: RxQueueFile<D>> Table<D, F> {
         buf: *mut kernel::ffi::c_char,
     ) -> isize {
         // CAST: `D` has the layout of `struct net_device`.
-        // SAFETY: The queue is valid; its directory goes, which waits for readers, before the device does.
+        // SAFETY: By this function's contract the queue is valid; its directory goes, which waits for
+        // readers, before the device does.
         let (dev, index) = unsafe {
             (
                 &*(*queue).dev.cast::<D>(),

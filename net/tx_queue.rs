@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The sending side of a queue pair: [`TxGuard`] gives access to its state.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
 use super::{
     device::NetDevice,
@@ -35,8 +37,8 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What of a `napi_struct`'s state tells whether a softirq is going to poll: it is scheduled, and that
-/// isn't because it is disabled or has a thread.
+/// What of a `napi_struct`'s state tells whether a softirq is going to poll: it is scheduled, and
+/// that isn't because it is disabled or has a thread.
 const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
     | 1 << bindings::NAPI_STATE_DISABLE
     | 1 << bindings::NAPI_STATE_NPSVC
@@ -46,17 +48,20 @@ const POLL_MASK: usize = 1 << bindings::NAPI_STATE_SCHED
 const STOPPED_MASK: usize = 1 << bindings::netdev_queue_state_t___QUEUE_STATE_DRV_XOFF
     | 1 << bindings::netdev_queue_state_t___QUEUE_STATE_STACK_XOFF;
 
-/// Looks at a lock that another CPU has, which takes some 100 µs.
+/// How often another CPU's lock is looked at, which takes some 100 µs.
 const TRIES: u32 = 2000;
 
-/// Whether code with softirqs off that runs on a softirq's CPU is part of that softirq. Where softirqs
-/// can be preempted (PREEMPT_RT) it may be another task's.
+/// Whether code with softirqs off that runs on a softirq's CPU is part of that softirq.
+///
+/// Where softirqs can be preempted (PREEMPT_RT) it may be another task's.
 const SOFTIRQS_TAKE_TURNS: bool = !cfg!(CONFIG_PREEMPT_RT);
 
-/// No CPU's number.
+/// The number of no CPU.
 const NO_CPU: i32 = -1;
 
-/// Sending side of a queue pair.
+/// The sending side of a queue pair.
+///
+/// Context: any, unless a function says otherwise.
 ///
 /// # Invariants
 ///
@@ -91,7 +96,7 @@ pub(super) struct Deferral {
 }
 
 impl Deferral {
-    /// None has.
+    /// Makes the state in which no poll has one.
     pub(super) const fn new() -> Self {
         Self {
             cpu: AtomicI32::new(NO_CPU),
@@ -101,32 +106,38 @@ impl Deferral {
 }
 
 impl<T: Driver> TxQueue<T> {
-    /// Number of the queue.
+    /// Returns the number of the queue.
     #[inline(always)]
     pub(crate) fn index(&self) -> u16 {
         self.index
     }
 
-    /// Counters and the like.
+    /// Returns the shared state, counters and the like.
     #[inline(always)]
     pub(crate) fn shared(&self) -> &T::TxShared {
         &self.shared
     }
 
     /// Schedules a poll and calls `before` (which turns the interrupt off) before that, unless a
-    /// poll is scheduled already. Hard interrupt or softirq. Returns whether it did.
+    /// poll is scheduled already, and returns whether it did.
+    ///
+    /// Context: hard interrupt or softirq.
     #[inline(always)]
     pub(crate) fn schedule(&self, before: impl FnOnce()) -> bool {
         self.napi.schedule(before)
     }
 
-    /// Schedules a poll from process context. Nothing if NAPI is disabled.
+    /// Schedules a poll from process context, unless NAPI is disabled.
+    ///
+    /// Context: process.
     pub(crate) fn schedule_now(&self) {
         // SAFETY: Initialised. One that was never added refuses, as a disabled one does.
         unsafe { bindings::napi_kick(self.napi.napi.get()) };
     }
 
-    /// Ends the timer of [`TxGuard::poll_in`], once NAPI is disabled. Process context.
+    /// Ends the timer of [`TxGuard::poll_in`], once NAPI is disabled.
+    ///
+    /// Context: process.
     pub(super) fn end_timer(&self, _rtnl: &mut Rtnl) {
         if self.napi.state.get() == NapiState::Disabled {
             // Who holds the lock after this sees that the instance is disabled.
@@ -136,7 +147,9 @@ impl<T: Driver> TxQueue<T> {
         }
     }
 
-    /// Takes the queue's TX lock. Process context.
+    /// Takes the queue's TX lock.
+    ///
+    /// Context: process.
     pub(crate) fn lock_bh(&self) -> TxGuard<'_, T, Bh> {
         // SAFETY: By the type invariants the queue is valid.
         unsafe {
@@ -160,13 +173,17 @@ impl<T: Driver> TxQueue<T> {
     }
 
     /// Takes the queue's TX lock to send frames of other devices.
+    ///
+    /// Context: softirq.
     #[inline(always)]
     pub(crate) fn lock_for(&self, _frames: &XmitBatch<'_>) -> TxGuard<'_, T, Softirq> {
         // SAFETY: Softirqs are off in `ndo_xdp_xmit`, which this is inside of; 0 is right anywhere.
         unsafe { self.lock(0) }
     }
 
-    /// Takes the queue's TX lock if it is free. `poll` proves softirq context.
+    /// Takes the queue's TX lock if it is free; `poll` proves the context.
+    ///
+    /// Context: softirq.
     #[inline(always)]
     pub(crate) fn trylock<U: Driver>(
         &self,
@@ -205,15 +222,17 @@ impl<T: Driver> TxQueue<T> {
         None
     }
 
-    /// Whether nobody may send on this queue now, not even with its lock.
+    /// Returns whether nobody may send on this queue now, not even with its lock.
     #[cold]
     pub(super) fn is_frozen_or_stopped(&self) -> bool {
-        // SAFETY: The queue is valid; reads its state.
+        // SAFETY: By the type invariants the queue is valid; reads its state.
         unsafe { bindings::netif_xmit_frozen_or_drv_stopped(self.txq.as_ptr()) }
     }
 
-    /// Until the result is gone, who sends on this queue from inside of `poll` may leave the notification
-    /// to it.
+    /// Lets who sends on this queue from inside of `poll` leave the notification to it, until the
+    /// result is gone.
+    ///
+    /// Context: softirq.
     #[inline(always)]
     pub(crate) fn defer_kicks<U: Driver>(&self, poll: &RxPoll<'_, U>) -> KickDeferral<'_, T> {
         let deferral = KickDeferral {
@@ -231,7 +250,8 @@ impl<T: Driver> TxQueue<T> {
         deferral
     }
 
-    /// Whether this is inside of a poll with a [`KickDeferral`], which is told that it has something to do.
+    /// Returns whether this is inside of a poll with a [`KickDeferral`], which finds then that it
+    /// has something to do.
     #[inline(always)]
     fn defers_kicks(&self) -> bool {
         let cpu = self.deferral.cpu.load(Ordering::Relaxed);
@@ -244,22 +264,22 @@ impl<T: Driver> TxQueue<T> {
         inside
     }
 
-    /// Whether the queue has been stopped for longer than the stack's watchdog allows. Any context.
+    /// Returns whether the queue has been stopped for longer than the stack's watchdog allows.
     pub(crate) fn is_stuck(&self) -> bool {
-        // SAFETY: The queue is valid; reads its state.
+        // SAFETY: By the type invariants the queue is valid; reads its state.
         unsafe { bindings::netdev_queue_stuck(self.txq.as_ptr()) }
     }
 
-    /// Whether the stack must not send on this queue now.
+    /// Returns whether the stack must not send on this queue now.
     #[inline(always)]
     pub(crate) fn is_stopped(&self) -> bool {
-        // SAFETY: The queue is valid; reads a bit.
+        // SAFETY: By the type invariants the queue is valid; reads a bit.
         unsafe { bindings::netif_tx_queue_stopped(self.txq.as_ptr()) }
     }
 
-    /// Packets that wait in this queue's qdisc.
+    /// Returns how many packets wait in this queue's qdisc.
     pub(crate) fn backlog(&self) -> u32 {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the type invariants the queue is valid.
         unsafe { bindings::netdev_queue_backlog(self.txq.as_ptr()) }
     }
 
@@ -289,8 +309,10 @@ impl<T: Driver> TxQueue<T> {
         .min(budget)
     }
 
-    /// The lock that the core took, or none if that is another queue's: a filter inside of a queue's
-    /// qdisc may have changed a packet's mapping, and the core goes by that of the batch's first.
+    /// Returns the lock that the core took, or `None` if that is another queue's.
+    ///
+    /// A filter inside of a queue's qdisc may have changed a packet's mapping, and the core goes by
+    /// that of the batch's first.
     ///
     /// # Safety
     ///
@@ -298,7 +320,8 @@ impl<T: Driver> TxQueue<T> {
     /// behalf of this call (`HARD_TX_LOCK`).
     #[inline(always)]
     pub(super) unsafe fn locked_by_core(&self) -> Option<TxGuard<'_, T, ByCore>> {
-        // SAFETY: The queue is valid; reads it and a per-CPU value that `dev_hard_start_xmit` set.
+        // SAFETY: By the type invariants the queue is valid; reads it and a per-CPU value that
+        // `dev_hard_start_xmit` set.
         unsafe {
             bindings::netif_tx_owned(self.txq.as_ptr()).then(|| {
                 let more = bindings::netdev_xmit_more();
@@ -307,15 +330,15 @@ impl<T: Driver> TxQueue<T> {
         }
     }
 
-    /// The same for a packet that is to be sent on this queue, which takes its software timestamp if it
-    /// is.
+    /// Returns the same for a packet that is to be sent on this queue, which takes its software
+    /// timestamp if it is.
     ///
     /// # Safety
     ///
     /// As for [`TxQueue::locked_by_core`].
     #[inline(always)]
     pub(super) unsafe fn xmit_begin(&self, skb: &mut TxSkb<'_>) -> Option<TxGuard<'_, T, ByCore>> {
-        // SAFETY: As above; the skb is valid and ours.
+        // SAFETY: As above; by its type the skb is valid and ours.
         match unsafe { bindings::netdev_xmit_begin(self.txq.as_ptr(), skb.as_raw()) } {
             -1 => None,
             // SAFETY: The helper found the lock held on behalf of this call.
@@ -324,10 +347,13 @@ impl<T: Driver> TxQueue<T> {
     }
 }
 
-/// The poll of the paired RX queue promises to look after the TX queue before it ends: to tell the
-/// device of packets that are sent meanwhile and to reap them. See [`TxQueue::defer_kicks`].
+/// The promise of a poll of the paired RX queue to look after the TX queue before it ends: to
+/// notify the device of packets that are sent meanwhile and to reap them (see
+/// [`TxQueue::defer_kicks`]).
 ///
 /// Lifetime: inside of one poll, on its CPU. Packets sent by others take no notice.
+///
+/// Context: softirq.
 #[must_use]
 pub(crate) struct KickDeferral<'a, T: Driver> {
     q: &'a TxQueue<T>,
@@ -336,7 +362,7 @@ pub(crate) struct KickDeferral<'a, T: Driver> {
 }
 
 impl<'a, T: Driver> KickDeferral<'a, T> {
-    /// The TX lock, if packets were left to this poll since the last call.
+    /// Takes the TX lock, if packets were left to this poll since the last call.
     #[inline(always)]
     pub(crate) fn take_pending(&self) -> Option<TxGuard<'a, T, Softirq>> {
         if !self.q.deferral.kick_pending.load(Ordering::Relaxed) {
@@ -348,7 +374,7 @@ impl<'a, T: Driver> KickDeferral<'a, T> {
         Some(unsafe { self.q.lock(self.budget) })
     }
 
-    /// The TX lock.
+    /// Takes the TX lock.
     #[inline(always)]
     pub(crate) fn lock(&self) -> TxGuard<'a, T, Softirq> {
         // SAFETY: As above.
@@ -371,8 +397,10 @@ impl<T: Driver> Drop for KickDeferral<'_, T> {
     }
 }
 
-/// How a TX queue's lock was taken, and with that how it is given back and in which context its holder
-/// runs; compare `kernel::sync::lock::Backend`.
+/// How a TX queue's lock was taken, and with that how it is given back and in which context its
+/// holder runs; compare `kernel::sync::lock::Backend`.
+///
+/// Context: any with softirqs off.
 pub(crate) trait Backend {
     /// Gives the lock back.
     ///
@@ -381,11 +409,11 @@ pub(crate) trait Backend {
     /// It was taken in this way and isn't used any more.
     unsafe fn unlock(txq: *mut bindings::netdev_queue);
 
-    /// The budget that `napi_consume_skb` may be given where the lock is held.
+    /// Returns the budget that `napi_consume_skb` may be given where the lock is held.
     fn budget(&self) -> i32;
 }
 
-/// By the core, around `ndo_start_xmit`, which gives it back.
+/// The core took the lock, around `ndo_start_xmit`, and gives it back.
 pub(crate) struct ByCore {
     more: bool,
 }
@@ -400,8 +428,8 @@ impl Backend for ByCore {
     }
 }
 
-/// The same, for a sender in process context: softirqs are off and interrupts on, so the CPU's cache of
-/// skbs may be used.
+/// The core took the lock for a sender in process context: softirqs are off and interrupts on, so
+/// the CPU's cache of skbs may be used.
 pub(crate) struct Process(());
 
 impl Backend for Process {
@@ -414,7 +442,7 @@ impl Backend for Process {
     }
 }
 
-/// In process context, with softirqs off.
+/// The lock was taken in process context, with softirqs off.
 pub(crate) struct Bh(());
 
 impl Backend for Bh {
@@ -430,7 +458,7 @@ impl Backend for Bh {
     }
 }
 
-/// In a softirq, inside of a poll with this budget.
+/// The lock was taken in a softirq, inside of a poll with this budget.
 pub(crate) struct Softirq {
     budget: i32,
 }
@@ -448,7 +476,10 @@ impl Backend for Softirq {
     }
 }
 
-/// A TX queue's `_xmit_lock` is held, until this is dropped: with it comes the queue's exclusive state.
+/// A TX queue's `_xmit_lock`, which is held until this is dropped, and with it the queue's
+/// exclusive state.
+///
+/// Context: softirq.
 ///
 /// # Invariants
 ///
@@ -479,20 +510,20 @@ impl<'a, T: Driver, L: Backend> TxGuard<'a, T, L> {
         }
     }
 
-    /// The queue.
+    /// Returns the queue that is locked.
     #[inline(always)]
     pub(crate) fn queue(&self) -> &'a TxQueue<T> {
         self.q
     }
 
-    /// The exclusive state.
+    /// Returns the exclusive state.
     #[inline(always)]
     pub(crate) fn state(&mut self) -> &mut T::Tx {
         // SAFETY: By the type invariant the lock is held while this guard exists, and the guard is borrowed.
         unsafe { &mut *self.q.state.get() }
     }
 
-    /// The same, and in which context packets are freed here.
+    /// Returns the exclusive state, and in which context packets are freed here.
     #[inline(always)]
     pub(crate) fn state_to_reap(&mut self) -> (&mut T::Tx, ConsumeContext<'_>) {
         let budget = self.lock.budget();
@@ -501,41 +532,43 @@ impl<'a, T: Driver, L: Backend> TxGuard<'a, T, L> {
         (self.state(), context)
     }
 
-    /// Stops the queue: the stack sends no more until it is woken.
+    /// Stops the queue, on which the stack sends no more until it is woken.
     pub(crate) fn stop(&mut self) {
-        // SAFETY: The queue is valid and locked.
+        // SAFETY: By the type invariants the queue is valid and locked.
         unsafe { bindings::netif_tx_stop_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Undoes [`TxGuard::stop`] where nothing waits yet.
+    /// Undoes a [`TxGuard::stop`] where nothing waits yet.
     pub(crate) fn start(&mut self) {
-        // SAFETY: The queue is valid and locked.
+        // SAFETY: By the type invariants the queue is valid and locked.
         unsafe { bindings::netif_tx_start_queue(self.q.txq.as_ptr()) };
     }
 
     /// Lets the stack send again and makes it try.
     pub(crate) fn wake(&mut self) {
-        // SAFETY: The queue is valid.
+        // SAFETY: By the type invariants the queue is valid.
         unsafe { bindings::netif_tx_wake_queue(self.q.txq.as_ptr()) };
     }
 
-    /// BQL: that much was sent. Returns whether the queue is stopped ([`TxGuard::stop`]).
+    /// Accounts for what was sent (BQL), and returns whether the queue is stopped
+    /// ([`TxGuard::stop`]).
     #[inline(always)]
     pub(crate) fn completed(&mut self, packets: u32, bytes: u32) -> bool {
-        // SAFETY: The queue is valid and locked.
+        // SAFETY: By the type invariants the queue is valid and locked.
         unsafe { bindings::netdev_tx_completed_queue(self.q.txq.as_ptr(), packets, bytes) }
     }
 
-    /// BQL: what was sent will never complete.
+    /// Accounts for what will never complete (BQL).
     pub(crate) fn reset_bql(&mut self) {
-        // SAFETY: The queue is valid and locked.
+        // SAFETY: By the type invariants the queue is valid and locked.
         unsafe { bindings::netdev_tx_reset_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Something was sent that isn't the stack's: its watchdog need not look after the queue now.
+    /// Keeps the stack's watchdog from looking after the queue now, because something was sent that
+    /// isn't the stack's.
     #[inline(always)]
     pub(crate) fn touch(&mut self) {
-        // SAFETY: The queue is valid and locked.
+        // SAFETY: By the type invariants the queue is valid and locked.
         unsafe { bindings::txq_trans_cond_update(self.q.txq.as_ptr()) };
     }
 
@@ -546,24 +579,28 @@ impl<'a, T: Driver, L: Backend> TxGuard<'a, T, L> {
 }
 
 impl<T: Driver> TxGuard<'_, T, ByCore> {
-    /// Whether the stack has more packets for this queue right now.
+    /// Returns whether the stack has more packets for this queue right now.
     #[inline(always)]
     pub(crate) fn xmit_more(&self) -> bool {
         self.lock.more
     }
 
-    /// BQL: `bytes` were given to the device. True: it is time to kick.
+    /// Accounts for `bytes` that were given to the device (BQL), and returns whether it is time to
+    /// kick.
     #[inline(always)]
     pub(crate) fn sent(&mut self, bytes: u32) -> bool {
-        // SAFETY: The queue is valid and locked, by the type invariants.
+        // SAFETY: By the type invariants the queue is valid and locked.
         unsafe { bindings::netdev_tx_sent_queue(self.q.txq.as_ptr(), bytes, self.lock.more) }
     }
 
-    /// Whether a poll is certain to look after the ring before the softirq ends that this is: the paired
-    /// RX queue's, which this is inside of, or the queue's own. The latter takes this lock and completes
-    /// NAPI with it held, so what is scheduled now hasn't looked at the ring yet. False if a thread or
-    /// another CPU is to poll: they may take longer. False with interrupts off: that is netpoll, in the middle
-    /// of anything and perhaps with the machine's last words.
+    /// Returns whether a poll is certain to look after the ring before the softirq ends that this
+    /// is.
+    ///
+    /// It is the paired RX queue's, which this is inside of, or the queue's own. The latter takes
+    /// this lock and completes NAPI with it held, so what is scheduled now hasn't looked at the
+    /// ring yet. Returns false if a thread or another CPU is to poll, which may take longer.
+    /// Returns false with interrupts off, too, because that is netpoll, in the middle of anything
+    /// and perhaps with the machine's last words.
     #[inline(always)]
     pub(crate) fn poll_follows(&self) -> bool {
         (self.q.defers_kicks() || self.own_poll_follows())
@@ -574,15 +611,17 @@ impl<T: Driver> TxGuard<'_, T, ByCore> {
     #[inline(always)]
     fn own_poll_follows(&self) -> bool {
         let napi = self.q.napi.napi.get();
-        // SAFETY: The instance is valid; C reads its state so as well (READ_ONCE).
+        // SAFETY: By the type invariants the instance is valid; C reads its state so as well
+        // (READ_ONCE).
         let state = unsafe { (&raw const (*napi).state).read_volatile() };
         state & POLL_MASK == 1 << bindings::NAPI_STATE_SCHED
-            // SAFETY: The instance is valid; softirqs are off, so the CPU stays the same.
+            // SAFETY: By the type invariants the instance is valid; softirqs are off, so the CPU
+            // stays the same.
             && unsafe { bindings::napi_is_next_here(napi) }
     }
 
-    /// The guard, if the packet is sent in process context, with softirqs off and interrupts on: not by a
-    /// softirq, and not by netpoll.
+    /// Returns the guard, if the packet is sent in process context, with softirqs off and
+    /// interrupts on: not by a softirq, and not by netpoll.
     #[inline(always)]
     pub(crate) fn in_process(&mut self) -> Option<TxGuard<'_, T, Process>> {
         // SAFETY: Reads this CPU's state.
@@ -593,8 +632,10 @@ impl<T: Driver> TxGuard<'_, T, ByCore> {
 }
 
 impl<T: Driver> TxGuard<'_, T, Process> {
-    /// Has the queue's own poll run in `ns` nanoseconds at the latest. False, and nothing is done, if the
-    /// queue is stopped, by the driver or by BQL, or NAPI disabled, or a poll scheduled already.
+    /// Has the queue's own poll run in `ns` nanoseconds at the latest.
+    ///
+    /// Returns false, and does nothing, if the queue is stopped, by the driver or by BQL, or NAPI
+    /// disabled, or a poll scheduled already.
     #[inline(always)]
     pub(crate) fn poll_in(&mut self, ns: i64) -> bool {
         // SAFETY: `end_timer`, which is called for each instance that is disabled, takes this lock before
@@ -602,23 +643,23 @@ impl<T: Driver> TxGuard<'_, T, Process> {
         self.may_send() && unsafe { self.q.napi.poll_in(ns) }
     }
 
-    /// Whether the stack may send, and [`Self::poll_in`] has begun a time that isn't over.
+    /// Returns whether the stack may send, and [`Self::poll_in`] has begun a time that isn't over.
     #[inline(always)]
     pub(crate) fn poll_is_timed(&self) -> bool {
         self.may_send() && self.q.napi.timer_runs()
     }
 
-    /// Whether neither the driver nor BQL has stopped the queue.
+    /// Returns whether neither the driver nor BQL has stopped the queue.
     #[inline(always)]
     fn may_send(&self) -> bool {
-        // SAFETY: The queue is valid; C reads its state so as well.
+        // SAFETY: By the type invariants the queue is valid; C reads its state so as well.
         let state = unsafe { (&raw const (*self.q.txq.as_ptr()).state).read_volatile() };
         state & STOPPED_MASK == 0
     }
 }
 
 impl<T: Driver> TxGuard<'_, T, Softirq> {
-    /// The guard, for what otherwise has the core's.
+    /// Returns the guard, for what otherwise has the core's.
     pub(super) fn for_xmit(&mut self) -> TxGuard<'_, T, ByCore> {
         // SAFETY: The lock is held by this guard, which is borrowed for as long as that one exists.
         unsafe { TxGuard::new(self.q, ByCore { more: false }) }
@@ -633,7 +674,9 @@ impl<T: Driver, L: Backend> Drop for TxGuard<'_, T, L> {
     }
 }
 
-/// The poll function of a TX queue, lock held.
+/// The inside of the poll function of a TX queue, with the lock held.
+///
+/// Context: softirq.
 pub(crate) struct TxPoll<'a, T: Driver> {
     q: &'a TxQueue<T>,
     guard: TxGuard<'a, T, Softirq>,
@@ -641,19 +684,19 @@ pub(crate) struct TxPoll<'a, T: Driver> {
 }
 
 impl<'a, T: Driver> TxPoll<'a, T> {
-    /// The lock.
+    /// Returns the lock that is held.
     #[inline(always)]
     pub(crate) fn locked(&mut self) -> &mut TxGuard<'a, T, Softirq> {
         &mut self.guard
     }
 
-    /// NAPI budget; 0 from netpoll.
+    /// Returns NAPI's budget, which is 0 from netpoll.
     #[inline(always)]
     pub(crate) fn budget(&self) -> i32 {
         self.budget
     }
 
-    /// Ends the poll. [`TxQueue::schedule`] makes another one.
+    /// Ends the poll, after which [`TxQueue::schedule`] makes another one.
     #[inline]
     pub(crate) fn complete(self) -> PollResult {
         // SAFETY: Called in the poll function of an added instance that owns its schedule; with netpoll's
@@ -662,13 +705,13 @@ impl<'a, T: Driver> TxPoll<'a, T> {
         PollResult(0)
     }
 
-    /// Polling goes on.
+    /// Has polling go on.
     pub(crate) fn again(self) -> PollResult {
         PollResult(self.budget)
     }
 
-    /// Completes, with the lock still held. True if the queue is really given up (no poll was asked
-    /// for meanwhile).
+    /// Completes NAPI, with the lock still held, and returns true if the queue is really given up
+    /// (no poll was asked for meanwhile).
     ///
     /// # Safety
     ///

@@ -65,11 +65,13 @@ pub(crate) const XDP_HEADROOM: u32 = 256;
 const FRAME: u32 = size_of::<bindings::xdp_frame>() as u32;
 
 /// What a device can do (`enum netdev_xdp_act`).
+///
+/// Context: any.
 #[derive(Clone, Copy)]
 pub(crate) struct XdpFeatures(pub(super) u32);
 
 impl XdpFeatures {
-    /// Nothing.
+    /// Nothing of XDP.
     pub(crate) const NONE: Self = Self(0);
     /// Programs run, with all verdicts.
     pub(crate) const BASIC: Self = Self(
@@ -87,13 +89,15 @@ impl XdpFeatures {
             | bindings::netdev_xdp_act_NETDEV_XDP_ACT_NDO_XMIT_SG,
     );
 
-    /// Both sets.
+    /// Returns what is in one of both sets.
     pub(crate) const fn or(self, o: Self) -> Self {
         Self(self.0 | o.0)
     }
 }
 
 /// What a user is told of a request that is refused (`struct netlink_ext_ack`).
+///
+/// Context: process.
 ///
 /// # Invariants
 ///
@@ -109,7 +113,7 @@ impl Extack<'_> {
         Self(extack, PhantomData)
     }
 
-    /// Says it. Process context.
+    /// Tells the user `what`.
     pub(crate) fn set(&self, what: fmt::Arguments<'_>) {
         if let Ok(text) = CString::try_from_fmt(what) {
             // SAFETY: Valid for the request that it belongs to, or null; the text is copied.
@@ -119,6 +123,8 @@ impl Extack<'_> {
 }
 
 /// A program that is to be attached, for as long as `'a`.
+///
+/// Context: process, RTNL held.
 ///
 /// # Invariants
 ///
@@ -142,13 +148,13 @@ impl NewProg<'_> {
         }
     }
 
-    /// Whether it takes packets in pieces.
+    /// Returns whether the program takes packets in pieces.
     pub(crate) fn has_frags(&self) -> bool {
-        // SAFETY: The program is valid.
+        // SAFETY: By the type invariants the program is valid.
         unsafe { bindings::bpf_prog_has_frags(self.prog.as_ptr()) }
     }
 
-    /// Whether the device has none yet.
+    /// Returns whether the device has no program yet.
     pub(crate) fn is_first(&self) -> bool {
         self.is_first
     }
@@ -163,13 +169,13 @@ impl NewProg<'_> {
 pub(super) struct ProgSlot(AtomicPtr<bindings::bpf_prog>);
 
 impl ProgSlot {
-    /// None.
+    /// Makes a slot without a program.
     pub(super) const fn new() -> Self {
         // INVARIANT: None.
         Self(AtomicPtr::new(null_mut()))
     }
 
-    /// The program, for a poll.
+    /// Returns the program, for a poll.
     ///
     /// # Safety
     ///
@@ -183,7 +189,7 @@ impl ProgSlot {
         ))
     }
 
-    /// Whether there is one.
+    /// Returns whether there is a program.
     pub(super) fn is_set(&self, _rtnl: &Rtnl) -> bool {
         !self.0.load(Ordering::Relaxed).is_null()
     }
@@ -215,6 +221,8 @@ impl Drop for ProgSlot {
 
 /// A program during a poll.
 ///
+/// Context: softirq.
+///
 /// # Invariants
 ///
 /// It is valid for as long as `'a`, which is inside of a poll.
@@ -222,21 +230,25 @@ impl Drop for ProgSlot {
 pub(crate) struct Prog<'a>(NonNull<bindings::bpf_prog>, PhantomData<(&'a (), *mut ())>);
 
 impl Prog<'_> {
-    /// Whether it takes packets in pieces.
+    /// Returns whether the program takes packets in pieces.
     pub(crate) fn has_frags(&self) -> bool {
         // SAFETY: By the type invariants.
         unsafe { bindings::bpf_prog_has_frags(self.0.as_ptr()) }
     }
 
-    /// The C object.
+    /// Returns the C object.
     #[inline(always)]
     pub(super) fn as_raw(&self) -> *mut bindings::bpf_prog {
         self.0.as_ptr()
     }
 }
 
-/// Where the packets of a poll are described, one after the other. It stays where it is: a description of one packet is as
-/// large as a cache line, and moving it would cost as much as all else that is done for a packet.
+/// Where the packets of a poll are described, one after the other.
+///
+/// It stays where it is: a description of one packet is as large as a cache line, and moving it
+/// would cost as much as all else that is done for a packet.
+///
+/// Context: softirq.
 ///
 /// # Invariants
 ///
@@ -251,7 +263,8 @@ pub(crate) struct XdpRoom<'a> {
 const _: () = assert!(core::mem::offset_of!(XdpRoom<'_>, meta) == META_AT);
 
 impl<'a> XdpRoom<'a> {
-    /// Without a packet, for those of the poll's queue; none if that has no pool.
+    /// Makes one without a packet, for those of the poll's queue, or returns `None` if that has no
+    /// pool.
     pub(crate) fn new(napi: &mut RxNapi<'a, InPoll>) -> Option<Self> {
         // INVARIANT: The pool is borrowed by the poll, which is `'a`.
         Some(Self {
@@ -264,7 +277,8 @@ impl<'a> XdpRoom<'a> {
         })
     }
 
-    /// Says what the device's hash of the next packets is, for programs that ask. None has one before that.
+    /// Says what the device's hash of the next packets is, for programs that ask; none has one
+    /// before that.
     #[inline]
     pub(crate) fn set_rx_hash(&mut self, hash: Option<RxHash>) {
         self.meta = hash.map_or_else(RxMeta::default, RxMeta::from);
@@ -272,6 +286,8 @@ impl<'a> XdpRoom<'a> {
 }
 
 /// A received packet that a program may judge.
+///
+/// Context: softirq.
 ///
 /// # Invariants
 ///
@@ -286,11 +302,12 @@ pub(crate) struct XdpBuff<'r, 'a> {
 }
 
 impl<'r, 'a> XdpBuff<'r, 'a> {
-    /// The packet is `at..at + len` of `frag`.
+    /// Makes a packet of `at..at + len` of `frag`.
     ///
     /// # Errors
     ///
-    /// The room and the fragment back if that isn't inside of it, or leaves too little room before or behind.
+    /// Returns the room and the fragment if that isn't inside of it, or leaves too little room
+    /// before or behind.
     #[inline(always)]
     pub(crate) fn new(
         room: &'r mut XdpRoom<'a>,
@@ -333,7 +350,7 @@ impl<'r, 'a> XdpBuff<'r, 'a> {
         unsafe { self.room.xdp.__bindgen_anon_1.__bindgen_anon_1.frame_sz }
     }
 
-    /// Where in the first piece the data begins, and how much it is.
+    /// Returns where in the first piece the data begins, and how much it is.
     #[inline(always)]
     fn place(&self) -> (u32, u32) {
         let xdp = &self.room.xdp;
@@ -347,7 +364,7 @@ impl<'r, 'a> XdpBuff<'r, 'a> {
     ///
     /// # Errors
     ///
-    /// The fragment back if that isn't inside of it, or the packet is in too many pieces.
+    /// Returns the fragment if that isn't inside of it, or the packet is in too many pieces.
     pub(crate) fn append(&mut self, frag: Frag, at: u32, len: u32) -> Result<(), Frag> {
         let Some(va) = frag.range(at, len) else {
             return Err(frag);
@@ -369,8 +386,10 @@ impl<'r, 'a> XdpBuff<'r, 'a> {
         Ok(())
     }
 
-    /// Completes the checksum over what comes `start` bytes behind the beginning, which belongs `offset` bytes behind
-    /// that. False if there is no such place in the first piece.
+    /// Completes the checksum over what comes `start` bytes behind the beginning, which belongs
+    /// `offset` bytes behind that.
+    ///
+    /// Returns false if there is no such place in the first piece.
     #[cold]
     pub(crate) fn complete_csum(&mut self, start: u16, offset: u16) -> bool {
         // SAFETY: The helper stays inside of the packet, which by the type invariants is valid.
@@ -388,8 +407,10 @@ impl<'r, 'a> XdpBuff<'r, 'a> {
         }
     }
 
-    /// The packet as a frame, which is described where the packet's memory begins. (`xdp_convert_buff_to_frame` asks for the room
-    /// that there is by the type invariants, and what kind of memory it is.)
+    /// Returns the packet as a frame, which is described where the packet's memory begins.
+    ///
+    /// `xdp_convert_buff_to_frame` asks for the room that there is by the type invariants, and what
+    /// kind of memory it is.
     #[inline(always)]
     fn into_frame(self) -> XdpFrame {
         let this = ManuallyDrop::new(self);
@@ -423,7 +444,7 @@ impl<'r, 'a> XdpBuff<'r, 'a> {
         }
     }
 
-    /// The first piece, without the others.
+    /// Returns the first piece, without the others.
     #[inline(always)]
     fn into_frag(mut self) -> Frag {
         self.put_frags();
@@ -449,18 +470,20 @@ impl Drop for XdpBuff<'_, '_> {
 
 /// What a program said of a packet.
 pub(crate) enum Verdict<'r, 'a> {
-    /// It is the stack's.
+    /// The packet is the stack's.
     Pass(XdpBuff<'r, 'a>),
-    /// It is to be sent back.
+    /// The packet is to be sent back.
     Tx(XdpFrame),
-    /// It is on its way to elsewhere.
+    /// The packet is on its way to elsewhere.
     Redirected,
-    /// It is gone.
+    /// The packet is gone.
     Dropped,
 }
 
 impl RxNapi<'_, InPoll> {
     /// Has `prog` judge a packet.
+    ///
+    /// Context: softirq.
     #[inline(always)]
     pub(crate) fn run_xdp<'r, 'a>(
         &mut self,
@@ -473,7 +496,8 @@ impl RxNapi<'_, InPoll> {
         let xdp = (&raw mut *buff.room).cast::<bindings::xdp_buff>();
         // INVARIANT: The program moves what `xdp` describes within the bounds that the type names, and its
         // functions give back what they cut off.
-        // SAFETY: This is a poll with a budget; program and packet are valid, and so is what `rxq` points to.
+        // SAFETY: This is a poll with a budget; by the invariants of their types program and packet
+        // are valid, and so is what `rxq` points to.
         let act = unsafe { bindings::bpf_prog_run_xdp(prog, xdp) };
         match act {
             bindings::xdp_action_XDP_PASS => return Verdict::Pass(buff),
@@ -491,7 +515,7 @@ impl RxNapi<'_, InPoll> {
             _ => {}
         }
         if act != bindings::xdp_action_XDP_DROP {
-            // SAFETY: Device and program are valid.
+            // SAFETY: By the invariants of their types device and program are valid.
             unsafe { exception(dev, prog, act) };
         }
         let frag = buff.into_frag();
@@ -499,12 +523,17 @@ impl RxNapi<'_, InPoll> {
         Verdict::Dropped
     }
 
-    /// An skb of a packet that may pass, around its memory: that costs less than a copy of even the smallest packet, whose
-    /// memory would have to go back. It has the hash that the device gave.
+    /// Builds an skb of a packet that may pass, around its memory.
+    ///
+    /// That costs less than a copy of even the smallest packet, whose memory would have to go back.
+    /// The skb has the hash that the device gave.
+    ///
+    /// Context: softirq.
     ///
     /// # Errors
     ///
-    /// The packet is gone: there is no memory, or less than an Ethernet header in its first piece.
+    /// Returns an error if there is no memory, or less than an Ethernet header in the packet's
+    /// first piece; the packet is gone then.
     #[inline(always)]
     pub(crate) fn xdp_skb(&mut self, buff: XdpBuff<'_, '_>) -> Result<RxSkb> {
         let (_, len) = buff.place();
@@ -554,6 +583,8 @@ pub(super) unsafe fn exception(
 
 /// A frame that is to be sent, from here or another device.
 ///
+/// Context: softirq.
+///
 /// # Invariants
 ///
 /// The pointer is to a valid `struct xdp_frame`, which with its memory belongs to this value alone.
@@ -563,6 +594,8 @@ pub(crate) struct XdpFrame(NonNull<bindings::xdp_frame>);
 unsafe impl Send for XdpFrame {}
 
 impl XdpFrame {
+    /// Takes the C object for a frame that belongs to this.
+    ///
     /// # Safety
     ///
     /// The type's invariants hold.
@@ -578,13 +611,13 @@ impl XdpFrame {
         ManuallyDrop::new(self).0
     }
 
-    /// The C object.
+    /// Returns the C object.
     #[inline(always)]
     pub(crate) fn as_raw(&self) -> *mut bindings::xdp_frame {
         self.0.as_ptr()
     }
 
-    /// Bytes, all pieces.
+    /// Returns the bytes of all pieces.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         // SAFETY: By the type invariants.
@@ -606,6 +639,8 @@ impl Drop for XdpFrame {
 
 /// Frames that were sent and can't be given back where interrupts are off.
 ///
+/// Context: any with softirqs off.
+///
 /// # Invariants
 ///
 /// A list: `dev_rx` of each, which nobody looks at any more, points to the next one.
@@ -615,7 +650,7 @@ pub(crate) struct SentFrames(*mut bindings::xdp_frame);
 unsafe impl Send for SentFrames {}
 
 impl SentFrames {
-    /// None.
+    /// Makes a list without frames.
     pub(crate) const fn new() -> Self {
         Self(null_mut())
     }
@@ -630,7 +665,7 @@ impl SentFrames {
         }
     }
 
-    /// Whether frames can be given back here: not by netpoll with interrupts off.
+    /// Returns whether frames can be given back here, which is not by netpoll with interrupts off.
     #[inline(always)]
     fn can_free(context: &ConsumeContext<'_>) -> bool {
         // SAFETY: Reads this CPU's state.
@@ -675,6 +710,8 @@ impl Drop for SentFrames {
 
 /// Frames that are to be sent, in their order.
 ///
+/// Context: softirq.
+///
 /// # Invariants
 ///
 /// `frames` are `n`; those before `at` were taken, those from there on are frames that nobody else does anything with for as long
@@ -701,19 +738,19 @@ impl FrameList<'_> {
         }
     }
 
-    /// How many there are, those that were taken included.
+    /// Returns how many there are, those that were taken included.
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
         self.n
     }
 
-    /// How many were taken.
+    /// Returns how many were taken.
     #[inline(always)]
     pub(crate) fn taken(&self) -> u32 {
         self.at
     }
 
-    /// Those that are left: the first, and how many.
+    /// Returns those that are left: the first, and how many.
     #[inline(always)]
     pub(crate) fn left(&mut self) -> (*mut *mut bindings::xdp_frame, u32) {
         // SAFETY: Inside of the list, or at its end, by the type invariants. CAST: widening.
@@ -733,7 +770,11 @@ impl FrameList<'_> {
     }
 }
 
-/// The frames of one call of `ndo_xdp_xmit`, which runs with softirqs off. Those that aren't taken are the caller's.
+/// The frames of one call of `ndo_xdp_xmit`, which runs with softirqs off.
+///
+/// Those that aren't taken are the caller's.
+///
+/// Context: softirq.
 pub(crate) struct XmitBatch<'a>(FrameList<'a>);
 
 impl<'a> XmitBatch<'a> {
@@ -745,13 +786,13 @@ impl<'a> XmitBatch<'a> {
         Self(unsafe { FrameList::new(frames, n.max(0).cast_unsigned()) })
     }
 
-    /// The frames.
+    /// Returns the frames of the call.
     #[inline(always)]
     pub(crate) fn frames(&mut self) -> &mut FrameList<'a> {
         &mut self.0
     }
 
-    /// The CPU that this runs on.
+    /// Returns the CPU that this runs on.
     pub(crate) fn cpu(&self) -> u32 {
         // SAFETY: Reads a number, which stays the same with softirqs off.
         unsafe { bindings::smp_processor_id() }.cast_unsigned()
@@ -763,6 +804,8 @@ const BULK: usize = 16;
 
 /// Frames that are to be sent together.
 ///
+/// Context: softirq.
+///
 /// # Invariants
 ///
 /// The first `n` are frames that belong to this value; there is room for [`BULK`].
@@ -772,7 +815,7 @@ pub(crate) struct Bulk {
 }
 
 impl Bulk {
-    /// None.
+    /// Makes one without frames.
     #[inline(always)]
     pub(crate) const fn new() -> Self {
         // INVARIANT: None.
@@ -782,7 +825,9 @@ impl Bulk {
         }
     }
 
-    /// Takes a frame. Returns whether there is no room for another one; one that there was no room for is dropped.
+    /// Takes a frame, and returns whether there is no room for another one.
+    ///
+    /// A frame that there was no room for is dropped.
     #[inline(always)]
     pub(crate) fn push(&mut self, frame: XdpFrame) -> bool {
         if let Some(slot) = self.frames.get_mut(self.n) {
@@ -793,8 +838,8 @@ impl Bulk {
         self.n >= BULK
     }
 
-    /// Has `add` take frames, from the first on, and drops those that it doesn't take. Returns how many there were, and how many
-    /// were dropped.
+    /// Has `add` take frames, from the first on, drops those that it doesn't take, and returns how
+    /// many there were, and how many were dropped.
     #[inline(always)]
     pub(crate) fn send(&mut self, add: impl FnOnce(&mut FrameList<'_>)) -> (u32, u32) {
         // CAST: 16 at most.

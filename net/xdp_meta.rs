@@ -21,7 +21,9 @@ use core::ffi::c_int;
 // CAST: 0.
 const NO_HASH: u16 = bindings::xdp_rss_hash_type_XDP_RSS_TYPE_NONE as u16;
 
-/// What a device says of a packet, for programs. All zeroes is nothing, and so is no `rss_type`.
+/// What a device says of a packet, for programs.
+///
+/// All zeroes is nothing, and so is no `rss_type`.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct RxMeta {
@@ -31,7 +33,7 @@ pub(super) struct RxMeta {
 }
 
 impl RxMeta {
-    /// The hash for an skb, and whether it is over ports, too.
+    /// Returns the hash for an skb, and whether it is over ports, too.
     #[inline(always)]
     pub(super) fn skb_hash(&self) -> Option<(u32, bool)> {
         (self.rss_type != NO_HASH).then_some((self.hash, self.ports))
@@ -49,7 +51,7 @@ impl From<RxHash> for RxMeta {
     }
 }
 
-/// `enum xdp_rss_hash_type`, none of which is 0 (`XDP_RSS_TYPE_NONE`).
+/// Returns the `enum xdp_rss_hash_type`, none of which is 0 (`XDP_RSS_TYPE_NONE`).
 const fn rss_type(flow: Flow) -> u16 {
     let addrs = if flow.v6 {
         bindings::xdp_rss_hash_type_XDP_RSS_L3_IPV6
@@ -69,18 +71,21 @@ const fn rss_type(flow: Flow) -> u16 {
     (addrs | ports) as u16
 }
 
-/// Where it is: directly behind the `struct xdp_buff` that programs are given. An XSK pool's buffers have their driver's bytes
-/// there, all zeroes at first.
+/// Where it is, directly behind the `struct xdp_buff` that programs are given.
+///
+/// An XSK pool's buffers have their driver's bytes there, all zeroes at first.
 pub(super) const META_AT: usize = size_of::<bindings::xdp_buff>();
 
-/// For devices that report hashes, and whose programs find an [`RxMeta`] at [`META_AT`] of each packet.
+/// The table for devices that report hashes, and whose programs find an [`RxMeta`] at [`META_AT`]
+/// of each packet.
 pub(super) static OPS: bindings::xdp_metadata_ops = bindings::xdp_metadata_ops {
     xmo_rx_hash: Some(rx_hash),
     xmo_rx_timestamp: None,
     xmo_rx_vlan_tag: None,
 };
 
-/// `bpf_xdp_metadata_rx_hash`: `ENODATA` if the device hasn't hashed the packet.
+/// Returns the hash (`bpf_xdp_metadata_rx_hash`), or `ENODATA` if the device hasn't hashed the
+/// packet.
 ///
 /// # Safety
 ///

@@ -45,6 +45,8 @@ pub(crate) const MAX_SEGS: u32 = super::page_pool::MAX_SKB_FRAGS + 1;
 
 /// A pool that a queue is to use, for as long as `'a`.
 ///
+/// Context: process, RTNL held.
+///
 /// # Invariants
 ///
 /// The pool is valid until the core is told that the device doesn't use it, and so is the net device.
@@ -73,12 +75,14 @@ impl XskNew<'_> {
         }
     }
 
-    /// Maps the pool for `dma`. Packets have headers of `hdr_len` bytes; the device has at most `slots` of them to send,
-    /// whose checksums it completes with `csum`. Process context.
+    /// Maps the pool for `dma`.
+    ///
+    /// Packets have headers of `hdr_len` bytes; the device has at most `slots` of them to send,
+    /// whose checksums it completes with `csum`.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is no room for the header, `ENOMEM`, and what the stack says.
+    /// Returns `EINVAL` if there is no room for the header, `ENOMEM`, and the errors of the stack.
     pub(crate) fn map(
         &self,
         dma: &Device<Bound>,
@@ -104,7 +108,7 @@ impl XskNew<'_> {
         let id = PoolId::new()?;
         let rxq = KBox::new(bindings::xdp_rxq_info::default(), GFP_KERNEL)?;
         let in_ring = KBox::new(AtomicU32::new(0), GFP_KERNEL)?;
-        // SAFETY: The pool is valid, the device bound.
+        // SAFETY: By the type invariants the pool is valid, the device bound.
         to_result(unsafe { bindings::xsk_pool_dma_map(pool, dma) })?;
         // From here on dropping it undoes what was done.
         // INVARIANT: Mapped; the registration comes below. No buffer is in a ring.
@@ -145,14 +149,17 @@ pub(crate) struct XskMapped<'a> {
     _a: PhantomData<&'a ()>,
 }
 
-/// The receiving half of a pool that a queue uses; with [`RxNapi`].
+/// The receiving half of a pool that a queue uses, which comes with [`RxNapi`].
+///
+/// Context: softirq in the queue's poll, or process with the queue at rest.
 ///
 /// # Invariants
 ///
-/// `pool` is valid and mapped for `dma`, a bound device. With `is_registered` its buffers say that they come from `rxq`,
-/// which is registered, and count in `in_ring` while a ring has them; `len` bytes of each, and `hdr_len` before them, may be
-/// written by a device; `hdr_len` is [`MAX_HDR`] at most, and `len` at least. `id` is a number that no other pool has. The free
-/// list of the pool belongs to who owns this.
+/// `pool` is valid and mapped for `dma`, a bound device. With `is_registered` its buffers say that
+/// they come from `rxq`, which is registered, and count in `in_ring` while a ring has them; `len`
+/// bytes of each, and `hdr_len` before them, may be written by a device; `hdr_len` is [`MAX_HDR`]
+/// at most, and `len` at least. `id` is a number that no other pool has. The free list of the pool
+/// belongs to who owns this.
 ///
 /// Dropped, it unmaps the pool, unless a ring has buffers of it: then it stays mapped for ever.
 pub(crate) struct XskRx {
@@ -174,7 +181,7 @@ impl XskRx {
     fn register(&mut self, dev: NonNull<bindings::net_device>, queue: u16) -> Result {
         let pool = self.pool.as_ptr();
         let rxq: *mut bindings::xdp_rxq_info = &raw mut *self.rxq;
-        // SAFETY: The pool is valid.
+        // SAFETY: By the type invariants the pool is valid.
         unsafe {
             self.len = bindings::xsk_pool_rx_frame_size(pool);
             self.is_sg = bindings::xsk_pool_is_sg(pool);
@@ -182,7 +189,8 @@ impl XskRx {
         if self.len < ETH_HLEN || usize::try_from(self.len)? < MAX_HDR {
             return Err(EINVAL);
         }
-        // SAFETY: Pool and device are valid, and the structure stays where it is.
+        // SAFETY: By the invariants of this type and of `XskNew` pool and device are valid, and the
+        // structure stays where it is.
         unsafe {
             let step = bindings::xsk_pool_rx_frag_step(pool);
             to_result(bindings::__xdp_rxq_info_reg(
@@ -206,50 +214,50 @@ impl XskRx {
         Ok(())
     }
 
-    /// Bytes of a packet that a buffer has room for.
+    /// Returns the bytes of a packet that a buffer has room for.
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether packets may be in several buffers.
+    /// Returns whether packets may be in several buffers.
     #[inline(always)]
     pub(crate) fn is_sg(&self) -> bool {
         self.is_sg
     }
 
-    /// Its number.
+    /// Returns the number of the pool.
     #[inline(always)]
     pub(crate) fn id(&self) -> PoolId {
         self.id
     }
 
-    /// The device that it is mapped for.
+    /// Returns the device that the pool is mapped for.
     #[inline(always)]
     pub(crate) fn dma_raw(&self) -> *mut kernel::bindings::device {
         self.dma
     }
 
-    /// Bytes of a header.
+    /// Returns the bytes of a header.
     #[inline(always)]
     pub(crate) fn hdr_len(&self) -> u32 {
         self.hdr_len
     }
 
-    /// The C object.
+    /// Returns the C object.
     #[inline(always)]
     pub(crate) fn as_raw(&self) -> *mut bindings::xsk_buff_pool {
         self.pool.as_ptr()
     }
 
-    /// That many more buffers are in a ring.
+    /// Counts `n` more buffers that are in a ring.
     #[inline(always)]
     pub(crate) fn posted(&self, n: u32) {
         let was = self.in_ring.load(Ordering::Relaxed);
         self.in_ring.store(was.wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// That many were taken out of it.
+    /// Counts `n` buffers that were taken out of it.
     ///
     /// # Safety
     ///
@@ -260,31 +268,33 @@ impl XskRx {
         self.in_ring.store(was.wrapping_sub(n), Ordering::Relaxed);
     }
 
-    /// Whether user space wants to be told when it has to wake the driver for buffers.
+    /// Returns whether user space wants to be told when it has to wake the driver for buffers.
     #[inline]
     fn uses_need_wakeup(&self) -> bool {
-        // SAFETY: The pool is valid.
+        // SAFETY: By the type invariants the pool is valid.
         unsafe { bindings::xsk_uses_need_wakeup(self.as_raw()) }
     }
 
-    /// The driver has no buffers and waits for user space to wake it. False if user space won't.
+    /// Tells user space that the driver has no buffers and waits to be woken, or returns false if
+    /// user space won't do that.
     pub(crate) fn want_wakeup(&mut self) -> bool {
         let will = self.uses_need_wakeup();
         if will {
-            // SAFETY: The pool is valid; who owns this half is the only one that sets and clears this flag.
+            // SAFETY: By the type invariants the pool is valid; who owns this half is the only one
+            // that sets and clears this flag.
             unsafe { bindings::xsk_set_rx_need_wakeup(self.as_raw()) };
         }
         will
     }
 
-    /// The driver finds new buffers by itself.
+    /// Tells user space that the driver finds new buffers by itself.
     #[inline]
     pub(crate) fn no_wakeup(&mut self) {
         // SAFETY: As above.
         unsafe { bindings::xsk_clear_rx_need_wakeup(self.as_raw()) };
     }
 
-    /// Whether no ring has a buffer of it.
+    /// Returns whether no ring has a buffer of the pool.
     pub(super) fn is_out(&self) -> bool {
         self.in_ring.load(Ordering::Relaxed) == 0
     }
@@ -307,10 +317,12 @@ impl Drop for XskRx {
     }
 }
 
-/// The sending half of a pool that a queue uses; with [`TxGuard`].
+/// The sending half of a pool that a queue uses, which comes with [`TxGuard`].
 ///
-/// User space's descriptors are completed in the order in which they came, each once, whatever the device does: packets have
-/// slots, and a slot is done with when those before it are.
+/// User space's descriptors are completed in the order in which they came, each once, whatever the
+/// device does: packets have slots, and a slot is done with when those before it are.
+///
+/// Context: softirq, with the queue's TX lock held.
 ///
 /// # Invariants
 ///
@@ -376,20 +388,20 @@ impl XskTx {
         slots.wrapping_mul(bindings::vnm_xsk_VNM_XSK_SLOT_SIZE) as usize
     }
 
-    /// Packets that may be added.
+    /// Returns how many packets may be added.
     #[inline]
     pub(crate) fn room(&self) -> u32 {
         let used = self.raw.head.wrapping_sub(self.freed);
         self.raw.mask.wrapping_add(1).saturating_sub(used)
     }
 
-    /// The device that it is mapped for.
+    /// Returns the device that the memory is mapped for.
     #[inline(always)]
     pub(crate) fn dma_raw(&self) -> *mut kernel::bindings::device {
         self.dma
     }
 
-    /// For C, which adds packets.
+    /// Returns the C object, which adds packets.
     #[inline(always)]
     pub(crate) fn as_raw(&mut self) -> *mut bindings::vnm_xsk_tx {
         &raw mut self.raw
@@ -402,7 +414,7 @@ impl XskTx {
         unsafe { self.raw.slots.add((n & self.raw.mask) as usize) }
     }
 
-    /// Tells user space of what is done, in order.
+    /// Completes what is done for user space, in order.
     #[inline]
     pub(crate) fn complete(&mut self) {
         let mut descs = 0u32;
@@ -423,8 +435,8 @@ impl XskTx {
             self.completed = self.completed.wrapping_add(1);
         }
         if descs > 0 {
-            // SAFETY: The pool is valid, and so many descriptors were taken out of it and not completed. Who owns this half
-            // is the only one that completes any.
+            // SAFETY: By the type invariants the pool is valid, and so many descriptors were taken
+            // out of it and not completed. Who owns this half is the only one that completes any.
             unsafe { bindings::xsk_tx_completed(self.raw.pool, descs) };
         }
         while self.freed != self.completed {
@@ -437,7 +449,7 @@ impl XskTx {
         }
     }
 
-    /// Whether no ring has anything of it. What user space is owed is completed.
+    /// Completes what user space is owed, and returns whether no ring has anything of the pool.
     pub(super) fn is_out(&mut self) -> bool {
         self.complete();
         self.freed == self.raw.head
@@ -464,7 +476,9 @@ impl Drop for XskTx {
     }
 }
 
-/// A packet of AF_XDP's that a TX ring has, or had. Dropped, it is done with.
+/// A packet of AF_XDP's that a TX ring has, or had, which is done with if this is dropped.
+///
+/// Context: softirq, with the queue's TX lock held.
 ///
 /// # Invariants
 ///
@@ -475,6 +489,8 @@ pub(crate) struct XskSent(NonNull<bindings::vnm_xsk_slot>);
 unsafe impl Send for XskSent {}
 
 impl XskSent {
+    /// Takes a slot for a packet that this is.
+    ///
     /// # Safety
     ///
     /// The type's invariants hold.
@@ -484,7 +500,7 @@ impl XskSent {
         Self(slot)
     }
 
-    /// Bytes of the packet.
+    /// Returns the bytes of the packet.
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
         // SAFETY: By the type invariants.
@@ -500,7 +516,9 @@ impl Drop for XskSent {
     }
 }
 
-/// A buffer of AF_XDP's that a receive ring has. Dropped, it goes back to its pool.
+/// A buffer of AF_XDP's that a receive ring has, which goes back to its pool if this is dropped.
+///
+/// Context: softirq in the queue's poll, or process with the queue at rest.
 ///
 /// # Invariants
 ///
@@ -512,6 +530,8 @@ pub(crate) struct XskPosted(NonNull<bindings::xdp_buff>);
 unsafe impl Send for XskPosted {}
 
 impl XskPosted {
+    /// Takes the C object for a buffer that belongs to this.
+    ///
     /// # Safety
     ///
     /// The type's invariants hold.
@@ -521,7 +541,7 @@ impl XskPosted {
         Self(xdp)
     }
 
-    /// Gives it away.
+    /// Gives the buffer away.
     #[inline(always)]
     pub(crate) fn into_raw(self) -> NonNull<bindings::xdp_buff> {
         ManuallyDrop::new(self).0
@@ -529,12 +549,16 @@ impl XskPosted {
 }
 
 impl XskRx {
-    /// Gives the pool up without taking back what rings have: its memory is never freed, and stays mapped. Process context.
+    /// Gives the pool up without taking back what rings have: its memory is never freed, and stays
+    /// mapped.
+    ///
+    /// Context: process.
     pub(super) fn abandon(self: KBox<Self>) {
         // Rings that let go of its buffers later change nothing of a pool: they do that under RTNL, as does who calls this.
         self.in_ring
             .store(bindings::vnm_xsk_VNM_XSK_ABANDONED, Ordering::Relaxed);
-        // SAFETY: The pool is valid, and uses no buffer any more: no poll is left, and its sockets have no device.
+        // SAFETY: By the type invariants the pool is valid, and uses no buffer any more: no poll is
+        // left, and its sockets have no device.
         unsafe { bindings::xsk_pool_abandon(self.pool.as_ptr()) };
         // The word stays as well.
         core::mem::forget(self);
@@ -548,10 +572,12 @@ impl Drop for XskPosted {
     }
 }
 
-/// For [`XskSent`] and [`XskPosted`] as raw words.
+/// The bit of raw words that are [`XskSent`] or [`XskPosted`].
 pub(crate) const TAG: usize = bindings::vnm_tag_VNM_TAG_XSK as usize;
 
-/// The address without [`TAG`].
+/// Returns the address without [`TAG`].
+///
+/// Context: any.
 #[inline(always)]
 pub(crate) fn untag(p: NonNull<c_void>) -> *mut c_void {
     p.as_ptr().map_addr(|bits| bits & !TAG)

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the owners of a queue pair do with a pool of AF_XDP's ([`super::xsk`]): it comes and goes, packets in its buffers are judged
-//! and copied, and user space is told of what was sent.
+//! What the owners of a queue pair do with a pool of AF_XDP's ([`super::xsk`]): it comes and goes,
+//! packets in its buffers are judged and copied, and user space is notified of what was sent.
+//!
+//! C header: [`include/net/xdp_sock_drv.h`](srctree/include/net/xdp_sock_drv.h)
+//!
+//! Context: softirq, in the poll or with the lock of the queue.
 
 use super::{
     device::NetDevice,
@@ -63,8 +67,9 @@ use kernel::prelude::*;
 // CAST: 8.
 const _: () = assert!(size_of::<RxMeta>() <= bindings::vnm_xsk_VNM_XSK_IN_RING_AT as usize);
 
-/// A received packet in a buffer of AF_XDP's, or several, inside of a poll, which `'a` is. Dropped, it goes back to its
-/// pool.
+/// A received packet in a buffer of AF_XDP's, or several, inside of a poll, which `'a` is.
+///
+/// Dropped, it goes back to its pool.
 ///
 /// # Invariants
 ///
@@ -75,6 +80,8 @@ pub(crate) struct XskBuff<'a>(
 );
 
 impl<'a> XskBuff<'a> {
+    /// Takes the C object for a packet that belongs to this.
+    ///
     /// # Safety
     ///
     /// The type's invariants hold.
@@ -104,24 +111,28 @@ impl Drop for XskBuff<'_> {
 
 /// What a program said of a packet.
 pub(crate) enum XskVerdict<'a> {
-    /// It is the stack's.
+    /// The packet is the stack's.
     Pass(XskBuff<'a>),
-    /// It is to be sent back.
+    /// The packet is to be sent back.
     Tx(XdpFrame),
-    /// It is on its way to elsewhere, a socket as a rule.
+    /// The packet is on its way to elsewhere, a socket as a rule.
     Redirected,
-    /// It is gone.
+    /// The packet is gone.
     Dropped,
 }
 
 impl<C: Context> RxNapi<'_, C> {
-    /// Whether buffers are those of sockets.
+    /// Returns whether buffers are those of sockets.
+    ///
+    /// Context: softirq in the queue's poll, or process with the queue at rest.
     #[inline(always)]
     pub(crate) fn has_xsk(&self) -> bool {
         self.xsk.is_some()
     }
 
-    /// Whose buffers those are.
+    /// Returns the pool that those buffers are of.
+    ///
+    /// Context: softirq in the queue's poll, or process with the queue at rest.
     #[inline(always)]
     pub(crate) fn xsk(&mut self) -> Option<&mut XskRx> {
         self.xsk.as_deref_mut()
@@ -129,12 +140,14 @@ impl<C: Context> RxNapi<'_, C> {
 }
 
 impl<'a> RxNapi<'a, InPoll> {
-    /// The first buffer of a packet was used for `used` bytes: the header, which is copied, and the packet's, of which there are
-    /// as many as are returned. Where the header is shorter than the copy, bytes of the packet follow.
+    /// Takes the first buffer of a packet, which was used for `used` bytes.
+    ///
+    /// These are the header, which is copied, and the packet's, of which there are as many as are
+    /// returned. Where the header is shorter than the copy, bytes of the packet follow.
     ///
     /// # Errors
     ///
-    /// [`LenError`]; the buffer goes back.
+    /// Returns a [`LenError`], and the buffer goes back.
     #[inline(always)]
     pub(crate) fn xsk_begin(
         &mut self,
@@ -154,11 +167,11 @@ impl<'a> RxNapi<'a, InPoll> {
         Ok((buff, len, hdr))
     }
 
-    /// A later buffer of a packet has `len` bytes of it.
+    /// Takes a later buffer of a packet, which has `len` bytes of it.
     ///
     /// # Errors
     ///
-    /// The buffer goes back if it isn't as long.
+    /// Returns `EINVAL` if it isn't as long, and the buffer goes back.
     pub(crate) fn xsk_go_on(&mut self, buff: XskBuff<'a>, len: u32) -> Result<XskBuff<'a>> {
         let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
         if len > xsk.len().saturating_add(xsk.hdr_len()) {
@@ -173,7 +186,8 @@ impl<'a> RxNapi<'a, InPoll> {
     ///
     /// # Errors
     ///
-    /// The buffer goes back if the packet has too many, or the pool is none for such packets.
+    /// Returns an error if the packet has too many, or the pool is none for such packets, and the
+    /// buffer goes back.
     pub(crate) fn xsk_append(&mut self, head: &mut XskBuff<'a>, buff: XskBuff<'a>) -> Result {
         if !self.xsk.as_deref().is_some_and(XskRx::is_sg) {
             return Err(EINVAL);
@@ -207,7 +221,8 @@ impl<'a> RxNapi<'a, InPoll> {
         let meta = hash.map_or_else(RxMeta::default, RxMeta::from);
         // SAFETY: A pool's buffers have 24 bytes for their driver there, of which the first eight are for this.
         unsafe { xdp.byte_add(META_AT).cast::<RxMeta>().write(meta) };
-        // SAFETY: This is a poll with a budget; program and packet are valid.
+        // SAFETY: This is a poll with a budget; by the invariants of their types program and packet
+        // are valid.
         let act = unsafe { bindings::bpf_prog_run_xdp(prog, xdp.cast()) };
         match act {
             bindings::xdp_action_XDP_REDIRECT => {
@@ -222,7 +237,7 @@ impl<'a> RxNapi<'a, InPoll> {
             bindings::xdp_action_XDP_PASS => return XskVerdict::Pass(buff),
             bindings::xdp_action_XDP_DROP => return XskVerdict::Dropped,
             bindings::xdp_action_XDP_TX => {
-                // SAFETY: The packet is valid.
+                // SAFETY: By the type invariants the packet is valid.
                 let frame = unsafe { bindings::xsk_to_frame(xdp.cast()) };
                 if let Some(frame) = NonNull::new(frame) {
                     let _ = buff.into_raw();
@@ -233,16 +248,16 @@ impl<'a> RxNapi<'a, InPoll> {
             }
             _ => {}
         }
-        // SAFETY: Device and program are valid.
+        // SAFETY: By the invariants of their types device and program are valid.
         unsafe { exception(dev, prog, act) };
         XskVerdict::Dropped
     }
 
-    /// An skb with a copy of a packet's first buffer.
+    /// Makes an skb with a copy of a packet's first buffer.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EINVAL` if there is less than an Ethernet header.
+    /// Returns `ENOMEM`, and `EINVAL` if there is less than an Ethernet header.
     pub(crate) fn xsk_skb(&mut self, buff: &XskBuff<'a>) -> Result<RxSkb> {
         let xdp = buff.raw();
         // SAFETY: The packet is ours.
@@ -251,7 +266,7 @@ impl<'a> RxNapi<'a, InPoll> {
         if len < const { ETH_HLEN as usize } {
             return Err(EINVAL);
         }
-        // SAFETY: Inside of the poll; the packet is valid.
+        // SAFETY: Inside of the poll; by the invariants of its type the packet is valid.
         let skb = unsafe { bindings::napi_copy_xsk_skb(self.as_raw(), xdp.cast_const().cast()) };
         // INVARIANT: New, and the helper has marked it, as is fine for a head of any kind (see
         // `Frag::copy_skb_with_room`).
@@ -259,8 +274,10 @@ impl<'a> RxNapi<'a, InPoll> {
         Ok(unsafe { RxSkb::from_raw(NonNull::new(skb.cast()).ok_or(ENOMEM)?) })
     }
 
-    /// Completes the checksum over what comes `start` bytes behind the packet's beginning, which belongs `offset` bytes behind
-    /// that. False if that isn't in its first buffer.
+    /// Completes the checksum over what comes `start` bytes behind the packet's beginning, which
+    /// belongs `offset` bytes behind that.
+    ///
+    /// Returns false if that isn't in its first buffer.
     pub(crate) fn xsk_complete_csum(
         &mut self,
         buff: &mut XskBuff<'a>,
@@ -275,7 +292,7 @@ impl<'a> RxNapi<'a, InPoll> {
 }
 
 impl XskBuff<'_> {
-    /// Copies the bytes of this buffer to the beginning of `page`. Returns how many.
+    /// Copies the bytes of this buffer to the beginning of `page`, and returns how many.
     pub(crate) fn copy_to(&self, page: &mut Frag) -> u32 {
         let xdp = self.raw();
         // SAFETY: The packet is ours.
@@ -296,7 +313,7 @@ impl XskBuff<'_> {
 }
 
 impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
-    /// The queue's state, and what sockets send by, if any do.
+    /// Returns the queue's state, and what sockets send by, if any do.
     #[inline(always)]
     pub(crate) fn state_and_xsk(&mut self) -> (&mut T::Tx, Option<&mut XskTx>) {
         let q = self.queue();
@@ -304,13 +321,13 @@ impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
         unsafe { (&mut *q.state.get(), (*q.xsk.get()).as_deref_mut()) }
     }
 
-    /// Whether sockets send on this queue.
+    /// Returns whether sockets send on this queue.
     #[inline(always)]
     pub(crate) fn has_xsk(&mut self) -> bool {
         self.state_and_xsk().1.is_some()
     }
 
-    /// Tells user space of what was sent.
+    /// Completes what was sent for user space.
     #[inline(never)]
     pub(crate) fn xsk_complete(&mut self) {
         if let Some(xsk) = self.state_and_xsk().1 {
@@ -320,16 +337,21 @@ impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
 }
 
 impl<T: Driver> QueuePair<T> {
-    /// Whether the pair uses a pool.
+    /// Returns whether the pair uses a pool.
+    ///
+    /// Context: process, RTNL held.
     pub(crate) fn has_xsk(&self, _rtnl: &Rtnl) -> bool {
         self.uses_xsk.get()
     }
 
-    /// The pair uses a pool from now on. Process context.
+    /// Takes a pool into use on the pair.
+    ///
+    /// Context: process, RTNL held.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it isn't for this pair, `EBUSY` if that has one, or its receiving side isn't at rest.
+    /// Returns `EINVAL` if it isn't for this pair, and `EBUSY` if that has one, or its receiving
+    /// side isn't at rest.
     pub(crate) fn xsk_install(&self, pool: XskMapped<'_>, rtnl: &mut Rtnl) -> Result {
         if pool.dev != self.rx.dev || pool.queue != self.rx.index {
             return Err(EINVAL);
@@ -347,7 +369,10 @@ impl<T: Driver> QueuePair<T> {
         Ok(())
     }
 
-    /// The pair uses no pool any more, though the device may still have memory of it: that is never freed. Process context.
+    /// Gives up the pool of the pair, though the device may still have memory of it, which is never
+    /// freed.
+    ///
+    /// Context: process, RTNL held.
     pub(super) fn xsk_abandon(&self, dev: &NetDevice<T>, rtnl: &mut Rtnl) {
         self.napi_disable(rtnl);
         dev.synchronize_napi(rtnl);
@@ -367,11 +392,13 @@ impl<T: Driver> QueuePair<T> {
         }
     }
 
-    /// The pair uses no pool any more; what it sent for sockets is completed. Process context.
+    /// Takes the pool of the pair out of use, and completes what it sent for sockets.
+    ///
+    /// Context: process, RTNL held.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the receiving side isn't at rest, or a ring has something of the pool's.
+    /// Returns `EBUSY` if the receiving side isn't at rest, or a ring has something of the pool's.
     pub(crate) fn xsk_remove(&self, _rtnl: &mut Rtnl) -> Result {
         fail::point()?;
         if self.rx.napi.state.get() != NapiState::Quiesced {
