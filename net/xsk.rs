@@ -31,7 +31,8 @@ use kernel::{
         Device, //
     },
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::barrier::smp_mb, //
 };
 
 /// Packets that a device may have of a pool, at most.
@@ -283,6 +284,8 @@ impl XskRx {
             // SAFETY: By the type invariants the pool is valid; who owns this half is the only one
             // that sets and clears this flag.
             unsafe { bindings::xsk_set_rx_need_wakeup(self.as_raw()) };
+            // Before the next look at what user space has given: one of both sees the other.
+            smp_mb();
         }
         will
     }

@@ -13,17 +13,21 @@
 //!
 //! Each model has flaws that it can be given: mistakes that the driver had, or might have. The tests assert that loom finds each.
 //!
+//! A command that is answered late ([`late`]) owes something as well: that the device does at last what was wanted.
+//!
 //! What the models leave out: more packets than it takes to fill a small ring and to empty it, more than two CPUs and a device,
 //! and orders of memory that are weaker than acquire and release with full fences between: those are in `tests/litmus`.
 
 #![forbid(unsafe_code)]
 
 pub mod hold;
+pub mod late;
 pub mod napi;
 pub mod reset;
 pub mod ring;
 pub mod rx;
 pub mod tx;
+pub mod xsk;
 
 // The driver's own rules, as the kernel runs them.
 #[path = "../../pure/tx.rs"]

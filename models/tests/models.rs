@@ -2,7 +2,7 @@
 
 //! No interleaving breaks what the driver relies on, and each mistake is found.
 
-use models::{hold, reset, rx, tx};
+use models::{hold, late, reset, rx, tx, xsk};
 use std::{
     cell::Cell,
     panic::{catch_unwind, set_hook, take_hook, UnwindSafe},
@@ -143,4 +143,57 @@ fn mistakes_in_a_reset_are_found() {
     found("starts before ready", &[early], || {
         reset(Flaw::StartsBeforeReady)
     });
+}
+
+#[test]
+fn a_late_answer_leaves_nothing_undone() {
+    fine("a late answer", late::change(late::Flaw::None));
+}
+
+#[test]
+fn mistakes_about_late_answers_are_found() {
+    use late::{change, Flaw};
+    let undone = "doesn't do what is wanted";
+    found("takes any answer", &["to another command"], || {
+        change(Flaw::TakesAnyAnswer)
+    });
+    found("no watch", &[undone], || change(Flaw::NoWatch));
+    found("sends again early", &[undone], || {
+        change(Flaw::ResendsEarly)
+    });
+    found("sends the old again", &[undone], || {
+        change(Flaw::ResendsOld)
+    });
+}
+
+#[test]
+fn sockets_wake_the_driver_for_buffers() {
+    fine("need_wakeup, received", xsk::receive(xsk::RxFlaw::None));
+}
+
+#[test]
+fn mistakes_about_buffers_of_sockets_are_found() {
+    use xsk::{receive, RxFlaw};
+    let left = &["nobody takes a buffer"];
+    found("no second look", left, || receive(RxFlaw::NoSecondLook));
+    found("no barrier", left, || receive(RxFlaw::NoBarrier));
+    found("clears always", left, || receive(RxFlaw::ClearsAlways));
+}
+
+#[test]
+fn sockets_send() {
+    fine("need_wakeup, sent", xsk::send(4, false, xsk::TxFlaw::None));
+    fine(
+        "with the receive queue's poll",
+        xsk::send(3, true, xsk::TxFlaw::None),
+    );
+}
+
+#[test]
+fn mistakes_in_sending_for_sockets_are_found() {
+    use xsk::{send, TxFlaw};
+    let left = &["nobody sends a packet", UNREAPED];
+    found("no more", left, || send(4, false, TxFlaw::NoMore));
+    found("not armed", left, || send(3, true, TxFlaw::NotArmed));
+    found("no last look", left, || send(4, false, TxFlaw::NoLastLook));
 }
