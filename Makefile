@@ -319,6 +319,5 @@ help: ## this list
 	@echo "the guests, KERNEL=debug one that checks itself; ARCH=arm64 builds and tests for that architecture, with KERNEL=16k for its"
 	@echo "kernel with large pages; qemu-test/tree --help tells about the toolchain tree."
 
-.PHONY: all quick nightly check-log check-kdir install uninstall clean fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test device-test packaging-check \
-	dkms-install dkms-uninstall props models litmus props-crates coverage coverage-guest fuzz prepared device module kdir demo check xdp-clients hostile mutants mutants-pure mutants-guest soak shell selftests \
-	native bench bench-quick bench-native help
+# All that has a rule here.
+.PHONY: $(shell sed -nE 's/^([a-z][a-z -]*):([^=].*)?$$/\1/p' $(firstword $(MAKEFILE_LIST)))
