@@ -550,7 +550,7 @@ impl<T: Driver> NetDevice<T> {
         Features(unsafe { (*self.as_raw()).wanted_features })
     }
 
-    /// Asks [`NetDriver::fix_features`] again, which says something else than before, and switches
+    /// Asks [`Driver::fix_features`] again, which says something else than before, and switches
     /// features.
     pub(crate) fn update_features(&self, _rtnl: &mut Rtnl) {
         // SAFETY: By the type invariants the device is valid; RTNL is held.

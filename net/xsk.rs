@@ -150,7 +150,7 @@ pub(crate) struct XskMapped<'a> {
     _a: PhantomData<&'a ()>,
 }
 
-/// The receiving half of a pool that a queue uses, which comes with [`RxNapi`].
+/// The receiving half of a pool that a queue uses, which comes with [`super::rx_napi::RxNapi`].
 ///
 /// Context: softirq in the queue's poll, or process with the queue at rest.
 ///
@@ -320,7 +320,7 @@ impl Drop for XskRx {
     }
 }
 
-/// The sending half of a pool that a queue uses, which comes with [`TxGuard`].
+/// The sending half of a pool that a queue uses, which comes with [`super::tx_queue::TxGuard`].
 ///
 /// User space's descriptors are completed in the order in which they came, each once, whatever the
 /// device does: packets have slots, and a slot is done with when those before it are.
