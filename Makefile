@@ -110,7 +110,7 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test packaging-check:
+fmt fmt-check clippy failpoints headers samples panics doc imports doc-rules compile-fail host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -185,7 +185,7 @@ panics: check-kdir all ## say where the module could panic
 doc: check-kdir all ## the crate's documentation, private items too, in doc/
 	@RUSTC_BOOTSTRAP=1 VNM_OUT=$(CURDIR) sh -c "$$(sed -n 's/^savedcmd_[^:]*:= //p' .virtio_net_mq_rs.o.cmd | sed -E \
 		-e 's/ rustc / rustdoc /' -e 's/--(emit|out-dir|crate-type)[= ][^ ]+//g' -e 's/-Zbinary_dep_depinfo=y//') \
-		--crate-name virtio_net_mq --document-private-items -o doc"
+		--crate-name virtio_net_mq --document-private-items -Dwarnings -o doc"
 	@echo "the documentation is doc/virtio_net_mq/index.html"
 
 packaging-check: check-kdir all ## what is packaged fits the code, and does what README says
@@ -196,6 +196,9 @@ compile-fail: check-kdir all ## what the types of the safe layer forbid (tests/c
 
 imports: ## who imports whom among the Rust files: none in circles, none upwards
 	@qemu-test/imports
+
+doc-rules: ## whether comments, and names in documents, keep to the rules of contributing.rst
+	@qemu-test/doc-rules
 
 host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
@@ -266,7 +269,7 @@ check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all
 
 quick: prepared ## before each commit: build, format, clippy, rules, and the tests that need no guest (2 minutes)
 	@$(TREE) add man-db
-	@$(TREE) run --net -- python3 qemu-test/check build fmt clippy imports panics host-test python-test packaging
+	@$(TREE) run --net -- python3 qemu-test/check build fmt clippy imports doc-rules panics host-test python-test packaging
 
 # Each part is one of the calls above or below; what it says is in qemu-test/out/nightly/.
 nightly: ## everything that takes hours, part by part (qemu-test/nightly --list); T=… for some parts

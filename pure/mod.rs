@@ -5,6 +5,8 @@
 //! Nothing here touches a device, the kernel or memory that it does not own, so that all of it is
 //! tested on the build host (`tests/host.rs`). Values that a device supplied are taken as they
 //! came: every function is total over its argument types.
+//!
+//! Context: any.
 
 #![forbid(unsafe_code)]
 
