@@ -118,6 +118,10 @@ fmt fmt-check clippy failpoints headers samples panics doc imports doc-rules com
 device-test: device
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
 
+# With the paths that files of the tree have outside of it.
+rust-analyzer: module ## rust-project.json, by which an editor knows the module, the kernel's crates and the compiler's
+	@qemu-test/rust-project --tree
+
 litmus: prepared
 	@$(TREE) add herdtools7
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -187,6 +191,9 @@ doc: check-kdir all ## the crate's documentation, private items too, in doc/
 		-e 's/ rustc / rustdoc /' -e 's/--(emit|out-dir|crate-type)[= ][^ ]+//g' -e 's/-Zbinary_dep_depinfo=y//') \
 		--crate-name virtio_net_mq --document-private-items -Dwarnings -o doc"
 	@echo "the documentation is doc/virtio_net_mq/index.html"
+
+rust-analyzer: check-kdir all
+	@qemu-test/rust-project $(KDIR)
 
 packaging-check: check-kdir all ## what is packaged fits the code, and does what README says
 	+@packaging/check $(KDIR)
