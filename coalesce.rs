@@ -128,7 +128,7 @@ fn change(dev: &Net, want: Params) -> Result {
     }
     let mut s = info.coalesce.lock();
     check(&s.all, &want, has_vq_notf_coal(&info.f), |_| false)?;
-    // A device that is reset is told by `replay`.
+    // To a device that is reset `replay` sends them.
     if info.vqs().is_some() {
         s.configured = true;
         let (control, active) = (info.control(), info.pairs());

@@ -174,7 +174,7 @@ pub(crate) fn vlan_filter(dev: &Net, vid: u16, add: bool, _rtnl: &mut Rtnl) -> R
         info.control().exec(&VlanDel(vid))
     };
     // The stack forgets a VLAN that goes whatever becomes of the command. A device that still lets its
-    // packets through does no harm, one that was told of it again would go on doing so.
+    // packets through does no harm, one that was sent it again would go on doing so.
     if sent.is_ok() || !add {
         info.settings.lock().filter.vlan(vid, add);
     }
@@ -254,7 +254,7 @@ pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     if !has_offloads(info) {
         return;
     }
-    // With GRO_HW it is `set_features` that tells the device.
+    // With GRO_HW it is `set_features` that sends them.
     if !dev.wanted_features(rtnl).has(NetFeatures::GRO_HW) {
         let bits = wished_bits(info, false);
         info.settings.lock().guest_offloads = Some(bits);

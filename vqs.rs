@@ -187,7 +187,7 @@ fn drop_rings(dev: &Net, rtnl: &mut Rtnl) {
         drop(tx);
         // Frees packets: outside of the lock.
         drop(vq);
-        // Sockets are told now: it may take long until the next look.
+        // Sockets get their completions now: it may take long until the next look.
         pair.tx.lock_bh().xsk_complete();
     }
 }
