@@ -7,7 +7,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 K = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || uname -r)
 MODDIR = $(INSTALL_MOD_PATH)/lib/modules/$(K)
 MANDIR ?= $(INSTALL_MOD_PATH)/usr/local/share/man
-# Not below /usr/local, where dracut doesn't look for what it takes into an initramfs.
+# Not below /usr/local, where dracut doesn't look for what it takes into an initramfs. The package virtio-net-mq-dkms has
+# another file there, with an `install`.
 BLACKLIST = $(INSTALL_MOD_PATH)/usr/lib/modprobe.d/virtio_net_mq.conf
 # Which steps, guests or tests `make check` runs; all of them by default.
 T ?=
@@ -77,6 +78,8 @@ check-kdir:
 
 install: ## copy module and manual page to /lib/modules/VERSION/updates and MANDIR, run depmod; it isn't loaded by itself
 	@test -f virtio_net_mq.ko || { echo "virtio_net_mq: there is no virtio_net_mq.ko yet; run make first." >&2; exit 1; }
+	@! grep -qs '^install' $(BLACKLIST) || { \
+		echo "virtio_net_mq: the package virtio-net-mq-dkms is installed; apt purge virtio-net-mq-dkms first." >&2; exit 1; }
 	@! ls $(MODDIR)/updates/dkms/virtio_net_mq.ko* >/dev/null 2>&1 || { \
 		echo "virtio_net_mq: dkms has installed it for $(K); make dkms-uninstall first." >&2; exit 1; }
 	install -D -m 644 virtio_net_mq.ko $(MODDIR)/updates/virtio_net_mq.ko
@@ -87,7 +90,8 @@ install: ## copy module and manual page to /lib/modules/VERSION/updates and MAND
 # What isn't for one kernel stays until the last one goes, the manual page also for dkms.
 uninstall: ## undo that
 	rm -f $(MODDIR)/updates/virtio_net_mq.ko
-	@ls $(INSTALL_MOD_PATH)/lib/modules/*/updates/virtio_net_mq.ko >/dev/null 2>&1 || { set -x; rm -f $(BLACKLIST); \
+	@ls $(INSTALL_MOD_PATH)/lib/modules/*/updates/virtio_net_mq.ko >/dev/null 2>&1 || { set -x; \
+		grep -qs '^install' $(BLACKLIST) || rm -f $(BLACKLIST); \
 		[ -e $(INSTALL_MOD_PATH)/etc/modprobe.d/virtio_net_mq.conf ] || rm -f $(MANDIR)/man4/virtio_net_mq.4; }
 	depmod $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH)) $(K)
 
@@ -271,7 +275,7 @@ props-crates: prepared
 
 check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM
 	@$(TREE) add man-db dracut-install xdp-tools herdtools7 $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null)
-	@$(if $(filter dkms,$(T)),qemu-test/dkms-image)
+	@$(if $(filter dkms,$(T)),$(TREE) add debhelper dh-dkms lintian && qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
 quick: prepared ## before each commit: build, format, clippy, rules, and the tests that need no guest (2 minutes)
@@ -281,6 +285,12 @@ quick: prepared ## before each commit: build, format, clippy, rules, and the tes
 # Each part is one of the calls above or below; what it says is in qemu-test/out/nightly/.
 nightly: ## everything that takes hours, part by part (qemu-test/nightly --list); T=… for some parts
 	@qemu-test/nightly $(patsubst %,'%',$(T))
+
+# The same sources give the same package: what is dated goes by the newest commit.
+deb: ## build the Debian package virtio-net-mq-dkms in qemu-test/out/deb, and have lintian look at it
+	@$(TREE) setup
+	@$(TREE) add debhelper dh-dkms lintian
+	@$(TREE) run -- env SOURCE_DATE_EPOCH=$(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null)) packaging/deb
 
 check-log: ## whether commit messages keep to the rules of contributing.rst; RANGE=… for other commits than the new ones
 	@qemu-test/check-log $(RANGE)
