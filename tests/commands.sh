@@ -13,7 +13,7 @@ timeout=/sys/module/virtio_net_mq/parameters/ctrl_timeout_ms
 pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")
 have_vlans() { modprobe 8021q 2>/dev/null || [ -d /proc/net/vlan ]; }
 
-plan 8
+plan 9
 at_exit 'set_pairs $max; ethtool -C $NETIF rx-usecs 0'
 at_exit 'dev release; dev refuse; dev ctrl any; dev ctrl-used honest; echo 10000 >$timeout'
 # How long is waited for an answer that doesn't come. The device answers at once.
@@ -159,6 +159,26 @@ if [ $ready ]; then
 	verdict "VLANs that a reset can't bring back are counted"
 else
 	skip "VLANs that a reset can't bring back are counted" "not this driver, no VLANs or no reset of the device"
+fi
+
+# Class 4, MQ. What the stack sends on, and by which CPU, is as it was; the counts of the device and the driver are, too.
+begin
+if [ "$max" -gt 1 ]; then
+	set_pairs "$max" || bad "$max pairs were refused"
+	cpus=$(for ((q = 0; q < max; q++)); do xps_cpus $q; done)
+	dev refuse 4
+	ethtool -L "$NETIF" combined 1 2>/dev/null && bad "fewer pairs were taken though the device refused them"
+	[ "$(pairs)" = "$max" ] || bad "$(pairs) pairs after fewer were refused"
+	for d in tx rx; do
+		[ "$(queue_dirs $d)" = "$max" ] || bad "the stack has $(queue_dirs $d) $d queues after fewer were refused"
+	done
+	[ "$(for ((q = 0; q < max; q++)); do xps_cpus $q; done)" = "$cpus" ] || bad "queues have other CPUs after fewer were refused"
+	dev refuse
+	[ "$(dev stat pairs)" = "$max" ] || bad "the device has $(dev stat pairs) pairs"
+	reach || bad "no answer to ping"
+	verdict "a device that refuses fewer pairs keeps all, and so does the stack"
+else
+	skip "a device that refuses fewer pairs keeps all, and so does the stack" "there is one pair"
 fi
 
 # --- late answers -----------------------------------------------------------------------------------------------------
