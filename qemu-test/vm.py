@@ -255,6 +255,7 @@ class Guest:
         for p in sorted(tests.rglob("*")) if tests.is_dir() else []:
             if p.is_file():
                 f[f"job/tests/{p.relative_to(tests)}"] = p
+        f["job/packaging/top"] = REPO / "packaging/top"
         if self.spec["vdpa"] is not None:
             for program in ("peer.py", "frames.py"):
                 f[f"job/{program}"] = HERE / program
