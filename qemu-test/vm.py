@@ -255,7 +255,8 @@ class Guest:
         for p in sorted(tests.rglob("*")) if tests.is_dir() else []:
             if p.is_file():
                 f[f"job/tests/{p.relative_to(tests)}"] = p
-        f["job/packaging/top"] = REPO / "packaging/top"
+        for name in ("top", "report"):
+            f[f"job/packaging/{name}"] = REPO / "packaging" / name
         if self.spec["vdpa"] is not None:
             for program in ("peer.py", "frames.py"):
                 f[f"job/{program}"] = HERE / program
