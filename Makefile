@@ -33,6 +33,8 @@ MUTANTS_VERSION = 27.1.0
 # How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
 STEPS ?= 500
 ACTIONS ?=
+# The interface that `make top` shows, instead of one of a guest.
+DEV ?=
 # Not empty: what `make selftests` comes to is what is expected from now on; `make hostile` writes Documentation/hostile.rst.
 ACCEPT ?=
 RUSTC ?= rustc
@@ -319,6 +321,13 @@ soak: module ## STEPS=… things that can be done to an interface, in turn, by a
 
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
+
+top: $(if $(DEV),,module) ## queues, interrupts, rates and drops, live, in a guest with traffic; DEV=… of this machine's interface instead
+ifneq ($(DEV),)
+	@packaging/top $(DEV)
+else
+	@$(TREE) run --net -- python3 qemu-test/vm.py --shell --run 'for p in 5201 "5202 -R"; do iperf3 -c $$PEER -p $$p -P 4 -t 86400 >/dev/null 2>&1 & done; packaging/top $$NETIF'
+endif
 
 selftests: module ## the kernel's own driver tests, in guests, for both drivers; ACCEPT=1 writes what is expected
 	@$(TREE) add jq netsniff-ng bpftrace

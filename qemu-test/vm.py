@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a test guest: QEMU with the tree's stock kernel, our initramfs, and a network to talk to.
 
-Usage: vm.py [--shell] [--driver rust|c] [--queues N] [--vcpus N] [--device OPTIONS] [--peer] [TEST…]
+Usage: vm.py [--shell [--run COMMAND]] [--driver rust|c] [--queues N] [--vcpus N] [--device OPTIONS] [--peer] [TEST…]
 
 Runs inside the tree, in a network namespace of its own: qemu-test/tree run --net -- python3 qemu-test/vm.py …
 As a library: HostNet (bridge, services), Guest (one guest from start to end).
@@ -760,6 +760,7 @@ class Partner(Guest):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--shell", action="store_true", help="an interactive shell in the guest instead of tests")
+    ap.add_argument("--run", default="", metavar="COMMAND", help="with --shell: this in the guest's terminal instead of a shell; the guest ends with it")
     for key in ("queues", "vcpus", "timeout", "memory", "vectors"):
         ap.add_argument(f"--{key}", type=int, default=DEFAULTS[key])
     for key in ("device", "params", "append", "qemu", "peer_device"):
@@ -785,6 +786,11 @@ def main():
     args["job"] = "shell" if args.pop("shell") else "tests"
     out.mkdir(parents=True, exist_ok=True)
     args["env"] = dict(e.split("=", 1) for e in args["env"])
+    command = args.pop("run")
+    if args["job"] == "shell":
+        # Of a terminal on a serial line the guest doesn't know the size.
+        size = shutil.get_terminal_size()
+        args["env"].update(COMMAND=command, TERMINAL=f"rows {size.lines} cols {size.columns}")
     own = [pathlib.Path(t) for t in args["tests"] if "/" in t]
     args["files"] = {f"job/tests/{p.name}": p for p in own}
     args["tests"] = [pathlib.Path(t).name for t in args["tests"]]
