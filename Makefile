@@ -267,6 +267,13 @@ kdir: ## make the toolchain tree and a build tree for Debian's kernel
 demo: ## show the driver at work in a guest: queues, IRQs, throughput
 	@qemu-test/demo
 
+demo-svg: ## record make demo as Documentation/demo.svg
+	@$(TREE) setup
+	@$(TREE) add python3-rich
+	@mkdir -p qemu-test/out
+	@qemu-test/demo >qemu-test/out/demo.txt || { cat qemu-test/out/demo.txt; exit 1; }
+	@$(TREE) run -- python3 qemu-test/demo-svg qemu-test/out/demo.txt Documentation/demo.svg
+
 # Without the test device (no network at the first time, say) only the guests that need it fail.
 device: prepared
 	@$(TREE) device >/dev/null || echo "no test device: guests that need it will fail" >&2
