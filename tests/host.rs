@@ -81,6 +81,18 @@ const EDGES: [u32; 22] = [
     u32::MAX,
 ];
 
+mod eth {
+    use super::pure::eth::frame_len;
+
+    #[test]
+    fn a_frame_has_header_and_tag_beside_what_it_carries() {
+        assert_eq!(frame_len(0), 18);
+        assert_eq!(frame_len(1500), 1518);
+        assert_eq!(frame_len(u32::MAX - 18), u32::MAX);
+        assert_eq!(frame_len(u32::MAX), u32::MAX);
+    }
+}
+
 mod affinity {
     use super::pure::affinity::{order, pair_cpus, pair_of_rank, CpuTopology};
     use super::{Random, EDGES};
