@@ -267,7 +267,7 @@ void vnm_helper_netif_tx_unlock_bh(struct netdev_queue *txq)
 	__netif_tx_unlock_bh(txq);
 }
 
-void vnm_helper_netif_tx_lock(struct netdev_queue *txq)
+void vnm_helper___netif_tx_lock(struct netdev_queue *txq)
 {
 	__netif_tx_lock(txq, raw_smp_processor_id());
 }
@@ -293,7 +293,7 @@ void vnm_helper_skb_tx_dropped_inc(const struct sk_buff *skb)
 	dev_core_stats_tx_dropped_inc(skb->dev);
 }
 
-void vnm_helper_netif_tx_unlock(struct netdev_queue *txq)
+void vnm_helper___netif_tx_unlock(struct netdev_queue *txq)
 {
 	__netif_tx_unlock(txq);
 }

@@ -167,7 +167,7 @@ impl<T: Driver> TxQueue<T> {
     unsafe fn lock(&self, budget: i32) -> TxGuard<'_, T, Softirq> {
         // SAFETY: By the type invariants the queue is valid; softirqs are off, by this function's contract.
         unsafe {
-            bindings::netif_tx_lock(self.txq.as_ptr());
+            bindings::__netif_tx_lock(self.txq.as_ptr());
             TxGuard::new(self, Softirq { budget })
         }
     }
@@ -467,7 +467,7 @@ impl Backend for Softirq {
     #[inline(always)]
     unsafe fn unlock(txq: *mut bindings::netdev_queue) {
         // SAFETY: By this function's contract.
-        unsafe { bindings::netif_tx_unlock(txq) };
+        unsafe { bindings::__netif_tx_unlock(txq) };
     }
 
     #[inline(always)]
