@@ -31,7 +31,6 @@ use core::{
     }, //
 };
 use kernel::{
-    bindings as _,
     device::{
         Bound,
         Core, //
