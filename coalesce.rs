@@ -42,12 +42,11 @@ use crate::{
 use core::ops::Range;
 use kernel::prelude::*;
 
-impl From<Refused> for Error {
-    fn from(why: Refused) -> Self {
-        match why {
-            Refused::Unsupported => eopnotsupp(),
-            Refused::Invalid => EINVAL,
-        }
+/// Returns the error for values that can't be set.
+fn refused(why: Refused) -> Error {
+    match why {
+        Refused::Unsupported => eopnotsupp(),
+        Refused::Invalid => EINVAL,
     }
 }
 
@@ -124,10 +123,10 @@ pub(crate) fn set(dev: &Net, want: Params, _rtnl: &mut Rtnl) -> Result {
 fn change(dev: &Net, want: Params) -> Result {
     let info = dev.data();
     if !has_notf_coal(&info.f) && !has_vq_notf_coal(&info.f) {
-        return Ok(check_fixed(&want)?);
+        return check_fixed(&want).map_err(refused);
     }
     let mut s = info.coalesce.lock();
-    check(&s.all, &want, has_vq_notf_coal(&info.f), |_| false)?;
+    check(&s.all, &want, has_vq_notf_coal(&info.f), |_| false).map_err(refused)?;
     // To a device that is reset `replay` sends them.
     if info.vqs().is_some() {
         s.configured = true;
@@ -181,7 +180,7 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     let now = get_queue(dev, queue)?;
     if !has_vq_notf_coal(&info.f) {
         if !has_notf_coal(&info.f) {
-            check_fixed(&want)?;
+            check_fixed(&want).map_err(refused)?;
         }
         return if want == now {
             Ok(())
@@ -196,7 +195,8 @@ fn change_queue(dev: &Net, queue: u32, want: Params) -> Result {
     let now = p.shown();
     check(&now, &want, true, |m| {
         dev.is_moderation(m) || m == p.requested.rx
-    })?;
+    })
+    .map_err(refused)?;
     if i < info.pairs() && info.vqs().is_some() {
         let rx = !want.adaptive_rx && want.rx != now.rx;
         if rx {

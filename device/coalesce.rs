@@ -40,13 +40,11 @@ pub(crate) enum Direction {
     Tx,
 }
 
-impl Params {
-    /// Returns the values of one direction.
-    fn of(&self, direction: Direction) -> Moderation {
-        match direction {
-            Direction::Rx => self.rx,
-            Direction::Tx => self.tx,
-        }
+/// Returns the values of one direction.
+fn one_way(params: &Params, direction: Direction) -> Moderation {
+    match direction {
+        Direction::Rx => params.rx,
+        Direction::Tx => params.tx,
     }
 }
 
@@ -170,7 +168,7 @@ impl State {
         let differs = |(_, p): &(u16, &Pair)| p.at_device(direction) != m;
         if has_notf_coal(control.f) {
             let same = self.pairs.iter().all(|p| p.at_device(direction) == m);
-            if self.all.of(direction) == m && same {
+            if one_way(&self.all, direction) == m && same {
                 return Ok(false);
             }
             send(control, direction, m)?;
@@ -219,7 +217,7 @@ impl State {
     ///
     /// Returns the errors of the control queue.
     pub(crate) fn resend(&self, control: Control<'_>, active: u16, direction: Direction) -> Result {
-        let all = self.all.of(direction);
+        let all = one_way(&self.all, direction);
         let at_once = has_notf_coal(control.f);
         if at_once {
             send(control, direction, all)?;
