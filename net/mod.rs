@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Network devices, as this driver sees them.
+//! Network devices, and what their drivers are made of.
 //!
 //! - [`device`]: `struct net_device` with private data and one [`queue::QueuePair`] per queue
 //!   pair; unregistered and registered devices are different types.

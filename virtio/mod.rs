@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The virtio bus, as this driver sees it.
+//! The virtio bus, and what drivers of its devices are made of.
 //!
 //! - [`Device`]: a `struct virtio_device`, its features and config space.
 //! - [`bound`]: what keeps a device bound.
