@@ -31,7 +31,7 @@ CACHE = pathlib.Path(os.environ.get("VNM_CACHE", "/cache"))
 # programs are: in the tree, and those of another architecture in a directory where they were unpacked.
 KERNEL = os.environ.get("KERNEL", "forky")
 TREE = pathlib.Path("/") if machine.NATIVE else CACHE / "root"
-COMPILED = KERNEL in ("debug", "7.3")
+COMPILED = KERNEL in ("debug", "7.3", "intree")
 ROOT = CACHE if COMPILED else TREE
 
 # Programs of the guest, by name; the rest of the usual commands are taken from whole packages and from busybox.
