@@ -82,7 +82,7 @@ for size in 60 1514 3600 9014; do
 	all_of "$size bytes: judged" "${COUNT[judged]}" "$MANY"
 	all_of "$size bytes: in the stack" "${COUNT[seen]}" "$MANY"
 done
-ping -q -c 20 -i 0.02 -s 8900 -M do "$PEER" | grep -q ' 0% packet loss' || bad "pings of 8900 bytes are lost"
+answered 20 -i 0.02 -s 8900 -M do "$PEER" || bad "pings of 8900 bytes are lost"
 if have_peer_service; then
 	for via in "$PEER" $PEER6; do out=$(download 4000000 $RANDOM "$via") || bad "$via: $out"; done
 fi
