@@ -1514,6 +1514,38 @@ mod hdr {
     }
 
     #[test]
+    fn a_partial_checksum_is_told_and_completed() {
+        let mut random = Random::new();
+        for _ in 0..1000 {
+            let bytes = [(); LEN].map(|()| random.u32() as u8);
+            let raw = RawHdr::from_bytes(&bytes);
+            let start = u16::from_le_bytes([bytes[6], bytes[7]]);
+            let offset = u16::from_le_bytes([bytes[8], bytes[9]]);
+            let partial = (bytes[0] & 1 != 0).then_some((start, offset));
+            assert_eq!(raw.partial_csum(), partial);
+            let mut complete = bytes;
+            complete[0] &= !1;
+            let done = raw.with_complete_csum();
+            assert_eq!(done.to_bytes()[..LEN], complete);
+            assert_eq!(done.partial_csum(), None);
+        }
+    }
+
+    #[test]
+    fn the_longest_form_has_the_tunnel_fields_at_its_end() {
+        let mut random = Random::new();
+        for _ in 0..1000 {
+            let bytes = [(); LEN].map(|()| random.u32() as u8);
+            let fields = [(); 4].map(|()| random.u32() as u8);
+            let raw = RawHdr::from_bytes(&bytes).with_tunnel(fields, &ALL);
+            let long = raw.to_tunnel_bytes();
+            assert_eq!(long[..LEN], raw.to_bytes()[..LEN]);
+            assert_eq!(long[LEN..20], [0; 8]);
+            assert_eq!(long[20..], fields);
+        }
+    }
+
+    #[test]
     fn plain_header() {
         let mut random = Random::new();
         let mut found = 0;
