@@ -1077,6 +1077,18 @@ mod rx {
         // A page that makes no pieces.
         let whole = BufShape::new(0, 2048, 2048);
         assert_eq!(mergeable_shape(64, 128, sizes(2048)), whole);
+        let page = BufShape::new(244, 1484, 2048);
+        assert_eq!(xdp_shape(64, 256, sizes(2048)), page);
+        // No room before the packet but for the header, and for nothing.
+        let page = BufShape::new(0, 3776, 4096);
+        assert_eq!(xdp_shape(9000, 12, sizes(4096)), page);
+        assert_eq!(xdp_shape(9000, 11, sizes(4096)), None);
+        let bare = Sizes {
+            hdr_len: 0,
+            ..sizes(4096)
+        };
+        let whole = BufShape::new(0, 4096, 4096);
+        assert_eq!(mergeable_shape(9000, 128, bare), whole);
         assert_eq!(mergeable_shape(0, 0, sizes(0)), None);
         assert_eq!(mergeable_shape(9000, 0, sizes(u32::MAX)), None);
         // With room for XDP: a piece or a page.
