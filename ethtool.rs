@@ -45,7 +45,7 @@ use kernel::prelude::*;
 /// Name of the driver on the virtio bus, which is the module's.
 const NAME: &str = "virtio_net_mq";
 /// Version of the driver, as `ethtool -i` and `modinfo` show it.
-const VERSION: &str = "0.1.0";
+const VERSION: &str = "0.2.0";
 
 /// Notifies those who listen (`ethtool --monitor`) of what the driver has changed by itself since
 /// the last time.

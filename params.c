@@ -9,7 +9,7 @@
 
 #include "params.h"
 
-MODULE_VERSION("0.1.0");
+MODULE_VERSION("0.2.0");
 
 static unsigned int queue_pairs;
 module_param(queue_pairs, uint, 0444);
