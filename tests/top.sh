@@ -11,7 +11,7 @@ ours || skip_all "the driver is $DRV"
 [ -x "$TOP" ] || skip_all "packaging/top isn't beside the tests"
 max=$(max_pairs) first=$(pairs)
 at_exit 'set_pairs $first'
-plan 9
+plan 10
 reach
 
 once() { "$TOP" --once --interval "${2:-0.3}" "$1" >"$WORK/top" 2>"$WORK/err"; }
@@ -20,6 +20,7 @@ field() { awk -v q="$1" -v f="$2" '$1 == q { print $f; exit }' "$WORK/top"; }
 # One of a counter of drops: 2 since the interface exists, 3 per second, 4 and so on queue by queue.
 counter() { awk -v c="$1" -v f="$2" '/^DROPPED/ { on = 1 } on && $1 == c { print $f; exit }' "$WORK/top"; }
 took() { sed -nE 's/.*; over ([0-9.]+) s$/\1/p' "$WORK/top"; }
+narrow() { awk 'length($0) > 79 { exit 1 }' "$WORK/top" || bad "$(pairs) pairs: a line has more than 79 characters: $(awk 'length($0) > 79' "$WORK/top" | head -1)"; }
 # "0-2,5", from a list with spaces.
 ranges() { awk '{ for (i = 1; i <= NF; i++) if (i > 1 && $i == last + 1) { last = $i } else { flush(); from = last = $i }; flush(); print out }
 	function flush() { if (from != "") out = out (out == "" ? "" : ",") (last > from ? from "-" last : from) }' <<<"$1"; }
@@ -88,7 +89,7 @@ for n in $(printf '%s\n' 1 2 "$max" | awk -v m="$max" '$1 <= m' | sort -nu); do
 			fi
 		done
 	done
-	awk 'NF && length($0) > 79 { exit 1 }' "$WORK/top" || bad "$n pairs: a line has more than 79 characters: $(awk 'length($0) > 79' "$WORK/top" | head -1)"
+	narrow
 done
 if [ "$(find /sys/bus/virtio/drivers/$DRV -name 'virtio*' -type l | wc -l)" = 1 ]; then
 	[ "$("$TOP" --once --interval 0.1 2>&1 | head -1)" = "$(head -1 "$WORK/top")" ] || bad "without a name it shows another first line"
@@ -186,6 +187,17 @@ done
 [ "$(field tx0 7)/$(field tx0 9)" = -/- ] || bad "a counter that fell, and one that isn't there, are $(field tx0 7) and $(field tx0 9)"
 for c in rx_elsewhere tx_elsewhere; do [ "$(counter $c 2)" ] || bad "there is no $c"; done
 verdict "rates and drops are those of the counters"
+
+# More queues than a line of 79 characters holds go on in lines below.
+begin
+set_pairs "$max"
+for ((q = 0; q < max; q++)); do echo "tx${q}_stop 123456$q 0"; done >"$WORK/counters"
+echo "tx_stop 9876543 0" >>"$WORK/counters"
+PATH=$WORK/bin:$PATH once "$NETIF" || bad "status $?: $(cat "$WORK/err")"
+[ "$(counter tx_stop 2)" = 9876543 ] || bad "tx_stop is $(counter tx_stop 2), not 9876543"
+for ((q = 0; q < max; q++)); do grep -qw "tx$q:123456$q" "$WORK/top" || bad "tx$q has no 123456$q"; done
+narrow
+verdict "what queues have dropped doesn't make a line too long"
 # The interface itself: each counter of drops that there is.
 begin
 set_pairs "$max"
@@ -229,15 +241,16 @@ fi
 
 begin
 if have socat; then
-	# live SECONDS KEY [COLUMNS]: in a terminal of 12 lines for so long, then the key; what it draws is in $WORK/live.
+	# live SECONDS KEY [COLUMNS [DIRECTORY]]: in a terminal of 12 lines for so long, with the programs of the directory before others,
+	# then the key; what it draws is in $WORK/live.
 	cat >"$WORK/live.sh" <<-END
 		stty rows 12 cols \${1:-80}
 		before=\$(stty -g)
-		TERM=xterm $TOP --interval 0.3 $NETIF
+		PATH=\${2:+\$2:}\$PATH TERM=xterm $TOP --interval 0.3 $NETIF
 		echo "status \$?"
 		[ "\$before" = "\$(stty -g)" ] && echo "as before"
 	END
-	live() { (sleep "$1"; printf '%b' "$2"; sleep $((3 * SLOW))) | timeout 60 socat - EXEC:"bash $WORK/live.sh ${3:-80}",pty,setsid,ctty >"$WORK/live" 2>&1; }
+	live() { (sleep "$1"; printf '%b' "$2"; sleep $((3 * SLOW))) | timeout 60 socat - EXEC:"bash $WORK/live.sh ${3:-80} ${4:-}",pty,setsid,ctty >"$WORK/live" 2>&1; }
 	pictures() { grep -o $'\033\\[H' "$WORK/live" | wc -l; }
 	for k in q '\003'; do
 		live $((4 * SLOW)) "$k"
@@ -252,6 +265,13 @@ if have socat; then
 	if [ "$max" -gt 3 ]; then
 		grep -qE "the other [0-9]+ queue pairs don't fit here" "$WORK/live" || bad "more than 12 lines, and no word about what is left out"
 	fi
+	# While it asks for the size of the terminal its standard input is something else.
+	mkdir "$WORK/slow"
+	printf '#!/bin/bash\n[ "$1" != size ] || sleep 30\nexec %s "$@"\n' "$(command -v stty)" >"$WORK/slow/stty"
+	chmod +x "$WORK/slow/stty"
+	live $((4 * SLOW)) '\003' 80 "$WORK/slow"
+	grep -q 'status 0' "$WORK/live" || bad "Ctrl-C while the size is asked: $(tail -1 "$WORK/live")"
+	grep -q 'as before' "$WORK/live" || bad "Ctrl-C while the size is asked: the terminal has other settings afterwards"
 	live $((3 * SLOW)) q 40
 	[ "$(tr -d '\r' <"$WORK/live" | sed $'s/\033\\[[?0-9]*[A-Za-z]//g' | grep -aE '^([rt]x|QUEUE)' | awk '{ if (length($0) > m) m = length($0) } END { print m }')" -le 40 ] ||
 		bad "lines don't fit into 40 columns"
