@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # What a queue pair leaves behind that is taken away (ethtool -L): a packet that the device hasn't sent yet, which must not keep
-# its sender's memory for ever, and the memory of its receive queue, which is given back where the device can reset single
-# queues (RING_RESET), also with the interface down.
+# its sender's memory for ever, nor be in a queue of which the device was told that it isn't used; and the memory of its receive
+# queue, which is given back where the device can reset single queues (RING_RESET), also with the interface down.
 . "$(dirname "$0")/lib.sh"
 
 RING_RESET=40
 max=$(max_pairs)
 [ "$max" -gt 1 ] || skip_all "one queue pair"
-plan 8
+plan 9
 at_exit 'set_pairs $max'
 set_pairs "$max"
 reach
@@ -115,6 +115,36 @@ else
 	reach || bad "no answer to ping"
 	let_go
 	verdict "${names[4]}"
+fi
+
+# The device looks at a packet some time after it was told of it, so one is always on its way: a driver waits for it before it takes
+# its queue away. Whoever waits for 100 ms may wait in vain on a busy machine, whoever doesn't wait never gets by.
+begin
+if on_testdev; then
+	tell_violations() { dev violations | tail -n +2 | head -1; }
+	dev late 40 || bad "the device can't be told"
+	for try in {1..6}; do
+		set_pairs "$max" || bad "$max pairs were refused"
+		before=$(stat "tx$((max - 1))_packets")
+		taskset -c "$(last_cpu)" ping -q -i 0.005 -w 60 "$PEER" >/dev/null 2>&1 &
+		ping=$!
+		flows() { [ $(($(stat "tx$((max - 1))_packets") - before)) -gt 20 ]; }
+		wait_for 20 flows || bad "nothing is sent on the last pair"
+		dev violations clear
+		set_pairs 1 || bad "1 pair was refused"
+		sleep 0.3
+		kill $ping 2>/dev/null
+		wait $ping 2>/dev/null
+		[ "$(dev violations | head -1)" != 0 ] || break
+	done
+	[ "$(dev violations | head -1)" = 0 ] || bad "$try times out of $try: $(tell_violations)"
+	dev violations clear
+	dev late
+	set_pairs "$max" || bad "$max pairs were refused"
+	reach || bad "no answer to ping"
+	verdict "packets leave a queue before the device is told that it isn't used"
+else
+	skip "packets leave a queue before the device is told that it isn't used" "not on the test device"
 fi
 
 # --- received packets' memory -----------------------------------------------------------------------------------------
