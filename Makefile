@@ -116,12 +116,16 @@ sources = $(filter-out %_generated.rs,$(wildcard *.rs */*.rs */*/*.rs qemu-test/
 
 ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 
-fmt fmt-check clippy failpoints headers samples panics doc imports doc-rules compile-fail host-test python-test packaging-check:
+fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
 
 device-test: device
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+
+doc-rules: prepared
+	@$(TREE) add python3-docutils
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
 
 # With the paths that files of the tree have outside of it.
@@ -210,8 +214,9 @@ compile-fail: check-kdir all ## what the types of the safe layer forbid (tests/c
 imports: ## who imports whom among the Rust files: none in circles, none upwards
 	@qemu-test/imports
 
-doc-rules: ## whether comments, and names in documents, keep to the rules of contributing.rst
+doc-rules: ## whether comments and documents keep to the rules of contributing.rst, links lead somewhere, figures are right
 	@qemu-test/doc-rules
+	@qemu-test/check-documents
 
 host-test: ## the tests of pure/, which need no kernel
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
@@ -283,12 +288,12 @@ props-crates: prepared
 	@$(TREE) cargo models cargo fetch -q || echo "no crates: the step models will fail" >&2
 
 check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; T=dkms: installation in a real Debian; T=kvm: on KVM; T=intree: in the kernel's tree
-	@$(TREE) add man-db dracut-install xdp-tools herdtools7 $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null) $(if $(filter intree,$(T)),git)
+	@$(TREE) add man-db python3-docutils dracut-install xdp-tools herdtools7 $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null) $(if $(filter intree,$(T)),git)
 	@$(if $(filter dkms,$(T)),$(TREE) add debhelper dh-dkms lintian && qemu-test/dkms-image)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
 quick: prepared ## before each commit: build, format, clippy, rules, and the tests that need no guest (2 minutes)
-	@$(TREE) add man-db
+	@$(TREE) add man-db python3-docutils
 	@$(TREE) run --net -- python3 qemu-test/check build fmt clippy imports doc-rules panics host-test python-test packaging
 
 # Each part is one of the calls above or below; what it says is in qemu-test/out/nightly/.
