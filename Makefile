@@ -22,6 +22,8 @@ SEED ?=
 B ?=
 # Which driver `make hostile` and `make selftests` run, rust or c; both by default.
 DRIVER ?=
+# Which tests `make host-test` runs, all by default.
+H ?=
 # How many times, at most, a thread of `make models` loses its CPU though it could go on.
 PREEMPTIONS ?= 2
 # Which commits `make check-log` looks at.
@@ -119,7 +121,7 @@ ifeq ($(VNM_IN_TREE)$(filter command line,$(origin KDIR)),)
 fmt fmt-check clippy failpoints headers samples panics doc imports compile-fail host-test python-test packaging-check:
 	@$(TREE) setup
 	@$(TREE) kdir >/dev/null
-	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
+	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $(foreach v,H CASE,$(if $($(v)),$(v)='$($(v))')) $@
 
 device-test: device
 	@$(TREE) run -- $(MAKE) KDIR=/cache/kdir $@
@@ -218,7 +220,7 @@ doc-rules: ## whether comments and documents keep to the rules of contributing.r
 	@qemu-test/doc-rules
 	@qemu-test/check-documents
 
-host-test: ## the tests of pure/, which need no kernel
+host-test: ## the tests of pure/, which need no kernel; H=name for some
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
 
