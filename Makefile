@@ -289,9 +289,10 @@ props-crates: prepared
 	@$(TREE) cargo fuzz cargo fetch -q || echo "no crates: the step props will fail" >&2
 	@$(TREE) cargo models cargo fetch -q || echo "no crates: the step models will fail" >&2
 
-check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; by name only: dkms (installation in a real Debian), kexec, kvm, intree (in the kernel's tree)
+check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all checks and tests; T=name runs one step, guest or test; by name only: dkms (installation in a real Debian), secureboot, kexec, kvm, intree (in the kernel's tree)
 	@$(TREE) add man-db python3-docutils dracut-install xdp-tools herdtools7 $$($(TREE) run -- python3 qemu-test/check --packages $(patsubst %,'%',$(T)) 2>/dev/null) $(if $(filter intree,$(T)),git)
 	@$(if $(filter dkms,$(T)),$(TREE) add debhelper dh-dkms lintian && qemu-test/dkms-image)
+	@$(if $(filter secureboot,$(T)),{ $(TREE) add ovmf-generic python3-virt-firmware && $(TREE) run -- qemu-test/secureboot --fetch; } || echo "no firmware for Secure Boot: secureboot will be skipped" >&2)
 	@$(if $(filter kexec,$(T)),$(TREE) add kexec-tools)
 	@$(TREE) run --net -- python3 qemu-test/check $(if $(J),-j $(J)) $(patsubst %,'%',$(T))
 
