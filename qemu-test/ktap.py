@@ -20,6 +20,7 @@ class Result:
         self.passed = 0
         self.failed = []      # descriptions
         self.skipped = []     # (description, reason)
+        self.figures = []     # what "# figure: …" says, for people
 
     def __str__(self):
         parts = [f"{self.passed} passed"]
@@ -49,6 +50,7 @@ def parse(lines, status):
             continue
         m = LINE.match(line)
         if not m:
+            r.figures += re.findall(r"^# figure: (.*)", line)
             continue
         seen += 1
         what = m[3] or f"test {m[2] or seen}"

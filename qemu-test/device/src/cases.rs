@@ -18,8 +18,8 @@ const NO_ANSWER: Expect = Expect::Log("not answered within");
 const MALFORMED: Expect = Expect::Log("malformed answer");
 
 /// Features of the receive modes; the default is mergeable buffers.
-const BIG: &str = "-MRG_RXBUF";
-const SMALL: &str = "-MRG_RXBUF-GUEST_TSO4-GUEST_TSO6-GUEST_ECN-GUEST_USO4-GUEST_USO6";
+pub const BIG: &str = "-MRG_RXBUF";
+pub const SMALL: &str = "-MRG_RXBUF-GUEST_TSO4-GUEST_TSO6-GUEST_ECN-GUEST_USO4-GUEST_USO6";
 /// What only some drivers take, so that its commands are sent.
 const EXTRAS: &str = "+NOTF_COAL+VQ_NOTF_COAL+DEVICE_STATS+RSS+HASH_REPORT";
 
@@ -182,10 +182,18 @@ fn storm(net: &mut Net) {
     }
 }
 
-/// Changes one thing of a received packet, whatever it is.
+/// Changes one thing of every other received packet, whatever it is, and seldom breaks the ring.
 fn fuzz_rx(r: &mut Rx, g: &mut Rng) {
+    // What breaks the ring ends the fun, so it is rare.
+    if change_rx(r, g) && g.one_in(300) {
+        break_rx(r, g);
+    }
+}
+
+/// Changes one thing of every other received packet; returns whether this was one.
+pub fn change_rx(r: &mut Rx, g: &mut Rng) -> bool {
     if g.one_in(2) {
-        return;
+        return false;
     }
     let room = posted(r);
     match g.below(14) {
@@ -236,13 +244,15 @@ fn fuzz_rx(r: &mut Rx, g: &mut Rng) {
             }
         }
     }
-    // What breaks the ring ends the fun, so it is rare.
-    if g.one_in(300) {
-        match g.below(3) {
-            0 => set_id(r, g.odd32(256)),
-            1 => r.advance = r.advance.wrapping_add(g.odd16(0)),
-            _ => r.used.reverse(),
-        }
+    true
+}
+
+/// Uses what the driver didn't give, or more than there is, or in another order.
+pub fn break_rx(r: &mut Rx, g: &mut Rng) {
+    match g.below(3) {
+        0 => set_id(r, g.odd32(256)),
+        1 => r.advance = r.advance.wrapping_add(g.odd16(0)),
+        _ => r.used.reverse(),
     }
 }
 
@@ -260,6 +270,11 @@ fn fuzz_done(d: &mut Done, size: u16, g: &mut Rng) {
 
 fn fuzz_ctrl(d: &mut Done, size: u16, g: &mut Rng) {
     fuzz_done(d, size, g);
+    fuzz_reply(d, g);
+}
+
+/// Changes most answers to commands.
+pub fn fuzz_reply(d: &mut Done, g: &mut Rng) {
     match g.below(6) {
         0 => d.reply = vec![g.next() as u8],
         1 => d.reply.clear(),
@@ -287,7 +302,7 @@ fn fuzz_config(c: &mut Config, _n: u64, g: &mut Rng) {
     }
 }
 
-fn fuzz_tick(net: &mut Net, n: u64, g: &mut Rng) {
+pub fn fuzz_tick(net: &mut Net, n: u64, g: &mut Rng) {
     match g.below(12) {
         0 => net.config_irq(),
         1 => storm(net),
@@ -849,6 +864,11 @@ pub const CASES: &[Case] = &[
     },
 ];
 
+/// The catalogue, and what is there by name only.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(crate::scale::CASES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -858,7 +878,7 @@ mod tests {
     #[test]
     fn the_catalogue_is_sound() {
         assert!(CASES.len() >= 60);
-        for c in CASES {
+        for c in all() {
             assert!(!c.name.is_empty() && !c.what.is_empty());
             assert!(
                 c.name
@@ -868,12 +888,7 @@ mod tests {
                 c.name
             );
             assert!(!c.what.contains(';'), "{}", c.name);
-            assert_eq!(
-                CASES.iter().filter(|d| d.name == c.name).count(),
-                1,
-                "{}",
-                c.name
-            );
+            assert_eq!(all().filter(|d| d.name == c.name).count(), 1, "{}", c.name);
             assert_eq!(c.features.is_empty(), c.stage != Stage::Plug, "{}", c.name);
             let set = parse_features(c.features, DEFAULT).unwrap();
             assert!(c.features.is_empty() || set & f::PROTOCOL_FEATURES == 0);
@@ -885,7 +900,7 @@ mod tests {
     #[test]
     fn changes_never_panic() {
         let mut g = Rng::new(3);
-        for c in CASES {
+        for c in all() {
             for size in [60usize, 100, 1400, 5000] {
                 for _ in 0..200 {
                     let data = if g.one_in(2) {

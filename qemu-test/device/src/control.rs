@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::cases::CASES;
-use crate::evil::{Case, Expect};
+use crate::cases::all;
+use crate::evil::{Case, Expect, Stimulus};
 use crate::framing::{Framing, UsedLen};
 use crate::net::Net;
 use crate::spec::{self, number, S_ANNOUNCE, S_LINK_UP};
@@ -144,7 +144,8 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
     }
 }
 
-/// All cases, a line each: name, stage, stimulus, what is expected, whether it is one of the short selection, what it does.
+/// All cases, a line each: name, stage, stimulus, what is expected, what it does; before that whether it is of the short selection
+/// (quick), of the others (full), or there by name only (scale).
 pub fn catalogue() -> String {
     let line = |c: &Case| {
         let expect = match c.expect {
@@ -155,18 +156,21 @@ pub fn catalogue() -> String {
             Expect::Count(re) => format!("count:{re}"),
             Expect::Log(re) => format!("log:{re}"),
         };
-        let quick = if c.quick { "quick" } else { "full" };
+        let quick = match c.stimulus {
+            Stimulus::Scale => "scale",
+            _ if c.quick => "quick",
+            _ => "full",
+        };
         format!(
             "{};{:?};{:?};{expect};{quick};{}",
             c.name, c.stage, c.stimulus, c.what
         )
     };
-    CASES.iter().map(line).collect::<Vec<_>>().join("\n")
+    all().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn case(net: &mut Net, name: &str, seed: u64) -> Result<String, String> {
-    let case = CASES
-        .iter()
+    let case = all()
         .find(|c| c.name == name)
         .ok_or(format!("there is no case {name}"))?;
     eprintln!("case {name}, seed {seed}");
@@ -190,6 +194,8 @@ fn stats(net: &Net) -> Vec<(String, String)> {
     add("commands".into(), s.commands.to_string());
     add("commands_ok".into(), s.commands_ok.to_string());
     add("announced".into(), s.announced.to_string());
+    add("thrown_used".into(), net.thrown.0.to_string());
+    add("thrown_commands".into(), net.thrown.1.to_string());
     add("steering".into(), s.steering.text());
     add("status".into(), net.config.status.to_string());
     let ctrl = net.ctrl_index();

@@ -34,6 +34,8 @@ pub enum Stimulus {
     All,
     /// Packets until the watchdog of the transmit queues has seen that they are stuck.
     Stuck,
+    /// Both, until there were very many.
+    Scale,
 }
 
 /// What has to be seen besides survival.
@@ -106,6 +108,8 @@ pub struct Case {
     /// Every `every` milliseconds.
     pub tick: Option<fn(&mut Net, u64, &mut Rng)>,
     pub every: u64,
+    /// How many packets it sends on each queue at a time.
+    pub burst: u64,
     /// No interrupts, no packets served.
     pub mute: bool,
     pub silent: bool,
@@ -131,6 +135,7 @@ pub const NONE: Case = Case {
     raw: None,
     tick: None,
     every: 20,
+    burst: 1,
     mute: false,
     silent: false,
     carry_out: false,
@@ -311,7 +316,11 @@ impl Net {
             tick(self, n, &mut rng);
         }
         // Storms tick more often than packets are wanted.
-        if !case.silent && (case.every >= 20 || n % (20 / case.every.max(1)) == 0) {
+        if case.burst > 1 {
+            for i in 0..case.burst {
+                self.send_samples(n * case.burst + i);
+            }
+        } else if !case.silent && (case.every >= 20 || n % (20 / case.every.max(1)) == 0) {
             self.send_samples(n);
         }
         if let Some(evil) = &mut self.evil {

@@ -17,6 +17,7 @@ mod net;
 mod ring;
 mod rng;
 mod rules;
+mod scale;
 mod spec;
 mod stack;
 mod tap;

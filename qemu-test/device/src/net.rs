@@ -72,6 +72,8 @@ pub struct Net {
     backlog: Vec<VecDeque<Packet>>,
     /// The case that makes it misbehave.
     pub evil: Option<Evil>,
+    /// Buffers and commands that were used while there was a case.
+    pub thrown: (u64, u64),
     /// A class of commands that is refused, or one command of it.
     pub refuse: Option<(u8, Option<u8>)>,
     /// Queues of further pairs aren't looked at.
@@ -129,6 +131,7 @@ impl Net {
             set: Settings::default(),
             backlog: (0..options.pairs).map(|_| VecDeque::new()).collect(),
             evil: None,
+            thrown: (0, 0),
             refuse: None,
             serves: options.pairs,
             held: false,
@@ -493,6 +496,13 @@ impl Net {
     }
 
     fn put_used(&mut self, index: usize, used: &[(u32, u32)], advance: u16) {
+        if self.evil.is_some() {
+            if index == self.ctrl_index() {
+                self.thrown.1 += 1;
+            } else {
+                self.thrown.0 += used.len() as u64;
+            }
+        }
         let vq = &mut self.vqs[index];
         for (i, (id, len)) in used.iter().enumerate() {
             vq.write_used(&self.mem, vq.next_used.wrapping_add(i as u16), *id, *len);
