@@ -10,6 +10,9 @@ use crate::rng::Rng;
 use crate::spec::{hdr, Config, Hdr, CONFIG_SIZE};
 use crate::stack;
 
+/// Buffers that a device which sends many packets uses for each command; they would take all of a slow machine's time.
+const PER_COMMAND: u64 = 12;
+
 /// When a case has to be there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
@@ -317,12 +320,21 @@ impl Net {
         }
         // Storms tick more often than packets are wanted.
         if case.burst > 1 {
+            // Commands get on as well.
+            if self.thrown.0 > (self.thrown.1 + 100) * PER_COMMAND {
+                return self.put_back(rng);
+            }
             for i in 0..case.burst {
                 self.send_samples(n * case.burst + i);
             }
         } else if !case.silent && (case.every >= 20 || n % (20 / case.every.max(1)) == 0) {
             self.send_samples(n);
         }
+        self.put_back(rng);
+    }
+
+    /// The case goes on with this chance.
+    fn put_back(&mut self, rng: Rng) {
         if let Some(evil) = &mut self.evil {
             evil.rng = rng;
         }
