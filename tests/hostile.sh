@@ -141,7 +141,7 @@ scale() {
 	jobs+=($!)
 	for cpu in $(online_cpus); do
 		(while [ ! -e "$WORK/enough" ]; do
-			taskset -c "$cpu" ping -f -q -s $((56 + RANDOM % 1300)) -w 5 "$PEER"
+			taskset -c "$cpu" ping -q -i 0.01 -s $((56 + RANDOM % 1300)) -w 5 "$PEER"
 		done >/dev/null 2>&1) &
 		jobs+=($!)
 	done
@@ -158,6 +158,7 @@ scale() {
 		fi
 		# Only one of the two may be at an end, if it is a ring that is broken.
 		[ $((++turn % 10)) = 0 ] || [ $still -ge 3 ] || continue
+		note "$SECONDS s: $used buffers, $commands commands"
 		dev honest >/dev/null
 		if ! find_netif || ! pings_everywhere 2; then
 			again=$((again + 1))

@@ -7,6 +7,8 @@
 . "$HERE/xsk/lib.sh"
 
 [ "$ZC" = yes ] && SOCKETS=-z || SOCKETS=-c
+# How sockets wait: by looking all the time, or with -p asleep.
+HOW=${HOW:--w}
 at_exit 'read -r _ pid <"$WORK/sockets" && kill -KILL "$pid"'
 # Wherever hostile.sh has the interface come up, which it does in a process of its own, the program comes before and sockets come
 # after, if those of before are gone with the interface. A device that doesn't work may take none.
@@ -24,7 +26,7 @@ ip() {
 	read -r was pid 2>/dev/null <"$WORK/sockets"
 	if [ "$was" != "$now" ] || ! kill -0 "$pid" 2>/dev/null; then
 		[ ! "$pid" ] || kill -KILL "$pid" 2>/dev/null
-		"$XSK" -m "$MAP" $SOCKETS -w -q "$(all_queues)" echo "$NETIF" >>"$WORK/bound" 2>&1 &
+		"$XSK" -m "$MAP" $SOCKETS $HOW -q "$(all_queues)" echo "$NETIF" >>"$WORK/bound" 2>&1 &
 		echo "$now $!" >"$WORK/sockets"
 	fi
 	return $rc
