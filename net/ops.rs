@@ -558,9 +558,13 @@ impl<T: Driver> Ops<T> {
         dev: *mut bindings::net_device,
         out: *mut bindings::rtnl_link_stats64,
     ) {
-        // SAFETY: Called by the core for our device with a zeroed structure.
-        let (net, out) = unsafe { (Self::dev(dev), &mut *out) };
-        T::stats64(net, &mut LinkStats(out));
+        // SAFETY: Called by the core for our device.
+        let net = unsafe { Self::dev(dev) };
+        let mut stats = bindings::rtnl_link_stats64::default();
+        T::stats64(net, &mut LinkStats(&mut stats));
+        // The structure may be within a netlink message, where it has the alignment of an attribute: 4.
+        // SAFETY: The core gave us a structure to write.
+        unsafe { out.write_unaligned(stats) };
     }
 
     /// # Safety

@@ -6,7 +6,7 @@
 # machine in the namespace PEER_NS.
 . "$(dirname "$0")/lib.sh"
 
-plan 15
+plan 16
 old_mac=$(mac) old_mtu=$(mtu)
 at_exit configure
 at_exit 'ip link set $NETIF promisc off; ip link set $NETIF allmulticast off; ip link set $NETIF mtu $old_mtu
@@ -206,6 +206,20 @@ ip link set "$NETIF" up
 configure
 reach || bad "no answer to ping"
 verdict "counters grow, and by as much as the queues' own"
+
+# In a message of netlink they are where the attributes before them end, with the alignment of four bytes.
+begin
+grown() { [ "$(awk '/RX:/ { getline; print $2; exit }' "$WORK/link")" -ge "$1" ]; }
+for alias in a abcd abcdefgh abcdefghijkl; do
+	ip link set "$NETIF" alias $alias || bad "no alias"
+	before=$(cat "/sys/class/net/$NETIF/statistics/rx_packets")
+	ip -s link show dev "$NETIF" >"$WORK/link" || bad "alias $alias: no answer"
+	grown "$before" || bad "alias $alias: $before packets before $(grep -A1 RX: "$WORK/link" | tail -1)"
+	ip -s link show >"$WORK/link" || bad "alias $alias: no list"
+	grep -q "alias $alias\$" "$WORK/link" || bad "alias $alias: not in the list"
+done
+ip link set "$NETIF" alias ''
+verdict "counters are told wherever they are in a message"
 
 begin
 stats() { ethtool -S "$NETIF" | sed -nE 's/^ *([a-z0-9_]+): ([0-9]+)$/\1 \2/p'; }
