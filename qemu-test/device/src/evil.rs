@@ -318,25 +318,21 @@ impl Net {
         if let Some(tick) = case.tick {
             tick(self, n, &mut rng);
         }
-        // Storms tick more often than packets are wanted.
-        if case.burst > 1 {
+        // The case goes on with this chance.
+        if let Some(evil) = &mut self.evil {
+            evil.rng = rng;
+        }
+        let wanted = if case.burst > 1 {
             // Commands get on as well.
-            if self.thrown.0 > (self.thrown.1 + 100) * PER_COMMAND {
-                return self.put_back(rng);
-            }
+            self.thrown.0 <= (self.thrown.1 + 100) * PER_COMMAND
+        } else {
+            // Storms tick more often than packets are wanted.
+            !case.silent && (case.every >= 20 || n % (20 / case.every.max(1)) == 0)
+        };
+        if wanted {
             for i in 0..case.burst {
                 self.send_samples(n * case.burst + i);
             }
-        } else if !case.silent && (case.every >= 20 || n % (20 / case.every.max(1)) == 0) {
-            self.send_samples(n);
-        }
-        self.put_back(rng);
-    }
-
-    /// The case goes on with this chance.
-    fn put_back(&mut self, rng: Rng) {
-        if let Some(evil) = &mut self.evil {
-            evil.rng = rng;
         }
     }
 
