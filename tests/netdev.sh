@@ -212,7 +212,7 @@ begin
 grown() { [ "$(awk '/RX:/ { getline; print $2; exit }' "$WORK/link")" -ge "$1" ]; }
 for alias in a abcd abcdefgh abcdefghijkl; do
 	ip link set "$NETIF" alias $alias || bad "no alias"
-	before=$(cat "/sys/class/net/$NETIF/statistics/rx_packets")
+	before=$(if_stat rx_packets)
 	ip -s link show dev "$NETIF" >"$WORK/link" || bad "alias $alias: no answer"
 	grown "$before" || bad "alias $alias: $before packets before $(grep -A1 RX: "$WORK/link" | tail -1)"
 	ip -s link show >"$WORK/link" || bad "alias $alias: no list"
