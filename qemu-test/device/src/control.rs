@@ -21,7 +21,6 @@ announce                  ask for an announcement, with an interrupt
 features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
 refuse CLASS [COMMAND]    refuse these commands of the control queue from now on; nothing: none
 serve [PAIRS]             look at the queues of that many pairs only from now on; nothing: of all
-late [MS]                 look at the transmit queues so long after a notification; nothing: at once
 hold, release             look at no command, until released
 ctrl any|legacy|three     how commands have to be cut into descriptors
 ctrl-used honest|all|N    what used length commands have
@@ -90,11 +89,6 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
             for i in 0..net.vqs.len() {
                 net.handle(i);
             }
-            Ok(String::new())
-        }
-        ["late", ref rest @ ..] => {
-            let ms = rest.first().map(|t| number(t)).transpose()?;
-            net.be_late(ms.map(Duration::from_millis));
             Ok(String::new())
         }
         ["hold"] => {

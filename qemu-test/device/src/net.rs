@@ -82,9 +82,6 @@ pub struct Net {
     pub held: bool,
     /// When the transmit queues are looked at next, if that isn't for the driver to ask for.
     poll: Option<Instant>,
-    /// How long after a notification the transmit queues are looked at, and when that is next.
-    pub late: Option<Duration>,
-    later: Option<Instant>,
 }
 
 /// What the driver has set by commands; gone with a reset.
@@ -136,8 +133,6 @@ impl Net {
             serves: options.pairs,
             held: false,
             poll: options.polls.map(|after| Instant::now() + after),
-            late: None,
-            later: None,
             options,
         })
     }
@@ -353,12 +348,7 @@ impl Net {
                 self.serve_ctrl(index);
             }
         } else if index % 2 == 1 {
-            match self.late {
-                Some(after) => {
-                    self.later.get_or_insert_with(|| Instant::now() + after);
-                }
-                None => self.serve_tx(index),
-            }
+            self.serve_tx(index);
         } else {
             self.serve_rx(index / 2);
         }
@@ -762,7 +752,7 @@ impl Net {
     pub fn due(&self) -> Option<Instant> {
         let evil = self.evil.as_ref().map(|e| e.due());
         let vqs = self.vqs.iter().filter_map(|vq| vq.due);
-        vqs.chain(evil).chain(self.poll).chain(self.later).min()
+        vqs.chain(evil).chain(self.poll).min()
     }
 
     /// Does what is due.
@@ -781,19 +771,6 @@ impl Net {
                 }
             }
         }
-        if self.later.is_some_and(|at| at <= now) {
-            self.be_late(self.late);
-        }
         self.evil_tick();
-    }
-
-    /// Looks at the transmit queues now, and from now on so long after each notification.
-    pub fn be_late(&mut self, after: Option<Duration>) {
-        self.later = None;
-        self.late = None;
-        for i in 0..usize::from(self.options.pairs) {
-            self.handle(i * 2 + 1);
-        }
-        self.late = after;
     }
 }
