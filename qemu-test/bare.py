@@ -1,4 +1,4 @@
-"""Guests whose /init is one shell script, for what isn't a test of an interface, and results as KTAP.
+"""Guests whose /init is one shell script, for what isn't a test of an interface.
 
 The script finds commands for it in PRELUDE: `tell NAME VALUE` reports something, `reach` tries the network.
 """
@@ -51,33 +51,6 @@ finish() {
 
 def say(text):
     print(text, flush=True)
-
-
-class Tap:
-    """Numbers results that come from several places."""
-
-    def __init__(self):
-        self.count = self.failed = 0
-        say("TAP version 13")
-
-    def result(self, what, problems=()):
-        """One result, with the lines that speak against it."""
-        self.count += 1
-        self.failed += bool(problems)
-        for line in problems:
-            say(f"# {line}")
-        say(f"{'not ok' if problems else 'ok'} {self.count} {what}")
-
-    def again(self, good, what):
-        """One that a guest has printed, which has another number here."""
-        self.count += 1
-        self.failed += not good
-        say(f"{'ok' if good else 'not ok'} {self.count} {what}")
-
-    def end(self):
-        """The exit status."""
-        say(f"1..{self.count}")
-        return 1 if self.failed or not self.count else 0
 
 
 def initrd(out, script, files):

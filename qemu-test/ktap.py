@@ -1,4 +1,4 @@
-"""Reads what a test prints: KTAP (Documentation/dev-tools/ktap.rst), or less strictly TAP."""
+"""Reads and writes what a test prints: KTAP (Documentation/dev-tools/ktap.rst), or less strictly TAP."""
 
 import re
 
@@ -79,3 +79,50 @@ def parse(lines, status):
         r.skipped.remove(skipped)
         r.failed.append(f"{skipped[0]}: skipped, because {skipped[1]}")
     return r
+
+
+RESULT = re.compile(r"(not ok|ok) \d+ (.*)")
+
+
+class Report:
+    """Results of several sources as one KTAP stream; those of a quiet one come when another takes them over."""
+
+    def __init__(self, quiet=False):
+        self.count = self.failed = 0
+        self.kept = [] if quiet else None
+
+    @classmethod
+    def begin(cls):
+        """One that begins the program's output."""
+        print("TAP version 13", flush=True)
+        return cls()
+
+    def one(self, what, problems=(), skip=""):
+        """A result, with what speaks against it."""
+        if self.kept is not None:
+            self.kept.append((what, list(problems), skip))
+            return
+        self.count += 1
+        self.failed += bool(problems)
+        print(f"{'not ok' if problems else 'ok'} {self.count} {what}{f' # SKIP {skip}' if skip else ''}", flush=True)
+        for line in problems:
+            print(f"#   {line}", flush=True)
+
+    def again(self, line):
+        """A line that another program has printed, if it is a result: its number is another one here. Whether it is one."""
+        m = RESULT.match(line)
+        if m:
+            self.count += 1
+            self.failed += m[1] == "not ok"
+            print(f"{m[1]} {self.count} {m[2]}", flush=True)
+        return bool(m)
+
+    def take(self, other):
+        """What a quiet one has kept."""
+        for result in other.kept:
+            self.one(*result)
+
+    def end(self):
+        """The exit status."""
+        print(f"1..{self.count}", flush=True)
+        return 1 if self.failed or not self.count else 0
