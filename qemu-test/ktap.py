@@ -117,6 +117,18 @@ class Report:
             print(f"{m[1]} {self.count} {m[2]}", flush=True)
         return bool(m)
 
+    def test(self, name, lines, status, log):
+        """What a test of a guest's printed and ended with, which is kept in the file `log`: one result for all that passed."""
+        result = parse(lines, status)
+        log.write_text("\n".join(lines) + "\n")
+        problems = [line.strip("# ") for line in lines if re.match(r"#\s{2,}", line)]
+        for what in result.failed:
+            self.one(f"{name}: {what}", problems or [f"see {log}"])
+        for what, reason in result.skipped:
+            self.one(f"{name}: {what}", skip=reason)
+        if result.passed:
+            self.one(f"{name}: {result.passed} tests")
+
     def take(self, other):
         """What a quiet one has kept."""
         for result in other.kept:
