@@ -321,10 +321,10 @@ hostile: module device ## a device that misbehaves, against both drivers; CASE=�
 	@$(TREE) run --net -- python3 qemu-test/hostile $(if $(DRIVER),--driver $(DRIVER)) $(if $(SEED),--seed $(SEED)) $(if $(ACCEPT),--accept) \
 		$(patsubst %,'%',$(CASE))
 
-# Logs and what is known are in the cache, under mutants/.
-mutants-guest: device ## one mistake at a time in the driver: do the tests notice? (hours, goes on where it was); M=… for some of qemu-test/mutants.toml
+# Logs and what is known are in the cache, under mutants/, and what was known once in qemu-test/mutants.results.
+mutants-guest: device ## one mistake at a time in the driver: do the tests notice? (hours, goes on where it was); M=… for some of qemu-test/mutants.toml, ACCEPT=1 to record them
 	@$(TREE) run --net -- python3 qemu-test/check build
-	@qemu-test/mutants $(patsubst %,'%',$(M))
+	@qemu-test/mutants $(if $(ACCEPT),--accept) $(patsubst %,'%',$(M))
 
 mutants-pure: prepared ## small changes of pure/, one at a time (cargo-mutants): do the host tests notice? (an hour, goes on where it was); M=… for some files
 	@$(TREE) cargo fuzz cargo install -q --locked --root /cache/mutants-pure/tool cargo-mutants@$(MUTANTS_VERSION)
