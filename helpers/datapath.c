@@ -18,6 +18,21 @@ bool vnm_helper_virtqueue_takes_phys(const struct virtqueue *vq)
 }
 
 /*
+ * What is in the linear map, as pages of pools and frames are, has addresses that all differ from the physical ones by the
+ * same number, once KASAN's tags are off, of which each page has one of its own.  virt_to_phys() has to look which kind of
+ * address it is.
+ */
+static __always_inline unsigned long vnm_phys_offset(void *va)
+{
+	return virt_to_phys(va) - (unsigned long)kasan_reset_tag(va);
+}
+
+static __always_inline phys_addr_t vnm_phys_at(void *va, unsigned long offset)
+{
+	return (unsigned long)kasan_reset_tag(va) + offset;
+}
+
+/*
  * Posts one piece of a page at @va, whose address for the device is @addr if @p has such.  @sg is an entry that ends a
  * list, with its length.
  */

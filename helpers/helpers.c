@@ -15,6 +15,7 @@
 #include <linux/ethtool.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
+#include <linux/kasan.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>

@@ -203,8 +203,7 @@ unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_fr
 	if (unlikely(!n))
 		return 0;
 	one.page_link = SG_END;
-	/* Frames are in pages, all of whose addresses differ from the physical ones by the same number */
-	offset = virt_to_phys(frames[0]) - (unsigned long)frames[0];
+	offset = vnm_phys_offset(frames[0]);
 	for (i = 0; i < n; i++) {
 		struct xdp_frame *frame = frames[i];
 		void *hdr = frame->data - hdr_len;
@@ -217,7 +216,7 @@ unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_fr
 			break;
 		} else {
 			vnm_zero_hdr(hdr, hdr_len);
-			sg_dma_address(&one) = (unsigned long)hdr + offset;
+			sg_dma_address(&one) = vnm_phys_at(hdr, offset);
 			sg_dma_len(&one) = frame->len + hdr_len;
 			err = virtqueue_add_outbuf_premapped(vq, &one, 1,
 							     (void *)frame + VNM_TAG_FRAME,
