@@ -91,8 +91,6 @@ static __always_inline unsigned int vnm_post_page(struct virtqueue *vq, struct v
 		return 0;
 	}
 	page_pool_fragment_page(page, PAGE_SIZE / VNM_PIECE);
-	/* Two of them where pages have 4 KiB: each with its place as a constant */
-#pragma GCC unroll 2
 	for (at = 0; at < PAGE_SIZE && posted < n; at += VNM_PIECE, posted++) {
 		p->err = vnm_post_one(vq, p, sg, va + at, addr + at);
 		if (unlikely(p->err))
@@ -102,6 +100,100 @@ static __always_inline unsigned int vnm_post_page(struct virtqueue *vq, struct v
 	for (; unlikely(at < PAGE_SIZE); at += VNM_PIECE)
 		p->spare[p->spares++] = va + at;
 	return posted;
+}
+
+/*
+ * The same for new pages, whole or all of their pieces (of @piece bytes), up to @n; @p has addresses for the device.
+ *
+ * Most buffers are of these.  What is the same for all isn't read again for each, as it would be if it stayed in @p: the
+ * compiler can't know that the functions that are called leave that alone.
+ */
+static __always_inline unsigned int vnm_post_all(struct virtqueue *vq, struct vnm_post *p,
+						 struct scatterlist *sg, unsigned int n,
+						 const unsigned int piece)
+{
+	const unsigned int pieces = PAGE_SIZE / piece;
+	struct page_pool *pool = p->pool;
+	unsigned int at, posted = 0;
+	void *ctx = p->ctx, *va;
+	u32 offset = p->offset;
+	bool phys = p->phys;
+	gfp_t gfp = p->gfp;
+	struct page *page;
+	int err;
+
+	for (; n - posted >= pieces; posted += pieces) {
+		dma_addr_t addr;
+
+		page = page_pool_alloc_pages(pool, gfp);
+		if (unlikely(!page)) {
+			p->err = -ENODATA;
+			return posted;
+		}
+		if (pieces > 1)
+			page_pool_fragment_page(page, pieces);
+		va = page_address(page);
+		addr = (likely(phys) ? page_to_phys(page) : page_pool_get_dma_addr(page)) + offset;
+		/* Two of them where pages have 4 KiB: each with its place as a constant */
+#pragma GCC unroll 2
+		for (at = 0; at < PAGE_SIZE; at += piece) {
+			sg_dma_address(sg) = addr + at;
+			err = virtqueue_add_inbuf_premapped(vq, sg, 1, va + at, ctx, gfp);
+			if (unlikely(err))
+				goto refused;
+		}
+	}
+	return posted;
+
+refused:
+	p->err = err;
+	if (pieces == 1) {
+		page_pool_put_page(pool, page, -1, false);
+		return posted;
+	}
+	posted += at / piece;
+	/* There are none: that is why there is a page. */
+	for (; at < PAGE_SIZE; at += piece)
+		p->spare[p->spares++] = va + at;
+	return posted;
+}
+
+static unsigned int vnm_post_whole(struct virtqueue *vq, struct vnm_post *p, struct scatterlist *sg,
+				   unsigned int n)
+{
+	return vnm_post_all(vq, p, sg, n, PAGE_SIZE);
+}
+
+static unsigned int vnm_post_pieces(struct virtqueue *vq, struct vnm_post *p,
+				    struct scatterlist *sg, unsigned int n)
+{
+	return vnm_post_all(vq, p, sg, n, VNM_PIECE);
+}
+
+/* The same for up to @n pieces that were in use, where the device takes physical addresses */
+static unsigned int vnm_post_spares(struct virtqueue *vq, struct vnm_post *p,
+				    struct scatterlist *sg, unsigned int n)
+{
+	unsigned int first = p->spares - min(n, p->spares), spares = p->spares;
+	unsigned long offset = vnm_phys_offset(p->spare[first]) + p->offset;
+	void **spare = p->spare, *ctx = p->ctx;
+	gfp_t gfp = p->gfp;
+
+	while (spares > first) {
+		void *va = spare[spares - 1];
+		int err;
+
+		sg_dma_address(sg) = vnm_phys_at(va, offset);
+		err = virtqueue_add_inbuf_premapped(vq, sg, 1, va, ctx, gfp);
+		if (unlikely(err)) {
+			p->err = err;
+			break;
+		}
+		spares--;
+	}
+	n = p->spares - spares;
+	p->spares = spares;
+	return n;
 }
 
 /*
@@ -120,15 +212,22 @@ unsigned int vnm_helper_virtqueue_post_frags(struct virtqueue *vq, struct vnm_po
 	p->err = p->dev && (!p->pool->dma_map || p->pool->p.dev != p->dev) ? -EINVAL : 0;
 	while (i < n && !p->err) {
 		if (p->piece && p->spares) {
-			void *va = p->spare[--p->spares];
-
-			p->err = vnm_post_spare(vq, p, &sg, va);
-			if (unlikely(p->err))
-				p->spares++;
-			else
+			if (likely(p->phys)) {
+				i += vnm_post_spares(vq, p, &sg, n - i);
+				continue;
+			}
+			p->err = vnm_post_spare(vq, p, &sg, p->spare[p->spares - 1]);
+			if (likely(!p->err)) {
+				p->spares--;
 				i++;
-		} else {
+			}
+		} else if (unlikely(!p->phys && !p->dev) ||
+			   (p->piece && n - i < PAGE_SIZE / VNM_PIECE)) {
 			i += vnm_post_page(vq, p, &sg, n - i);
+		} else if (p->piece) {
+			i += vnm_post_pieces(vq, p, &sg, n - i);
+		} else {
+			i += vnm_post_whole(vq, p, &sg, n - i);
 		}
 	}
 	return i;
