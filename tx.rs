@@ -378,18 +378,26 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
     let (mut packets, mut bytes, mut sockets) = (0u32, 0u32, false);
     let (mut frames, mut frame_bytes) = (0u32, 0u32);
     // Bounded by the ring: nothing is added while the lock is held. A broken ring gives none.
-    while let Some(used) = vq.get_buf() {
-        match used.buf.into_packet() {
+    let mut next = vq.get_buf().map(|used| used.buf);
+    while let Some(buf) = next {
+        match buf.into_packet() {
             SentPacket::Skb(skb) => {
                 packets = packets.wrapping_add(1);
                 bytes = bytes.wrapping_add(skb.len());
                 skb.napi_consume(&context);
             }
             // The stack's limit of bytes in the ring (BQL) knows nothing of these.
+            SentPacket::Frame(frame) if SentFrames::can_free(&context) => {
+                let (n, len);
+                (next, n, len) = vq.put_frames(frame);
+                frames = frames.wrapping_add(n);
+                frame_bytes = frame_bytes.wrapping_add(len);
+                continue;
+            }
             SentPacket::Frame(frame) => {
                 frames = frames.wrapping_add(1);
                 frame_bytes = frame_bytes.wrapping_add(frame.len());
-                sq.sent_frames.give_back(frame, &context);
+                sq.sent_frames.keep(frame);
             }
             SentPacket::Xsk(sent) => {
                 stats.packets.inc();
@@ -397,6 +405,7 @@ pub(crate) fn reap<L: Backend>(tx: &mut TxGuard<'_, VirtnetInfo, L>) {
                 sockets = true;
             }
         }
+        next = vq.get_buf().map(|used| used.buf);
     }
     sq.sent_frames.flush(&context);
     if frames != 0 {

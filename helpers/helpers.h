@@ -62,6 +62,11 @@ enum vnm_tag {
 	VNM_TAG_XSK		= 2,
 };
 
+/* Frames that were in a ring: see vnm_helper_virtqueue_put_frames() */
+struct vnm_sent {
+	unsigned int frames, bytes;
+};
+
 enum vnm_xsk {
 	/* bytes of a slot's own memory */
 	VNM_XSK_SLOT_SIZE	= 256,

@@ -229,15 +229,45 @@ unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_fr
 }
 
 /* xdp_return_frame(), with the usual kind of memory seen to here: one call instead of three */
-void vnm_helper_xdp_put_frame(struct xdp_frame *frame)
+static __always_inline void vnm_put_frame(struct xdp_frame *frame, unsigned long offset)
 {
 	if (likely(frame->mem_type == MEM_TYPE_PAGE_POOL && !xdp_frame_has_frags(frame))) {
-		netmem_ref netmem = page_to_netmem(virt_to_head_page(frame->data));
+		struct page *page = pfn_to_page(PHYS_PFN(vnm_phys_at(frame->data, offset)));
+		netmem_ref netmem = page_to_netmem(compound_head(page));
 
 		page_pool_put_full_netmem(netmem_get_pp(netmem), netmem, false);
 	} else {
 		xdp_return_frame(frame);
 	}
+}
+
+void vnm_helper_xdp_put_frame(struct xdp_frame *frame)
+{
+	vnm_put_frame(frame, vnm_phys_offset(frame));
+}
+
+/*
+ * Gives back the frame whose token is @data, which was taken off @vq, and those that come next off it; @sent says how
+ * many they are, and of how many bytes.  Returns the token behind them, which isn't a frame's, or NULL.
+ *
+ * One call for all of them, instead of two for each.
+ */
+void *vnm_helper_virtqueue_put_frames(struct virtqueue *vq, void *data, struct vnm_sent *sent)
+{
+	unsigned long offset = vnm_phys_offset(data - VNM_TAG_FRAME);
+	unsigned int frames = 0, bytes = 0, len;
+
+	do {
+		struct xdp_frame *frame = data - VNM_TAG_FRAME;
+
+		frames++;
+		bytes += xdp_get_frame_len(frame);
+		vnm_put_frame(frame, offset);
+		data = virtqueue_get_buf(vq, &len);
+	} while (((unsigned long)data & (VNM_TAG_FRAME | VNM_TAG_XSK)) == VNM_TAG_FRAME);
+	sent->frames = frames;
+	sent->bytes = bytes;
+	return data;
 }
 
 /* @msg is what the user is told */

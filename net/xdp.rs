@@ -655,19 +655,9 @@ impl SentFrames {
         Self(null_mut())
     }
 
-    /// Gives a frame back, or keeps it where that isn't possible.
-    #[inline]
-    pub(crate) fn give_back(&mut self, frame: XdpFrame, context: &ConsumeContext<'_>) {
-        if Self::can_free(context) {
-            drop(frame);
-        } else {
-            self.keep(frame);
-        }
-    }
-
     /// Returns whether frames can be given back here, which is not by netpoll with interrupts off.
     #[inline(always)]
-    fn can_free(context: &ConsumeContext<'_>) -> bool {
+    pub(crate) fn can_free(context: &ConsumeContext<'_>) -> bool {
         // SAFETY: Reads this CPU's state.
         context.budget() != 0 || !unsafe { bindings::irqs_disabled() }
     }
@@ -680,8 +670,9 @@ impl SentFrames {
         }
     }
 
+    /// Keeps a frame until frames can be given back.
     #[cold]
-    fn keep(&mut self, frame: XdpFrame) {
+    pub(crate) fn keep(&mut self, frame: XdpFrame) {
         let frame = frame.into_raw().as_ptr();
         // INVARIANT: It is the first one now.
         // SAFETY: The frame is ours.

@@ -262,6 +262,22 @@ impl Virtqueue<InFlight> {
         // SAFETY: So many were.
         unsafe { frames.take(added) };
     }
+
+    /// Gives back a frame that was in the ring, and those that come next off it.
+    ///
+    /// Returns what comes behind them, how many they were, and of how many bytes.
+    #[inline(always)]
+    pub(crate) fn put_frames(&mut self, frame: XdpFrame) -> (Option<InFlight>, u32, u32) {
+        let mut sent = bindings::vnm_sent::default();
+        let first = frame.into_raw().as_ptr().map_addr(|bits| bits | FRAME);
+        // SAFETY: By the type invariants the queue is valid and ours, and the frame is ours. The
+        // virtio core gives each pointer back once, and only for a head that is in use, whatever
+        // the device writes into the ring; those with the tag of a frame are `InFlight`'s.
+        let next =
+            unsafe { bindings::virtqueue_put_frames(self.as_raw(), first.cast(), &mut sent) };
+        // INVARIANT: `into_raw` gave it away.
+        (NonNull::new(next).map(InFlight), sent.frames, sent.bytes)
+    }
 }
 
 impl TxSg {
