@@ -183,6 +183,13 @@ static noinline int vnm_xdp_add_any(struct virtqueue *vq, struct xdp_frame *fram
 	return virtqueue_add_outbuf(vq, sg, n, data, GFP_ATOMIC);
 }
 
+/* How many of @n frames fit into @vq if each takes one descriptor, and @reserve stay free */
+static __always_inline unsigned int vnm_frames_fit(const struct virtqueue *vq, unsigned int n,
+						   unsigned int reserve)
+{
+	return vq->num_free <= reserve ? 0 : min(n, vq->num_free - reserve);
+}
+
 /*
  * Adds @n frames to @vq, each with an empty header, until one can't be added: there is no room for its header, it has
  * too many pieces, or fewer than @reserve descriptors would be free.  Returns how many were added; they are the queue's.
@@ -196,36 +203,39 @@ unsigned int vnm_helper_virtqueue_add_frames(struct virtqueue *vq, struct xdp_fr
 					     unsigned int form, unsigned int reserve)
 {
 	const unsigned int plain = VNM_HDR_ANY_LAYOUT | VNM_SG_PHYS, hdr_len = form & VNM_HDR_LEN;
+	/* No frame has as much room as the latter */
+	const u32 room = (form & plain) == plain ? hdr_len : U32_MAX;
+	/* As many as there is room for if each takes one descriptor */
+	struct xdp_frame **next = frames, **end = next + vnm_frames_fit(vq, n, reserve);
 	struct scatterlist one __uninitialized;
 	unsigned long offset;
-	unsigned int i;
+	int err;
 
-	if (unlikely(!n))
+	if (unlikely(next == end))
 		return 0;
 	one.page_link = SG_END;
-	offset = vnm_phys_offset(frames[0]);
-	for (i = 0; i < n; i++) {
-		struct xdp_frame *frame = frames[i];
+	offset = vnm_phys_offset(*next);
+	for (; next != end; next++) {
+		struct xdp_frame *frame = *next;
 		void *hdr = frame->data - hdr_len;
-		int err;
 
-		if (unlikely((form & plain) != plain || frame->headroom < hdr_len ||
-			     xdp_frame_has_frags(frame))) {
+		if (unlikely(frame->headroom < room || xdp_frame_has_frags(frame))) {
 			err = vnm_xdp_add_any(vq, frame, sg, form, reserve);
-		} else if (unlikely(vq->num_free <= reserve)) {
-			break;
-		} else {
-			vnm_zero_hdr(hdr, hdr_len);
-			sg_dma_address(&one) = vnm_phys_at(hdr, offset);
-			sg_dma_len(&one) = frame->len + hdr_len;
-			err = virtqueue_add_outbuf_premapped(vq, &one, 1,
-							     (void *)frame + VNM_TAG_FRAME,
-							     GFP_ATOMIC);
+			if (err)
+				break;
+			/* It may have taken more */
+			end = next + 1 + vnm_frames_fit(vq, frames + n - next - 1, reserve);
+			continue;
 		}
+		vnm_zero_hdr(hdr, hdr_len);
+		sg_dma_address(&one) = vnm_phys_at(hdr, offset);
+		sg_dma_len(&one) = frame->len + hdr_len;
+		err = virtqueue_add_outbuf_premapped(vq, &one, 1, (void *)frame + VNM_TAG_FRAME,
+						     GFP_ATOMIC);
 		if (unlikely(err))
 			break;
 	}
-	return i;
+	return next - frames;
 }
 
 /* xdp_return_frame(), with the usual kind of memory seen to here: one call instead of three */
