@@ -81,7 +81,7 @@ impl ReceiveQueue {
     /// all of which the caller asks for.
     #[inline(always)]
     pub(crate) fn next_used(&mut self, want: u32) -> Option<RxUsed> {
-        self.taken.next(self.vq.as_mut()?, want)
+        self.taken.next(&mut self.vq, want)
     }
 
     /// Returns whether the device may wait for buffers.

@@ -328,7 +328,7 @@ const TOGETHER: usize = 8;
 /// # Invariants
 ///
 /// `bufs[at..end]` are such buffers: each is a raw buffer, with the context word that it was added with. Those that
-/// are fragments are of the pool with the number `pool`.
+/// are fragments are of the pool with the number `pool`. `at <= end <= TOGETHER`.
 ///
 /// Locking: owned by whoever owns the receive queue.
 pub(crate) struct RxTaken {
@@ -352,23 +352,18 @@ impl RxTaken {
         }
     }
 
-    /// Takes the next used buffer, out of the ring if none is left here.
+    /// Takes the next used buffer, out of the ring if none is left here, or returns `None` if there
+    /// is neither.
     ///
     /// Up to `want` are then taken together, all of which the caller is going to ask for. The
     /// length is what the device says, unchecked.
     #[inline(always)]
-    pub(crate) fn next(&mut self, vq: &mut Virtqueue<RxBuf>, want: u32) -> Option<RxUsed> {
-        if self.at == self.end && !self.fetch(vq, want) {
+    pub(crate) fn next(&mut self, vq: &mut Option<Virtqueue<RxBuf>>, want: u32) -> Option<RxUsed> {
+        if self.at == self.end && !self.fetch(vq.as_mut()?, want) {
             return None;
         }
         // SAFETY: There is one.
-        let used = unsafe { self.take() }?;
-        if let RxUsed::Frag(frag, shape, len) = &used {
-            if vq.dma_raw().is_some() {
-                frag.sync_for_cpu(shape.offset(), (*len).min(shape.posted()));
-            }
-        }
-        Some(used)
+        unsafe { self.take() }
     }
 
     /// Takes up to `want` buffers out of the ring, and returns whether there was one.
@@ -381,11 +376,36 @@ impl RxTaken {
         let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, HEADER_AT) };
         self.at = 0;
         // CAST: 32 bits fit.
-        // INVARIANT: So many were written. The virtio core gives each pointer back once, and only for a
-        // head that is in use, whatever the device writes into the ring.
+        // INVARIANT: So many were written, not more than there is room for. The virtio core gives each pointer back
+        // once, and only for a head that is in use, whatever the device writes into the ring.
         self.end = n as usize;
         self.pool = PoolId(vq.tag);
+        if vq.dma_raw().is_some() {
+            self.sync_for_cpu();
+        }
         n != 0
+    }
+
+    /// Makes readable what the device wrote to those that are fragments, which are of a pool that
+    /// maps.
+    #[inline(never)]
+    fn sync_for_cpu(&self) {
+        for used in self.bufs.iter().take(self.end) {
+            // SAFETY: By the invariants, as none was taken since.
+            let used = unsafe { used.assume_init_ref() };
+            if used.data.addr() & (BIG | TAG) == 0 {
+                let shape = BufShape::from_usize(used.ctx.addr());
+                // SAFETY: As in `take`; it stays what it is.
+                let frag = ManuallyDrop::new(unsafe {
+                    Frag::from_raw(
+                        NonNull::new_unchecked(used.data.cast()),
+                        shape.truesize(),
+                        self.pool,
+                    )
+                });
+                frag.sync_for_cpu(shape.offset(), used.len.min(shape.posted()));
+            }
+        }
     }
 
     /// Takes the next of those that were taken out of the ring, or returns `None` if it is no kind
@@ -396,12 +416,11 @@ impl RxTaken {
     /// There is one.
     #[inline(always)]
     unsafe fn take(&mut self) -> Option<RxUsed> {
-        let used = self.bufs.get(self.at)?;
-        // INVARIANT: It isn't one of those that are left.
-        self.at = self.at.wrapping_add(1);
-        // SAFETY: By the invariants; each is used once, and none is null.
+        // SAFETY: By the invariants, of which this function's contract says that there is one; each is used once, and none is null.
         let (used, buf) = unsafe {
-            let used = used.assume_init_ref();
+            let used = self.bufs.get_unchecked(self.at).assume_init_ref();
+            // INVARIANT: It isn't one of those that are left.
+            self.at = self.at.wrapping_add(1);
             (used, RxBuf::from_raw(NonNull::new_unchecked(used.data)))
         };
         Some(match buf {
