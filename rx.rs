@@ -165,8 +165,24 @@ fn receive_hashed(
 #[inline(always)]
 fn header(info: &VirtnetInfo, frag: &Frag, at: u32, used: u32) -> Result<RawHdr, RxDrop> {
     let hdr = RawHdr::from_bytes(&frag.copy(at).ok_or(RxDrop::Length)?);
+    known(info, frag.bytes(), at, used, hdr)
+}
+
+/// Returns what of the header `hdr`, of such a packet, this driver knows, in the usual form.
+///
+/// # Errors
+///
+/// Returns [`RxDrop::Length`] if the headers of a tunnelled packet aren't all there.
+#[inline(always)]
+pub(crate) fn known(
+    info: &VirtnetInfo,
+    frag: FragBytes<'_>,
+    at: u32,
+    used: u32,
+    hdr: RawHdr,
+) -> Result<RawHdr, RxDrop> {
     match info.f.hdr_len {
-        10 | 24 => other_header(info, frag.bytes(), at, used, hdr),
+        10 | 24 => other_header(info, frag, at, used, hdr),
         _ => Ok(hdr.with_known_flags()),
     }
 }
@@ -286,6 +302,29 @@ pub(crate) fn parse_head(
     Ok(HeadBuf {
         hdr: header(info, frag, shape.offset(), used)?,
         at: shape.offset().saturating_add(info.f.hdr_len),
+        len,
+    })
+}
+
+/// Looks at the first buffer of a packet without asking whether the header is [`known`].
+///
+/// # Errors
+///
+/// Returns what [`parse_head`] does.
+#[inline(always)]
+pub(crate) fn raw_head(
+    info: &VirtnetInfo,
+    frag: &Frag,
+    shape: BufShape,
+    used: u32,
+) -> Result<HeadBuf, RxDrop> {
+    let hdr_len = info.f.hdr_len;
+    let len = payload_len(used, shape.posted(), hdr_len).map_err(|_| RxDrop::Length)?;
+    let bytes = frag.copy(shape.offset()).ok_or(RxDrop::Length)?;
+    Ok(HeadBuf {
+        hdr: RawHdr::from_bytes(&bytes),
+        // 16 bits and the length of a header.
+        at: shape.offset().wrapping_add(hdr_len),
         len,
     })
 }

@@ -38,7 +38,8 @@ use crate::{
         rss::REPORT_AT,
         rx::{
             cont_len,
-            num_buffers, //
+            num_buffers,
+            BufShape, //
         }, //
     },
     receive_queue::{
@@ -48,7 +49,8 @@ use crate::{
     rx::{
         count_drop,
         deliver,
-        parse_head,
+        known,
+        raw_head,
         HeadBuf,
         Received,
         RxDrop,
@@ -98,59 +100,67 @@ pub(crate) fn receive(
     budget: i32,
 ) -> Received {
     let stats = q.shared();
-    let mut got = Received {
-        packets: 0,
-        bytes: 0,
-    };
     let Some(mut room) = XdpRoom::new(napi) else {
-        return got;
+        return Received {
+            packets: 0,
+            bytes: 0,
+        };
     };
     let mut bulk = Bulk::new();
-    let mut unsent = false;
-    // They are added to the counters at the end: each of those is a load and a store.
-    let (mut judged, mut passed) = (0u32, 0u32);
-    while got.packets < budget {
-        // A packet takes one buffer at least, so those of the rest of the budget are all asked for.
-        let left = budget.wrapping_sub(got.packets).cast_unsigned();
+    // They are added to the counters at the end: each of those is a load and a store. What is rare is counted.
+    let (mut unjudged, mut passed) = (0u32, 0u32);
+    let mut bytes = 0u64;
+    // What the device says of a packet: in memory, as hardly any program lets most packets pass.
+    let mut hdr = RawHdr::default();
+    let budget = budget.max(0).cast_unsigned();
+    // A packet takes one buffer at least, so those of the rest of the budget are all asked for.
+    let mut left = budget;
+    while left != 0 {
         let Some(used) = rq.next_used(left) else {
             break;
         };
-        got.packets = got.packets.wrapping_add(1);
-        let (buff, hdr, len) = match packet(dev.data(), rq, napi, prog, &mut room, used) {
+        left = left.wrapping_sub(1);
+        let (buff, len) = match packet(dev.data(), rq, napi, prog, &mut room, &mut hdr, used) {
             Ok(packet) => packet,
             Err(why) => {
                 count_unjudged(stats, why);
+                unjudged = unjudged.wrapping_add(1);
                 continue;
             }
         };
-        judged = judged.wrapping_add(1);
         match napi.run_xdp(buff, prog) {
             Verdict::Pass(buff) => {
                 // While there is a program all buffers have one size, and the stack's packets say what it is to be afterwards.
                 rq.avg.add(len);
-                let bytes = pass(dev, napi, q, buff, hdr);
-                got.bytes = got.bytes.wrapping_add(u64::from(bytes));
+                let passes = pass(dev, napi, q, buff, hdr);
+                bytes = bytes.wrapping_add(u64::from(passes));
                 passed = passed.wrapping_add(1);
                 continue;
             }
             Verdict::Tx(frame) => {
                 stats.xdp_tx.inc();
-                unsent = true;
-                if bulk.push(frame) {
+                // Some are left for the end in any case, where the device is notified.
+                if bulk.is_full() {
                     send_back(dev, deferral, stats, &mut bulk, false);
                 }
+                bulk.push(frame);
             }
             Verdict::Redirected => stats.xdp_redirects.inc(),
             Verdict::Dropped => stats.xdp_drops.inc(),
         }
-        got.bytes = got.bytes.wrapping_add(u64::from(len));
+        bytes = bytes.wrapping_add(u64::from(len));
     }
+    let packets = budget.wrapping_sub(left);
+    let judged = packets.wrapping_sub(unjudged);
     stats.xdp_packets.add(u64::from(judged));
     stats.packets.add(u64::from(judged.wrapping_sub(passed)));
-    if unsent {
+    if !bulk.is_empty() {
         send_back(dev, deferral, stats, &mut bulk, true);
     }
-    got
+    Received {
+        packets: packets.cast_signed(),
+        bytes,
+    }
 }
 
 /// Hands a packet to the stack, and returns its bytes, which are 0 if it was dropped.
@@ -209,7 +219,7 @@ pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
 
 /// Makes a packet of a used buffer, and those that belong to it, which a program may judge.
 ///
-/// Returns it with what the device said of it, read before the program runs, and with its length.
+/// Returns it with its length, and in `hdr` what the device said of it, read before the program runs.
 #[inline(always)]
 fn packet<'r, 'a>(
     info: &VirtnetInfo,
@@ -217,42 +227,95 @@ fn packet<'r, 'a>(
     napi: &mut RxNapi<'_, InPoll>,
     prog: Prog<'_>,
     room: &'r mut XdpRoom<'a>,
+    hdr: &mut RawHdr,
     used: RxUsed,
-) -> Result<(XdpBuff<'r, 'a>, RawHdr, u32), Unjudged> {
+) -> Result<(XdpBuff<'r, 'a>, u32), Unjudged> {
     let RxUsed::Frag(frag, shape, used) = used else {
         // No program is attached to a device with lists of pages.
         return Err(Unjudged::Size);
     };
-    let head = match parse_head(info, &frag, shape, used) {
+    let head = match raw_head(info, &frag, shape, used) {
         Ok(head) => head,
         Err(why) => {
             napi.recycle(frag);
             return Err(why.into());
         }
     };
+    *hdr = head.hdr;
+    // Most are of this kind, and ask for nothing more.
+    let (room, frag) = if head.hdr.is_plain() && !info.f.hash_report {
+        match XdpBuff::new(room, frag, head.at, head.len) {
+            Ok(buff) => return Ok((buff, head.len)),
+            Err(back) => back,
+        }
+    } else {
+        (room, frag)
+    };
+    let first = First {
+        head,
+        frag,
+        shape,
+        used,
+    };
+    // Taken apart: it comes in memory, and would make the usual packet go there as well.
+    let (buff, len) = any_packet(info, rq, napi, prog, room, hdr, first)?;
+    Ok((buff, len))
+}
+
+/// The first buffer of a packet, how it was posted, and the length that the device reports.
+struct First {
+    head: HeadBuf,
+    frag: Frag,
+    shape: BufShape,
+    used: u32,
+}
+
+/// Makes a packet of its first buffer, and those that belong to it, whatever it is.
+///
+/// It is a function of its own, so that the usual packet has the registers.
+#[inline(never)]
+fn any_packet<'r, 'a>(
+    info: &VirtnetInfo,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'_, InPoll>,
+    prog: Prog<'_>,
+    room: &'r mut XdpRoom<'a>,
+    to: &mut RawHdr,
+    first: First,
+) -> Result<(XdpBuff<'r, 'a>, u32), Unjudged> {
+    let (frag, HeadBuf { hdr, at, len }) = (first.frag, first.head);
+    let offset = first.shape.offset();
+    let hdr = match known(info, frag.bytes(), offset, first.used, hdr) {
+        Ok(hdr) => hdr,
+        Err(why) => {
+            napi.recycle(frag);
+            return Err(why.into());
+        }
+    };
     if info.f.hash_report {
-        note_hash(info, room, frag.bytes(), shape.offset());
+        note_hash(info, room, frag.bytes(), offset);
     }
-    let HeadBuf { mut hdr, at, len } = head;
     let n = match info.mode {
         Mode::Mergeable => hdr.num_buffers(),
         _ => 1,
     };
-    let (mut buff, len) = if n == 1 && !hdr.is_gso() {
-        match XdpBuff::new(room, frag, at, len) {
-            Ok(buff) => (buff, len),
-            Err((room, frag)) => gather(rq, napi, prog, room, frag, HeadBuf { hdr, at, len }, 1)?,
-        }
+    let back = if n == 1 && !hdr.is_gso() {
+        XdpBuff::new(room, frag, at, len)
     } else {
-        gather(rq, napi, prog, room, frag, HeadBuf { hdr, at, len }, n)?
+        Err((room, frag))
     };
+    let (mut buff, len) = match back {
+        Ok(buff) => (buff, len),
+        Err((room, frag)) => gather(rq, napi, prog, room, frag, HeadBuf { hdr, at, len }, n)?,
+    };
+    *to = hdr;
     if let Some((start, offset)) = hdr.partial_csum() {
         if !info.f.rx.csum || !buff.complete_csum(start, offset) {
             return Err(RxDrop::Header.into());
         }
-        hdr = hdr.with_complete_csum();
+        *to = hdr.with_complete_csum();
     }
-    Ok((buff, hdr, len))
+    Ok((buff, len))
 }
 
 /// Keeps what the device says of the hash.
@@ -268,7 +331,7 @@ fn note_hash(info: &VirtnetInfo, room: &mut XdpRoom<'_>, frag: FragBytes<'_>, at
 ///
 /// All of its buffers are taken off the ring, also after an error, because the next one starts
 /// another packet.
-#[inline(never)]
+#[inline(always)]
 fn gather<'r, 'a>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'_, InPoll>,

@@ -82,7 +82,6 @@ pub(crate) fn receive(
     };
     let mut taken = XskTaken::new();
     let mut bulk = Bulk::new();
-    let mut unsent = false;
     while got.packets < budget {
         let left = budget.wrapping_sub(got.packets).cast_unsigned();
         let Some((buff, used)) = taken.next(rq.vq.as_mut(), napi, left) else {
@@ -123,16 +122,17 @@ pub(crate) fn receive(
         match verdict {
             XskVerdict::Tx(frame) => {
                 stats.xdp_tx.inc();
-                unsent = true;
-                if bulk.push(frame) {
+                // Some are left for the end in any case, where the device is notified.
+                if bulk.is_full() {
                     send_back(dev, deferral, stats, &mut bulk, false);
                 }
+                bulk.push(frame);
             }
             XskVerdict::Redirected => stats.xdp_redirects.inc(),
             XskVerdict::Pass(_) | XskVerdict::Dropped => stats.xdp_drops.inc(),
         }
     }
-    if unsent {
+    if !bulk.is_empty() {
         send_back(dev, deferral, stats, &mut bulk, true);
     }
     got

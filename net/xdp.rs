@@ -315,8 +315,11 @@ impl<'r, 'a> XdpBuff<'r, 'a> {
         at: u32,
         len: u32,
     ) -> Result<Self, (&'r mut XdpRoom<'a>, Frag)> {
-        let end = at.checked_add(len).and_then(|n| n.checked_add(SHINFO));
-        if at < FRAME || end.is_none_or(|end| end > frag.truesize()) {
+        // Three times 32 bits: that wraps nowhere.
+        let end = u64::from(at)
+            .wrapping_add(u64::from(len))
+            .wrapping_add(u64::from(SHINFO));
+        if at < FRAME || end > u64::from(frag.truesize()) {
             return Err((room, frag));
         }
         let (truesize, pool) = (frag.truesize(), frag.pool());
@@ -816,17 +819,29 @@ impl Bulk {
         }
     }
 
-    /// Takes a frame, and returns whether there is no room for another one.
-    ///
-    /// A frame that there was no room for is dropped.
+    /// Returns whether there are none.
     #[inline(always)]
-    pub(crate) fn push(&mut self, frame: XdpFrame) -> bool {
-        if let Some(slot) = self.frames.get_mut(self.n) {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// Returns whether there is no room for another one.
+    #[inline(always)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.n >= BULK
+    }
+
+    /// Takes a frame.
+    ///
+    /// A frame that there is no room for is dropped.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, frame: XdpFrame) {
+        let n = self.n;
+        if let Some(slot) = self.frames.get_mut(n) {
             slot.write(frame.into_raw().as_ptr());
             // INVARIANT: It is the last one now.
-            self.n = self.n.wrapping_add(1);
+            self.n = n.wrapping_add(1);
         }
-        self.n >= BULK
     }
 
     /// Has `add` take frames, from the first on, drops those that it doesn't take, and returns how

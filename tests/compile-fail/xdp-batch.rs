@@ -30,8 +30,8 @@ fn list_kept(bulk: &mut Bulk) {
 }
 
 fn sent_twice(bulk: &mut Bulk, frame: XdpFrame) {
-    let _ = bulk.push(frame);
-    let _ = bulk.push(frame); //~ use of moved value
+    bulk.push(frame);
+    bulk.push(frame); //~ use of moved value
 }
 
 fn elsewhere(batch: XmitBatch<'_>) {
