@@ -2,8 +2,6 @@
 
 //! What tests say to the device, one line each, and what it answers.
 
-use std::time::Duration;
-
 use crate::cases::all;
 use crate::evil::{Case, Expect, Stimulus};
 use crate::framing::{Framing, UsedLen};
