@@ -14,6 +14,7 @@ import pathlib
 import platform
 import queue
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -455,8 +456,15 @@ class Guest:
         there for a moment only, and nobody knew of it any more. That is QEMU's, and rare."""
         return not self.heard and self.console.exists() and "Oops: int3" in self.console.read_text(errors="replace")
 
+    def stopped_and_told(self):
+        """QEMU ended by a fault that it has where the test device tells of a change just as it is stopped (testing.rst): what the
+        device has written can't be called back."""
+        return self.knows_again and self.testdev is not None and self.proc.returncode == -signal.SIGSEGV
+
     def why_again(self):
         """Why it has to be started once more, if it has."""
+        if self.stopped_and_told() and not any("SIGSEGV" in why for _, why in self.retries):
+            return "QEMU ended by SIGSEGV, as it does if the device tells of a change while it is stopped"
         if self.died_booting() and len(self.retries) < BOOTS - 1:
             return "the kernel died as it booted (Oops: int3, the emulator's fault)"
         self.look_at_console()
