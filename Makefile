@@ -298,7 +298,7 @@ check: device $(if $(filter debug 7.3,$(KERNEL))$(foreign),,props-crates) ## all
 
 quick: prepared ## before each commit: build, format, clippy, rules, and the tests that need no guest (2 minutes)
 	@$(TREE) add man-db python3-docutils
-	@$(TREE) run --net -- python3 qemu-test/check build fmt clippy imports doc-rules panics host-test python-test packaging
+	@$(TREE) run --net -- python3 qemu-test/check build fmt clippy imports doc-rules panics host-test python-test device-test packaging
 
 # Each part is one of the calls above or below; what it says is in qemu-test/out/nightly/.
 nightly: ## everything that takes hours, part by part (qemu-test/nightly --list); T=… for some parts
