@@ -297,13 +297,9 @@ pub(crate) fn parse_head(
     shape: BufShape,
     used: u32,
 ) -> Result<HeadBuf, RxDrop> {
-    // A packet of the wrong length has no header that can be trusted either.
-    let len = payload_len(used, shape.posted(), info.f.hdr_len).map_err(|_| RxDrop::Length)?;
-    Ok(HeadBuf {
-        hdr: header(info, frag, shape.offset(), used)?,
-        at: shape.offset().saturating_add(info.f.hdr_len),
-        len,
-    })
+    let mut head = raw_head(info, frag, shape, used)?;
+    head.hdr = known(info, frag.bytes(), shape.offset(), used, head.hdr)?;
+    Ok(head)
 }
 
 /// Looks at the first buffer of a packet without asking whether the header is [`known`].
@@ -319,6 +315,7 @@ pub(crate) fn raw_head(
     used: u32,
 ) -> Result<HeadBuf, RxDrop> {
     let hdr_len = info.f.hdr_len;
+    // A packet of the wrong length has no header that can be trusted either.
     let len = payload_len(used, shape.posted(), hdr_len).map_err(|_| RxDrop::Length)?;
     let bytes = frag.copy(shape.offset()).ok_or(RxDrop::Length)?;
     Ok(HeadBuf {
