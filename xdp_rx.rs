@@ -29,6 +29,7 @@ use crate::{
             Prog,
             Verdict,
             XdpBuff,
+            XdpFrame,
             XdpRoom,
             XDP_HEADROOM, //
         }, //
@@ -87,6 +88,23 @@ pub(crate) fn send_back(
     }
 }
 
+/// Takes a frame that is to be sent back, and sends those before it if there is no room for more.
+///
+/// Some are left for the end of a poll in any case, where the device is notified.
+#[inline(always)]
+pub(crate) fn push_back(
+    dev: &Net,
+    deferral: &KickDeferral<'_, VirtnetInfo>,
+    stats: &RxStats,
+    bulk: &mut Bulk,
+    frame: XdpFrame,
+) {
+    if bulk.is_full() {
+        send_back(dev, deferral, stats, bulk, false);
+    }
+    bulk.push(frame);
+}
+
 /// Takes packets off the ring, at most `budget`, each with all of its buffers, and has `prog` judge
 /// each.
 #[inline(never)]
@@ -139,11 +157,7 @@ pub(crate) fn receive(
             }
             Verdict::Tx(frame) => {
                 stats.xdp_tx.inc();
-                // Some are left for the end in any case, where the device is notified.
-                if bulk.is_full() {
-                    send_back(dev, deferral, stats, &mut bulk, false);
-                }
-                bulk.push(frame);
+                push_back(dev, deferral, stats, &mut bulk, frame);
             }
             Verdict::Redirected => stats.xdp_redirects.inc(),
             Verdict::Dropped => stats.xdp_drops.inc(),

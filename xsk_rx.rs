@@ -57,6 +57,7 @@ use crate::{
     virtio::xsk_ring::XskTaken,
     xdp_rx::{
         count_unjudged,
+        push_back,
         send_back,
         Unjudged, //
     }, //
@@ -122,11 +123,7 @@ pub(crate) fn receive(
         match verdict {
             XskVerdict::Tx(frame) => {
                 stats.xdp_tx.inc();
-                // Some are left for the end in any case, where the device is notified.
-                if bulk.is_full() {
-                    send_back(dev, deferral, stats, &mut bulk, false);
-                }
-                bulk.push(frame);
+                push_back(dev, deferral, stats, &mut bulk, frame);
             }
             XskVerdict::Redirected => stats.xdp_redirects.inc(),
             XskVerdict::Pass(_) | XskVerdict::Dropped => stats.xdp_drops.inc(),
