@@ -152,14 +152,57 @@ def lost(tap):
         return next(int(w[12]) for w in map(str.split, f) if w[0] == f"{tap}:")
 
 
-def until(done, progress):
+class Unread:
+    """Packets that this machine has handed to a tap and nobody reads any more, since this began: a tap throws away what its queue
+    holds when QEMU detaches that (as the guest uses fewer), and counts it nowhere; and it may have no room. And the echo requests
+    that came."""
+
+    def __init__(self, tap):
+        self.tap, self.handed, self.over = tap, 0, False
+        until(lambda: False, lambda: given(tap), 0.2)  # What is on its way still.
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        self.socket.bind((tap, ETH_P_ALL))
+        self.socket.settimeout(0.1)
+        self.start, self.echoes = given(tap), self.in_echoes()
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self):
+        while not self.over:
+            try:
+                _, address = self.socket.recvfrom(64)
+            except OSError:
+                continue
+            self.handed += address[2] == PACKET_OUTGOING
+
+    @staticmethod
+    def in_echoes():
+        with open("/proc/net/snmp", encoding="ascii") as f:
+            names, values = (line.split() for line in f if line.startswith("Icmp:"))
+        return int(values[names.index("InEchos")])
+
+    def text(self):
+        """unread N echoes N, once nothing is on its way any more"""
+        def waiting():
+            return self.handed - (given(self.tap) - self.start)
+        until(lambda: waiting() <= 0, lambda: (given(self.tap), self.handed))
+        return f"unread {max(waiting(), 0)} echoes {self.in_echoes() - self.echoes}"
+
+    def close(self):
+        self.over = True
+        self.thread.join()
+        self.socket.close()
+
+
+def until(done, progress, patience=None):
     """Waits until done(), or until progress() has been the same for a while; whether it is done."""
     last, since = progress(), time.monotonic()
     while not done():
         time.sleep(0.002)
         if progress() != last:
             last, since = progress(), time.monotonic()
-        elif time.monotonic() - since > PATIENCE:
+        elif time.monotonic() - since > (patience or PATIENCE):
             return False
     return True
 
@@ -187,7 +230,7 @@ def run(tap, destination, n, size, back=0, vlan=0, port=7200):
 
 
 # By the name of their tap.
-listening = {}
+listening, counting = {}, {}
 
 
 def catch(tap, size):
@@ -204,3 +247,16 @@ def caught(tap, n):
         if missed := returns.missed():
             return f"error: the host lost {missed} of what came"
         return returns.text()
+
+
+def count(tap):
+    """Begins to count what the tap throws away."""
+    if (old := counting.pop(tap, None)):
+        old.close()
+    counting[tap] = Unread(tap)
+
+
+def unread(tap):
+    """What it has thrown away since, as text."""
+    with contextlib.closing(counting.pop(tap)) as counted:
+        return counted.text()

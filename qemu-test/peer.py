@@ -20,6 +20,9 @@ TCP port 7000, one request line per connection:
                      a higher number, with a checksum that is left to the receiver, which doesn't come to the right one
   CATCH tap size     begins to listen for such frames, of that size, that the guest sends by itself
   CAUGHT tap n       waits for n of them; answers "back n …" as FRAMES does
+  COUNT tap          begins to count what that tap throws away, and echo requests
+  UNREAD tap         answers "unread n echoes n": packets since then that the tap has thrown away before the guest's device read them,
+                     and echo requests that came
 UDP ports 7100 to 7163 count what arrives; 7099 sends each datagram back.
 
 Usage: peer.py [--port N]
@@ -154,6 +157,13 @@ class Handler(socketserver.StreamRequestHandler):
 
     def do_caught(self, tap, n):
         self.reply(frames.caught(tap, int(n)))
+
+    def do_count(self, tap):
+        frames.count(tap)
+        self.reply("counting")
+
+    def do_unread(self, tap):
+        self.reply(frames.unread(tap))
 
     def do_udpsend(self, addr, port, n, size):
         family = socket.AF_INET6 if ":" in addr else socket.AF_INET
