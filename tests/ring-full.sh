@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A transmit ring that the device doesn't empty for a while: its queue is stopped once, while the largest packet still fits, and
+# woken once, when the device goes on. Needs the test device, whose queues can be left alone.
+. "$(dirname "$0")/lib.sh"
+
+# Pieces of the largest packet: its header, its linear part and 17 fragments.
+LARGEST=19 PAYLOAD=10 SENDERS=2
+max=$(max_pairs)
+[ "$max" -gt 1 ] || skip_all "one queue pair"
+dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+plan 4
+set_pairs "$max"
+mark_log
+q=$((max - 1)) bql=/sys/class/net/$NETIF/queues/tx-$((max - 1))/byte_queue_limits
+least=$(<"$bql/limit_min")
+at_exit 'echo $least >$bql/limit_min'
+at_exit 'dev serve'
+# The stack's limit of bytes under way must not stop the queue first.
+echo 1000000 >"$bql/limit_min"
+# shellcheck disable=SC2046
+last_cpu() { set -- $(xps_cpus $q); echo "$1"; }
+from_last() { wait_for 20 from_cpu "$(last_cpu)" -c 3 -i 0.01 -W 5 "$PEER"; }
+size=$(ethtool -g "$NETIF" | awk '/^TX:/ { n = $2 } END { print n }')
+count() { stat "tx${q}_$1"; }
+# Counters of the queue, in the order in which they are looked at.
+look() { stop=$(count stop) wake=$(count wake) packets=$(count packets) late=$(count tx_timeouts); }
+sent_all() { [ $(($(count packets) - packets)) -ge "$1" ]; }
+idle() { [ "$(<"$bql/inflight")" = 0 ]; }
+
+# fill: SENDERS sockets on the queue's CPU that send until they have no more room, and what the queue's counters were before that.
+fill() {
+	from_last || bad "no answer to ping"
+	wait_for 10 idle || bad "the queue is busy: $(<"$bql/inflight") bytes"
+	look
+	dev serve $q >/dev/null || bad "the device can't be told"
+	senders=()
+	for ((i = 0; i < SENDERS; i++)); do
+		taskset -c "$(last_cpu)" bash -c "exec 7>/dev/udp/$PEER/$((9100 + i)); while :; do printf %${PAYLOAD}s >&7; done" &
+		senders+=($!)
+	done
+	stopped() { [ "$(count stop)" -gt "$stop" ]; }
+	wait_for 20 stopped || bad "the queue isn't stopped: $(<"$bql/inflight") bytes are under way"
+	# It isn't the last sender's turn any more.
+	nap 0.5
+	full=$(($(<"$bql/inflight") / (14 + 20 + 8 + PAYLOAD))) stops=$(($(count stop) - stop))
+	kill "${senders[@]}"
+	wait "${senders[@]}" 2>/dev/null
+	waiting=$(tc -s qdisc show dev "$NETIF" | awk -v q=":$(printf %x $((q + 1)))" '$4 == "parent" { own = $5 == q } own && /backlog/ { print $3 + 0; exit }')
+}
+
+# On a busy machine the stack's watchdog may come first; then it is tried again.
+begin
+for try in {1..6}; do
+	_bad=()
+	fill
+	before=$(count tx_timeouts)
+	dev serve >/dev/null || bad "the device can't be told"
+	wait_for 30 sent_all $((full + ${waiting:-0})) || bad "of $full packets in the ring and ${waiting:-no} behind it $(($(count packets) - packets)) were sent"
+	from_last || bad "no answer to ping afterwards"
+	wakes=$(($(count wake) - wake)) timeouts=$(($(count tx_timeouts) - before))
+	[ "$before" = "$late" ] && break
+done
+verdict "what waited is sent when the device goes on"
+
+begin
+[ "$full" -ge $((size - 2 * LARGEST)) ] || bad "only $full packets are in a ring of $size as the queue is stopped"
+[ "$full" -le $((size - LARGEST + 1)) ] || bad "$full packets are in a ring of $size: the largest one needs $LARGEST slots"
+[ "$stops" = 1 ] || bad "the queue was stopped $stops times while the device did nothing"
+verdict "the queue is stopped once, with room for the largest packet"
+
+begin
+[ "$wakes" -ge 1 ] || bad "the queue wasn't woken"
+[ "$timeouts" = 0 ] || bad "only the stack's watchdog helped"
+verdict "the queue is woken by what the device has sent"
+
+begin
+# On a slow machine the watchdog may have come before the device went on.
+problems() { log_problems | grep -v 'NETDEV WATCHDOG'; }
+[ -z "$(problems)" ] || bad "$(problems | head -3)"
+verdict "no complaint of the kernel"
+finish
