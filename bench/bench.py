@@ -68,7 +68,8 @@ def pick(conf, args):
         if args.names and name != "default":
             cells = [c for c in cells if "default" not in c.get("on", ["default"]) or wanted(name, f"{name}/{c['name']}")]
         if cells:
-            jobs.append({"name": name, "kind": "cells", "device": variant["device"], "cells": cells})
+            jobs.append({"name": name, "kind": "cells", "device": variant["device"], "cells": cells,
+                         "vcpus": variant.get("vcpus", 1)})
     if wanted("scaling") and not args.quick:
         jobs += [{"name": f"scaling-{s['name']}", "kind": "scaling", "cells": [s]} for s in conf["scaling"]]
     if wanted("memory"):
@@ -112,7 +113,7 @@ def settings(job, args, pinned):
     """Keyword arguments of BenchGuest."""
     rounds = "c r " + "c r c " * args.repeats
     env = {"ROUNDS": rounds.strip(), "RUNS": 1 if pinned else SPLIT, "SYMBOLS": "" if symbol_cache().exists() else "all"}
-    kw = {"env": env, "device": job.get("device", "")}
+    kw = {"env": env, "device": job.get("device", ""), "vcpus": job.get("vcpus", 1)}
     if job["kind"] == "scaling":
         kw.update(nics=("sink",), pairs=8, vcpus=job["cells"][0]["vcpus"])
         env["ROUNDS"] = ("c r " + "c r " * args.repeats).strip()
