@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A transmit ring that the device doesn't empty, filled by frames that a program sends back: some of it stays for the stack, the
+# frames that there is no room for are dropped and counted, and the ring is whole when the device goes on. Needs the test device.
+. "$(dirname "$0")/lib.sh"
+. "$HERE/xdp/lib.sh"
+
+# Pieces of the stack's largest packet, and what a turn sends: less than a receive ring holds.
+LARGEST=19 TURN=64 PORT=7200
+dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+plan 4
+mark_log
+size=$(ethtool -g "$NETIF" | awk '/^TX:/ { n = $2 } END { print n }')
+at_exit 'dev honest'
+# shellcheck disable=SC2046
+last_cpu() { set -- $(xps_cpus $q); echo "$1"; }
+from_last() { wait_for 20 from_cpu "$(last_cpu)" -c 3 -i 0.01 -W 5 "$PEER"; }
+# Frames that the program has sent back, and those of them that there was no room for.
+back() { stat "rx${q}_xdp_tx"; }
+refused() { stat "tx${q}_xdp_tx_drops"; }
+idle() { [ "$(<"$bql/inflight")" = 0 ]; }
+
+begin
+attach tx || bad "no program: $(said)"
+# Where the device steers by a hash, its frames come to a queue of its own choice.
+dev gen 1 18 0 $PORT >/dev/null || bad "the device can't be told"
+arrived() { q=$(ethtool -S "$NETIF" | sed -nE 's/^ *rx([0-9]+)_xdp_tx: [1-9].*/\1/p'); [ "$q" ]; }
+wait_for 10 arrived || bad "the frame didn't come: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
+bql=/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits
+from_last || bad "no answer to ping"
+wait_for 10 idle || bad "the queue is busy"
+back0=$(back) refused0=$(refused)
+dev case tx-never >/dev/null || bad "the device can't be told"
+for ((n = TURN; n <= 2 * size; n += TURN)); do
+	dev gen $TURN 18 0 $PORT >/dev/null || bad "the device can't be told"
+	judged() { [ $(($(back) - back0)) -ge "$n" ]; }
+	wait_for 10 judged || bad "of $n frames $(($(back) - back0)) were sent back"
+done
+in_ring=$(($(back) - back0 - $(refused) + refused0))
+[ $in_ring -ge $((size / 2)) ] || bad "only $in_ring frames have room in a ring of $size"
+[ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
+verdict "frames that are sent back leave room for the stack"
+
+begin
+[ "$(refused)" -gt "$refused0" ] || bad "none is counted: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
+verdict "frames without room are counted"
+
+begin
+stop=$(stat "tx${q}_stop")
+taskset -c "$(last_cpu)" bash -c "exec 7>/dev/udp/$PEER/9000; echo x >&7"
+[ "$(<"$bql/inflight")" -gt 0 ] || bad "the stack's packet isn't in the ring"
+# It may be the last one that has room.
+[ $(($(stat "tx${q}_stop") - stop)) -le 1 ] || bad "the queue was stopped $(($(stat "tx${q}_stop") - stop)) times"
+dev honest
+wait_for 20 idle || bad "the packet isn't given back: $(<"$bql/inflight") bytes"
+from_last || bad "no answer to ping"
+verdict "the stack's packet has room behind them"
+
+begin
+detach || bad "the program doesn't go: $(said)"
+from_last || bad "no answer to ping without it"
+# On a slow machine the stack's packet may wait for so long that the watchdog comes.
+problems() { log_problems | grep -v 'NETDEV WATCHDOG'; }
+[ -z "$(problems)" ] || bad "$(problems | head -3)"
+dev violations >"$WORK/v"
+[ "$(head -1 "$WORK/v")" = 0 ] || bad "rules broken: $(cat "$WORK/v")"
+verdict "no complaint of the kernel or the device"
+finish
