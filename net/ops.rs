@@ -443,7 +443,7 @@ impl<T: Driver> Ops<T> {
     fn xsk_disable(dev: &NetDevice<T>, index: u16, pair: &QueuePair<T>, rtnl: &mut Rtnl) {
         for _ in 0..XSK_TRIES {
             if !pair.has_xsk(rtnl) {
-                return;
+                break;
             }
             T::xsk_disable(dev, index, rtnl);
             if pair.has_xsk(rtnl) {
@@ -457,6 +457,7 @@ impl<T: Driver> Ops<T> {
             );
             pair.xsk_abandon(dev, rtnl);
         }
+        pair.xsk_unmap(rtnl);
     }
 
     /// # Safety

@@ -21,7 +21,8 @@ use super::{
         NapiState, //
     },
     rtnl::Rtnl,
-    tx_queue::Deferral, //
+    tx_queue::Deferral,
+    xsk_queue::XskRemoved, //
 };
 use crate::bindings;
 use core::{
@@ -72,6 +73,8 @@ pub(crate) struct QueuePair<T: Driver> {
     pub(crate) tx: TxQueue<T>,
     /// Whether both sides use a pool of AF_XDP's, written under RTNL.
     pub(super) uses_xsk: Cell<bool>,
+    /// A pool that neither side uses any more and that is still mapped; accessed under RTNL.
+    pub(super) xsk_removed: UnsafeCell<Option<XskRemoved>>,
 }
 
 // SAFETY: The cells are guarded as documented on the types; `T`'s parts are `Send` (exclusive)
@@ -157,6 +160,7 @@ impl<T: Driver> QueuePair<T> {
                     xsk: UnsafeCell::new(None),
                 }),
                 uses_xsk: Cell::new(false),
+                xsk_removed: UnsafeCell::new(None),
             }),
             GFP_KERNEL,
         )

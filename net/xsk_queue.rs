@@ -336,6 +336,14 @@ impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
     }
 }
 
+/// Both halves of a pool that a queue pair has used, which no ring has anything of.
+///
+/// The sending half is dropped first.
+pub(super) struct XskRemoved {
+    _tx: Option<KBox<XskTx>>,
+    _rx: Option<KBox<XskRx>>,
+}
+
 impl<T: Driver> QueuePair<T> {
     /// Returns whether the pair uses a pool.
     ///
@@ -392,7 +400,10 @@ impl<T: Driver> QueuePair<T> {
         }
     }
 
-    /// Takes the pool of the pair out of use, and completes what it sent for sockets.
+    /// Takes the pool of the pair out of use.
+    ///
+    /// It stays mapped until [`Self::xsk_unmap`], which takes as long as the pool is large, while the
+    /// pair may be at work again.
     ///
     /// Context: process, RTNL held.
     ///
@@ -417,9 +428,23 @@ impl<T: Driver> QueuePair<T> {
         let tx = unsafe { (*guard.queue().xsk.get()).take() };
         drop(guard);
         self.uses_xsk.set(false);
-        // Unmapped outside of the lock.
-        drop(tx);
-        drop(rx.take());
+        // SAFETY: RTNL is held.
+        unsafe {
+            *self.xsk_removed.get() = Some(XskRemoved {
+                _tx: tx,
+                _rx: rx.take(),
+            })
+        };
         Ok(())
+    }
+
+    /// Completes what the pool that was taken out of use sent for sockets, and unmaps it.
+    ///
+    /// The core's request to take it out of use is still under way.
+    ///
+    /// Context: process, RTNL held.
+    pub(super) fn xsk_unmap(&self, _rtnl: &mut Rtnl) {
+        // SAFETY: RTNL is held.
+        drop(unsafe { (*self.xsk_removed.get()).take() });
     }
 }
