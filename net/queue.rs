@@ -22,7 +22,7 @@ use super::{
     },
     rtnl::Rtnl,
     tx_queue::Deferral,
-    xsk_queue::XskRemoved, //
+    xsk::XskRemoved, //
 };
 use crate::bindings;
 use core::{

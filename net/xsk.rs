@@ -519,6 +519,20 @@ impl Drop for XskSent {
     }
 }
 
+/// Both halves of a pool that a queue pair has used, which no ring has anything of.
+///
+/// The sending half is dropped first.
+pub(super) struct XskRemoved {
+    _tx: Option<KBox<XskTx>>,
+    _rx: Option<KBox<XskRx>>,
+}
+
+impl XskRemoved {
+    pub(super) fn new(tx: Option<KBox<XskTx>>, rx: Option<KBox<XskRx>>) -> Self {
+        Self { _tx: tx, _rx: rx }
+    }
+}
+
 /// A buffer of AF_XDP's that a receive ring has, which goes back to its pool if this is dropped.
 ///
 /// Context: softirq in the queue's poll, or process with the queue at rest.

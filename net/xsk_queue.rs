@@ -35,6 +35,7 @@ use super::{
     },
     xsk::{
         XskMapped,
+        XskRemoved,
         XskRx,
         XskTx,
         MAX_HDR, //
@@ -336,14 +337,6 @@ impl<T: Driver, L: Backend> TxGuard<'_, T, L> {
     }
 }
 
-/// Both halves of a pool that a queue pair has used, which no ring has anything of.
-///
-/// The sending half is dropped first.
-pub(super) struct XskRemoved {
-    _tx: Option<KBox<XskTx>>,
-    _rx: Option<KBox<XskRx>>,
-}
-
 impl<T: Driver> QueuePair<T> {
     /// Returns whether the pair uses a pool.
     ///
@@ -429,12 +422,7 @@ impl<T: Driver> QueuePair<T> {
         drop(guard);
         self.uses_xsk.set(false);
         // SAFETY: RTNL is held.
-        unsafe {
-            *self.xsk_removed.get() = Some(XskRemoved {
-                _tx: tx,
-                _rx: rx.take(),
-            })
-        };
+        unsafe { *self.xsk_removed.get() = Some(XskRemoved::new(tx, rx.take())) };
         Ok(())
     }
 
