@@ -74,38 +74,38 @@ bool vnm_helper_xsk_pool_is_sg(const struct xsk_buff_pool *pool)
  * Posts up to @n buffers of @pool, of each @len bytes from @hdr_len bytes before its data on.  Returns how
  * many; if that isn't all of them, @err says why: -ENODATA if there are no more, else what the queue said.
  *
- * One call for a refill, instead of one for each buffer.
+ * One call for a refill, instead of one for each buffer.  What the queue said stays in a register.
  */
 unsigned int vnm_helper_virtqueue_post_xsk(struct virtqueue *vq, struct xsk_buff_pool *pool,
 					   unsigned int n, unsigned int hdr_len, unsigned int len,
 					   gfp_t gfp, int *err)
 {
 	struct xdp_buff *bufs[64] __uninitialized;
+	struct scatterlist sg __uninitialized;
 	unsigned int posted = 0;
-	struct scatterlist sg;
+	int why = 0;
 
 	sg.page_link = SG_END;
-	sg.length = len;
-	*err = 0;
-	while (posted < n && !*err) {
-		unsigned int want = min(n - posted, ARRAY_SIZE(bufs)), got, i;
+	sg_dma_len(&sg) = len;
+	while (posted < n && !why) {
+		unsigned int want = min(n - posted, ARRAY_SIZE(bufs));
+		unsigned int got = xsk_buff_alloc_batch(pool, bufs, want);
+		struct xdp_buff **at = bufs, **end = bufs + got;
 
-		got = xsk_buff_alloc_batch(pool, bufs, want);
-		for (i = 0; i < got; i++) {
-			sg_dma_address(&sg) = xsk_buff_xdp_get_dma(bufs[i]) - hdr_len;
-			sg_dma_len(&sg) = len;
-			*err = virtqueue_add_inbuf_premapped(vq, &sg, 1,
-							     (void *)bufs[i] + VNM_TAG_XSK, NULL,
-							     gfp);
-			if (unlikely(*err))
+		for (; at < end; at++) {
+			sg_dma_address(&sg) = xsk_buff_xdp_get_dma(*at) - hdr_len;
+			why = virtqueue_add_inbuf_premapped(vq, &sg, 1, (void *)*at + VNM_TAG_XSK,
+							    NULL, gfp);
+			if (unlikely(why))
 				break;
 		}
-		posted += i;
-		for (; i < got; i++)
-			xsk_buff_free(bufs[i]);
-		if (got < want && !*err)
-			*err = -ENODATA;
+		posted += at - bufs;
+		for (; at < end; at++)
+			xsk_buff_free(*at);
+		if (got < want && !why)
+			why = -ENODATA;
 	}
+	*err = why;
 	return posted;
 }
 
