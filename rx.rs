@@ -317,9 +317,9 @@ pub(crate) fn raw_head(
     let hdr_len = info.f.hdr_len;
     // A packet of the wrong length has no header that can be trusted either.
     let len = payload_len(used, shape.posted(), hdr_len).map_err(|_| RxDrop::Length)?;
-    let bytes = frag.copy(shape.offset()).ok_or(RxDrop::Length)?;
+    let words = frag.bytes().words(shape.offset());
     Ok(HeadBuf {
-        hdr: RawHdr::from_bytes(&bytes),
+        hdr: RawHdr::from_words(words.ok_or(RxDrop::Length)?),
         // 16 bits and the length of a header.
         at: shape.offset().wrapping_add(hdr_len),
         len,

@@ -547,36 +547,54 @@ impl FragBytes<'_> {
     /// Copies the `N` bytes from `at` on, or returns `None` if they aren't all inside.
     #[inline(always)]
     pub(crate) fn copy<const N: usize>(self, at: u32) -> Option<[u8; N]> {
-        /// Four bytes, wherever they are.
-        ///
-        /// A volatile array would be read byte by byte.
-        #[repr(C, packed)]
-        struct Word(u32);
         // CAST: `N` is a small constant.
         let va = self.range(at, N as u32)?;
         let mut out = [0; N];
         let (words, rest) = out.as_chunks_mut::<4>();
         let whole = words.len();
-        // What is read is what was there once, and isn't read again: a device may write there though
-        // the buffer came back.
         for (i, to) in words.iter_mut().enumerate() {
             // SAFETY: One of the words that are inside of the fragment.
-            *to = unsafe { va.cast::<Word>().add(i).read_volatile() }
-                .0
-                .to_ne_bytes();
+            let [word] = unsafe { read_words(va.add(i.wrapping_mul(4))) };
+            *to = word.to_ne_bytes();
         }
         for (i, to) in rest.iter_mut().enumerate() {
             // SAFETY: One of the bytes behind those, and inside as well.
-            *to = unsafe {
-                va.cast::<Word>()
-                    .add(whole)
-                    .cast::<u8>()
-                    .add(i)
-                    .read_volatile()
-            };
+            *to = unsafe { va.add(whole.wrapping_mul(4)).add(i).read_volatile() };
         }
         Some(out)
     }
+
+    /// Reads the `N` words from `at` on, or returns `None` if they aren't all inside.
+    #[inline(always)]
+    pub(crate) fn words<const N: usize>(self, at: u32) -> Option<[u32; N]> {
+        // CAST: `N` is a small constant.
+        let va = self.range(at, (N as u32).wrapping_mul(4))?;
+        // SAFETY: Inside of the fragment.
+        Some(unsafe { read_words(va) })
+    }
+}
+
+/// Reads the `N` words at `va`, each of four bytes.
+///
+/// What is read is what was there once, and isn't read again: a device, or user space, may write
+/// there though the buffer came back.
+///
+/// # Safety
+///
+/// So much is memory that can be read.
+#[inline(always)]
+pub(super) unsafe fn read_words<const N: usize>(va: NonNull<u8>) -> [u32; N] {
+    /// Four bytes, wherever they are.
+    ///
+    /// A volatile array would be read byte by byte.
+    #[repr(C, packed)]
+    struct Word(u32);
+    let mut out = [0; N];
+    for (i, to) in out.iter_mut().enumerate() {
+        // SAFETY: By this function's contract, as it is one of the words of them.
+        *to = unsafe { va.cast::<Word>().add(i).read_volatile() }.0;
+    }
+    out
 }
 
 impl Drop for Frag {

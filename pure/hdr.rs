@@ -58,13 +58,23 @@ impl RawHdr {
     /// Takes over the bytes of a header.
     #[inline(always)]
     pub(crate) const fn from_bytes(bytes: &[u8; LEN]) -> Self {
-        // By words, as they were read: put together byte by byte they would be taken apart first.
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
+        Self::from_words([
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+        ])
+    }
+
+    /// Takes over the bytes of a header as they were read, by words.
+    ///
+    /// Words that are made of bytes may be taken apart again to look at one of them.
+    #[inline(always)]
+    pub(crate) const fn from_words([a, b, c]: [u32; LEN / 4]) -> Self {
         // CAST: widening, `From` is not usable in a constant function.
         Self {
-            lo: u32::from_le_bytes([a, b, c, d]) as u64
-                | (u32::from_le_bytes([e, f, g, h]) as u64) << 32,
-            hi: u32::from_le_bytes([i, j, k, l]) as u64,
+            lo: u32::from_le(a) as u64 | (u32::from_le(b) as u64) << 32,
+            hi: u32::from_le(c) as u64,
         }
     }
 
