@@ -26,6 +26,11 @@ use crate::{
             Prog, //
         },
         xsk::MAX_HDR,
+        xsk_batch::{
+            XskJudged,
+            XskNext,
+            XskRoom, //
+        },
         xsk_queue::{
             XskBuff,
             XskVerdict, //
@@ -54,7 +59,6 @@ use crate::{
         RxDrop,
         RxPacket, //
     },
-    virtio::xsk_ring::XskTaken,
     xdp_rx::{
         count_unjudged,
         push_back,
@@ -63,6 +67,16 @@ use crate::{
     }, //
 };
 use kernel::prelude::*;
+
+/// What all packets of a poll share.
+struct Way<'p> {
+    dev: &'p Net,
+    q: &'p RxQueue<VirtnetInfo>,
+    deferral: &'p KickDeferral<'p, VirtnetInfo>,
+    prog: Option<Prog<'p>>,
+    /// Frames that are to be sent back.
+    bulk: Bulk,
+}
 
 /// Takes packets off the ring, at most `budget`, and has `prog` judge each; without one they are
 /// the stack's.
@@ -76,87 +90,159 @@ pub(crate) fn receive(
     prog: Option<Prog<'_>>,
     budget: i32,
 ) -> Received {
-    let stats = q.shared();
-    let mut got = Received {
-        packets: 0,
-        bytes: 0,
+    let mut way = Way {
+        dev,
+        q,
+        deferral,
+        prog,
+        bulk: Bulk::new(),
     };
-    let mut taken = XskTaken::new();
-    let mut bulk = Bulk::new();
-    while got.packets < budget {
-        let left = budget.wrapping_sub(got.packets).cast_unsigned();
-        let Some((buff, used)) = taken.next(rq.vq.as_mut(), napi, left) else {
-            break;
+    let mut room = XskRoom::new();
+    let (mut bytes, mut redirected) = (0u64, 0u32);
+    let budget = budget.max(0).cast_unsigned();
+    let mut left = budget;
+    // A hash is read for each packet, and where there is no program none is judged.
+    let together = prog.filter(|_| !dev.data().f.hash_report);
+    while left != 0 {
+        let Some(vq) = rq.vq.as_mut() else { break };
+        let next = match together {
+            Some(prog) => {
+                let (mut batch, next) = vq.next_xsk_batch(napi, &mut room, left);
+                left = left.wrapping_sub(batch.len());
+                bytes = bytes.wrapping_add(batch.bytes());
+                while batch.len() != 0 {
+                    let (n, judged) = napi.run_xsk_batch(&mut batch, prog);
+                    redirected = redirected.wrapping_add(n);
+                    if let Some(XskJudged { verdict, hdr, len }) = judged {
+                        bytes = bytes.wrapping_sub(u64::from(len));
+                        let got = settle(&mut way, napi, verdict, (hdr, None), len);
+                        bytes = bytes.wrapping_add(got);
+                    }
+                }
+                next
+            }
+            None => vq
+                .next_xsk(napi)
+                .map_or(XskNext::Nothing, |(buff, used)| XskNext::Other(buff, used)),
         };
-        got.packets = got.packets.wrapping_add(1);
-        let packet = match packet(dev.data(), rq, napi, &mut taken, buff, used, prog) {
-            Ok(packet) => packet,
-            Err(why) => {
-                count_unjudged(stats, why);
-                continue;
+        match next {
+            XskNext::Unknown => {}
+            XskNext::Nothing => break,
+            XskNext::Other(buff, used) => {
+                left = left.wrapping_sub(1);
+                let got = any_packet(&mut way, rq, napi, buff, used);
+                bytes = bytes.wrapping_add(got);
             }
-        };
-        let Packet {
-            what,
-            hdr,
-            hash,
-            len,
-        } = packet;
-        let verdict = match (what, prog) {
-            (What::Buff(buff), Some(prog)) => {
-                stats.xdp_packets.inc();
-                napi.run_xsk(buff, hash, prog)
-            }
-            (What::Buff(buff), None) => XskVerdict::Pass(buff),
-            (What::Skb(skb), _) => {
-                pass(dev, napi, q, &mut got, Ok(skb), hdr, hash);
-                continue;
-            }
-        };
-        if let XskVerdict::Pass(buff) = verdict {
-            let skb = into_skb(napi, buff);
-            pass(dev, napi, q, &mut got, skb, hdr, hash);
-            continue;
-        }
-        stats.packets.inc();
-        got.bytes = got.bytes.wrapping_add(u64::from(len));
-        match verdict {
-            XskVerdict::Tx(frame) => {
-                stats.xdp_tx.inc();
-                push_back(dev, deferral, stats, &mut bulk, frame);
-            }
-            XskVerdict::Redirected => stats.xdp_redirects.inc(),
-            XskVerdict::Pass(_) | XskVerdict::Dropped => stats.xdp_drops.inc(),
         }
     }
-    if !bulk.is_empty() {
-        send_back(dev, deferral, stats, &mut bulk, true);
+    let stats = q.shared();
+    if redirected != 0 {
+        let redirected = u64::from(redirected);
+        stats.xdp_packets.add(redirected);
+        stats.packets.add(redirected);
+        stats.xdp_redirects.add(redirected);
     }
-    got
+    if !way.bulk.is_empty() {
+        send_back(dev, deferral, stats, &mut way.bulk, true);
+    }
+    Received {
+        packets: budget.wrapping_sub(left).cast_signed(),
+        bytes,
+    }
 }
 
-/// Hands a packet to the stack.
-#[inline]
+/// Makes a packet of a used buffer, and those that belong to it, whatever it is, and has it judged
+/// if there is a program.
+///
+/// Returns its bytes, which are 0 if it was dropped before that.
+#[inline(never)]
+fn any_packet<'a>(
+    way: &mut Way<'_>,
+    rq: &mut ReceiveQueue,
+    napi: &mut RxNapi<'a, InPoll>,
+    buff: XskBuff<'a>,
+    used: u32,
+) -> u64 {
+    let Packet {
+        what,
+        hdr,
+        hash,
+        len,
+    } = match packet(way.dev.data(), rq, napi, buff, used, way.prog) {
+        Ok(packet) => packet,
+        Err(why) => {
+            count_unjudged(way.q.shared(), why);
+            return 0;
+        }
+    };
+    let buff = match what {
+        What::Buff(buff) => buff,
+        What::Skb(skb) => return pass(way, napi, Ok(skb), (hdr, hash)),
+    };
+    let verdict = match way.prog {
+        Some(prog) => napi.run_xsk(buff, hash, prog),
+        None => {
+            let skb = into_skb(napi, buff);
+            return pass(way, napi, skb, (hdr, hash));
+        }
+    };
+    settle(way, napi, verdict, (hdr, hash), len)
+}
+
+/// Does what is left to be done for a packet, which came with `len` bytes, after a program judged
+/// it.
+///
+/// Returns its bytes, which are 0 if the stack didn't take it.
+#[inline(never)]
+fn settle<'a>(
+    way: &mut Way<'_>,
+    napi: &mut RxNapi<'a, InPoll>,
+    verdict: XskVerdict<'a>,
+    said: (RawHdr, Option<RxHash>),
+    len: u32,
+) -> u64 {
+    let stats = way.q.shared();
+    stats.xdp_packets.inc();
+    match verdict {
+        XskVerdict::Pass(buff) => {
+            let skb = into_skb(napi, buff);
+            return pass(way, napi, skb, said);
+        }
+        XskVerdict::Tx(frame) => {
+            stats.xdp_tx.inc();
+            push_back(way.dev, way.deferral, stats, &mut way.bulk, frame);
+        }
+        XskVerdict::Redirected => stats.xdp_redirects.inc(),
+        XskVerdict::Dropped => stats.xdp_drops.inc(),
+    }
+    stats.packets.inc();
+    u64::from(len)
+}
+
+/// Hands a packet to the stack, of which the device said this, and returns its bytes, which are 0 if
+/// it was dropped.
 fn pass(
-    dev: &Net,
+    way: &Way<'_>,
     napi: &RxNapi<'_, InPoll>,
-    q: &RxQueue<VirtnetInfo>,
-    got: &mut Received,
     skb: Result<RxSkb, RxDrop>,
-    hdr: RawHdr,
-    hash: Option<RxHash>,
-) {
-    let stats = q.shared();
+    (hdr, hash): (RawHdr, Option<RxHash>),
+) -> u64 {
+    let stats = way.q.shared();
     let mut skb = match skb {
         Ok(skb) => skb,
-        Err(why) => return count_drop(stats, why),
+        Err(why) => {
+            count_drop(stats, why);
+            return 0;
+        }
     };
     if let Some(hash) = hash {
         skb.set_rx_hash(hash);
     }
     let len = skb.len();
-    if deliver(dev, napi, q.index(), stats, RxPacket { skb, hdr }) {
-        got.bytes = got.bytes.wrapping_add(u64::from(len));
+    if deliver(way.dev, napi, way.q.index(), stats, RxPacket { skb, hdr }) {
+        u64::from(len)
+    } else {
+        0
     }
 }
 
@@ -207,7 +293,6 @@ fn packet<'a>(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'a, InPoll>,
-    taken: &mut XskTaken<'a>,
     buff: XskBuff<'a>,
     used: u32,
     prog: Option<Prog<'_>>,
@@ -220,7 +305,7 @@ fn packet<'a>(
             hash: hash_of(info, &bytes),
             len,
         }),
-        _ => no_plain_packet(info, rq, napi, taken, (buff, len), &bytes, prog),
+        _ => no_plain_packet(info, rq, napi, (buff, len), &bytes, prog),
     }
 }
 
@@ -232,7 +317,6 @@ fn no_plain_packet<'a>(
     info: &VirtnetInfo,
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'a, InPoll>,
-    taken: &mut XskTaken<'a>,
     head: (XskBuff<'a>, u32),
     bytes: &[u8; MAX_HDR],
     prog: Option<Prog<'_>>,
@@ -246,7 +330,7 @@ fn no_plain_packet<'a>(
     let (mut what, len) = if n == 1 {
         (What::Buff(head.0), head.1)
     } else {
-        gather(rq, napi, taken, head, n, prog.filter(|_| !hdr.is_gso()))?
+        gather(rq, napi, head, n, prog.filter(|_| !hdr.is_gso()))?
     };
     if prog.is_some() {
         let buff = match &mut what {
@@ -289,7 +373,6 @@ fn unjudged(what: What<'_>, hdr: RawHdr) -> Unjudged {
 fn gather<'a>(
     rq: &mut ReceiveQueue,
     napi: &mut RxNapi<'a, InPoll>,
-    taken: &mut XskTaken<'a>,
     head: (XskBuff<'a>, u32),
     n: u16,
     prog: Option<Prog<'_>>,
@@ -309,8 +392,8 @@ fn gather<'a>(
             .map(|skb| Growing::Chain(SkbChain::new(skb)))
             .map_err(|_| RxDrop::NoMem)
     };
-    for left in (1..n).rev() {
-        let Some((buff, used)) = taken.next(rq.vq.as_mut(), napi, u32::from(left)) else {
+    for _ in 1..n {
+        let Some((buff, used)) = rq.vq.as_mut().and_then(|vq| vq.next_xsk(napi)) else {
             packet = packet.and_then(|p| p.fail(RxDrop::NumBuffers));
             break;
         };

@@ -80,6 +80,13 @@ enum vnm_xsk {
 	VNM_XSK_FRAME_ROOM	= 64,
 };
 
+/* A received packet in one buffer of AF_XDP's, which has @len bytes of it.  @flags are those of its header. */
+struct vnm_xsk_packet {
+	struct xdp_buff *xdp;
+	u32 len;
+	u8 flags;
+};
+
 /* A packet that AF_XDP sends */
 struct vnm_xsk_slot {
 	/* descriptors of user space that it takes; 0 once they were completed */

@@ -175,6 +175,36 @@ struct xdp_buff *vnm_helper_xsk_buff_get_frag(struct xdp_buff *head)
 	return frag;
 }
 
+/* Has what a device writes to mapped buffers of @pool to be made readable?  That it hasn't stays so while they are mapped. */
+bool vnm_helper_xsk_pool_needs_sync(const struct xsk_buff_pool *pool)
+{
+	return dma_dev_need_sync(pool->dev);
+}
+
+/*
+ * Has @prog judge @n packets from @p on, each of which is in one buffer and readable, as long as it redirects them from @dev.
+ * Returns how many are gone; if those aren't all, @act is what it said of the next one, or XDP_REDIRECT if that failed.
+ *
+ * One call for as many packets as are judged together, instead of three for each.
+ */
+unsigned int vnm_helper_xsk_redirect(struct bpf_prog *prog, struct net_device *dev,
+				     const struct vnm_xsk_packet *p, unsigned int n, u32 *act)
+{
+	const struct vnm_xsk_packet *at = p, *end = p + n;
+	u32 said = XDP_REDIRECT;
+
+	for (; at < end; at++) {
+		struct xdp_buff *xdp = at->xdp;
+
+		xsk_buff_set_size(xdp, at->len);
+		said = bpf_prog_run_xdp(prog, xdp);
+		if (said != XDP_REDIRECT || unlikely(xdp_do_redirect(dev, xdp, prog)))
+			break;
+	}
+	*act = said;
+	return at - p;
+}
+
 /* A new skb with a copy of the packet's first buffer and its metadata; NULL without memory.  In a poll. */
 struct sk_buff *vnm_helper_napi_copy_xsk_skb(struct napi_struct *napi, const struct xdp_buff *xdp)
 {

@@ -12,8 +12,8 @@
 //! - [`skb`], [`page_pool`]: packets and the memory that they arrive in; [`rx_napi`]: what the owner of a
 //!   receive queue does with both.
 //! - [`skb_queue`]: packets that wait.
-//! - [`xdp`]: programs that judge packets before there is an skb, and frames; [`xsk`], [`xsk_queue`]: sockets with
-//!   buffers of their own.
+//! - [`xdp`]: programs that judge packets before there is an skb, and frames; [`xsk`], [`xsk_queue`],
+//!   [`xsk_batch`]: sockets with buffers of their own.
 //! - [`sysfs`]: files of receive queues.
 //! - [`printk`]: messages with the interface's name.
 //! - [`handle`]: a way to a device from outside of it.
@@ -52,6 +52,7 @@ pub(crate) mod tx_queue;
 pub(crate) mod xdp;
 mod xdp_meta;
 pub(crate) mod xsk;
+pub(crate) mod xsk_batch;
 pub(crate) mod xsk_queue;
 
 /// Returns whether the log may take another message that a device or a peer can provoke.

@@ -8,9 +8,12 @@
 //! C header: [`include/net/xdp_sock_drv.h`](srctree/include/net/xdp_sock_drv.h)
 
 use super::page_pool::PoolId;
-use crate::bindings::{
-    self,
-    ETH_HLEN, //
+use crate::{
+    bindings::{
+        self,
+        ETH_HLEN, //
+    },
+    pure::rx::PayloadLens, //
 };
 use core::{
     ffi::c_void,
@@ -119,6 +122,7 @@ impl XskNew<'_> {
             id,
             hdr_len,
             len: 0,
+            lens: PayloadLens::new(0, 0),
             is_sg: false,
             rxq,
             is_registered: false,
@@ -159,8 +163,9 @@ pub(crate) struct XskMapped<'a> {
 /// `pool` is valid and mapped for `dma`, a bound device. With `is_registered` its buffers say that
 /// they come from `rxq`, which is registered, and count in `in_ring` while a ring has them; `len`
 /// bytes of each, and `hdr_len` before them, may be written by a device; `hdr_len` is [`MAX_HDR`]
-/// at most, and `len` at least. `id` is a number that no other pool has. The free list of the pool
-/// belongs to who owns this.
+/// at most, and `len` at least. `lens` are used
+/// lengths of what may be written then, if that needn't be made readable before it is read. `id` is a number
+/// that no other pool has. The free list of the pool belongs to who owns this.
 ///
 /// Dropped, it unmaps the pool, unless a ring has buffers of it: then it stays mapped for ever.
 pub(crate) struct XskRx {
@@ -169,6 +174,7 @@ pub(crate) struct XskRx {
     id: PoolId,
     hdr_len: u32,
     len: u32,
+    lens: PayloadLens,
     is_sg: bool,
     rxq: KBox<bindings::xdp_rxq_info>,
     is_registered: bool,
@@ -189,6 +195,11 @@ impl XskRx {
         }
         if self.len < ETH_HLEN || usize::try_from(self.len)? < MAX_HDR {
             return Err(EINVAL);
+        }
+        // SAFETY: As above; it is mapped.
+        if !unsafe { bindings::xsk_pool_needs_sync(pool) } {
+            // INVARIANT: So much of each may be written.
+            self.lens = PayloadLens::new(self.len.saturating_add(self.hdr_len), self.hdr_len);
         }
         // SAFETY: By the invariants of this type and of `XskNew` pool and device are valid, and the
         // structure stays where it is.
@@ -219,6 +230,13 @@ impl XskRx {
     #[inline(always)]
     pub(crate) fn len(&self) -> u32 {
         self.len
+    }
+
+    /// Returns which used lengths packets can have whose bytes may be read at once, of which there
+    /// are none if those have to be made readable.
+    #[inline(always)]
+    pub(super) fn lens(&self) -> PayloadLens {
+        self.lens
     }
 
     /// Returns whether packets may be in several buffers.

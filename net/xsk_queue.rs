@@ -92,13 +92,15 @@ impl<'a> XskBuff<'a> {
         Self(xdp, PhantomData)
     }
 
+    /// Gives the buffer away.
     #[inline(always)]
-    fn into_raw(self) -> *mut bindings::xdp_buff {
+    pub(super) fn into_raw(self) -> *mut bindings::xdp_buff {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
+    /// Returns the C object.
     #[inline(always)]
-    fn raw(&self) -> *mut bindings::xdp_buff {
+    pub(super) fn raw(&self) -> *mut bindings::xdp_buff {
         self.0.as_ptr()
     }
 }
@@ -218,28 +220,41 @@ impl<'a> RxNapi<'a, InPoll> {
         hash: Option<RxHash>,
         prog: Prog<'_>,
     ) -> XskVerdict<'a> {
-        let (dev, prog, xdp) = (self.netdev(), prog.as_raw(), buff.raw());
+        let xdp = buff.raw();
         let meta = hash.map_or_else(RxMeta::default, RxMeta::from);
         // SAFETY: A pool's buffers have 24 bytes for their driver there, of which the first eight are for this.
         unsafe { xdp.byte_add(META_AT).cast::<RxMeta>().write(meta) };
         // SAFETY: This is a poll with a budget; by the invariants of their types program and packet
         // are valid.
-        let act = unsafe { bindings::bpf_prog_run_xdp(prog, xdp.cast()) };
-        match act {
-            bindings::xdp_action_XDP_REDIRECT => {
-                // SAFETY: As above; the device is the one whose poll this is.
-                if unsafe { bindings::xdp_do_redirect(dev.cast(), xdp.cast(), prog.cast()) } == 0 {
-                    let _ = buff.into_raw();
-                    self.set_redirected();
-                    return XskVerdict::Redirected;
-                }
-                // The core may have freed it. Once more at once does no harm: nobody else has it yet.
+        let act = unsafe { bindings::bpf_prog_run_xdp(prog.as_raw(), xdp.cast()) };
+        if act == bindings::xdp_action_XDP_REDIRECT {
+            let (dev, prog) = (self.netdev().cast(), prog.as_raw().cast());
+            // SAFETY: As above; the device is the one whose poll this is.
+            if unsafe { bindings::xdp_do_redirect(dev, xdp.cast(), prog) } == 0 {
+                let _ = buff.into_raw();
+                self.set_redirected();
+                return XskVerdict::Redirected;
             }
+        }
+        self.xsk_verdict(buff, prog, act)
+    }
+
+    /// Does what `prog` said of a packet, but for redirecting it, which has failed.
+    ///
+    /// The core may have freed it then. Once more at once does no harm: nobody else has it yet.
+    #[inline(always)]
+    pub(super) fn xsk_verdict(
+        &mut self,
+        buff: XskBuff<'a>,
+        prog: Prog<'_>,
+        act: u32,
+    ) -> XskVerdict<'a> {
+        match act {
             bindings::xdp_action_XDP_PASS => return XskVerdict::Pass(buff),
             bindings::xdp_action_XDP_DROP => return XskVerdict::Dropped,
             bindings::xdp_action_XDP_TX => {
                 // SAFETY: By the type invariants the packet is valid.
-                let frame = unsafe { bindings::xsk_to_frame(xdp.cast()) };
+                let frame = unsafe { bindings::xsk_to_frame(buff.raw().cast()) };
                 if let Some(frame) = NonNull::new(frame) {
                     let _ = buff.into_raw();
                     // INVARIANT: New; the buffer went back.
@@ -250,7 +265,7 @@ impl<'a> RxNapi<'a, InPoll> {
             _ => {}
         }
         // SAFETY: By the invariants of their types device and program are valid.
-        unsafe { exception(dev, prog, act) };
+        unsafe { exception(self.netdev(), prog.as_raw(), act) };
         XskVerdict::Dropped
     }
 

@@ -194,6 +194,15 @@ impl RawHdr {
         self.lo & asks == 0 && self.num_buffers() == 1
     }
 
+    /// Returns what a header that [`Self::is_plain`] says, by its `flags`.
+    pub(crate) const fn plain(flags: u8) -> Self {
+        // CAST: widening, `From` is not usable in a constant function.
+        Self {
+            lo: (flags & F_DATA_VALID) as u64,
+            hi: 1 << 16,
+        }
+    }
+
     /// Returns whether the packet is several on the wire.
     #[inline(always)]
     pub(crate) const fn is_gso(self) -> bool {
@@ -218,7 +227,9 @@ impl RawHdr {
         }
     }
 
-    const fn flags(self) -> u8 {
+    /// Returns the field `flags`.
+    #[inline(always)]
+    pub(crate) const fn flags(self) -> u8 {
         self.lo as u8
     }
 

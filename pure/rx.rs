@@ -32,6 +32,40 @@ pub(crate) fn payload_len(used: u32, posted: u32, hdr_len: u32) -> Result<u32, L
     }
 }
 
+/// Which used lengths packets can have that are in one buffer each, all of one size.
+///
+/// What doesn't change from packet to packet is worked out once.
+#[derive(Clone, Copy)]
+pub(crate) struct PayloadLens {
+    /// The length of the header.
+    hdr_len: u32,
+    /// The least used length.
+    least: u32,
+    /// How many there are from that on, which may be none.
+    count: u32,
+}
+
+impl PayloadLens {
+    /// Makes those of buffers of which `posted` bytes were, with a header of `hdr_len` bytes.
+    pub(crate) fn new(posted: u32, hdr_len: u32) -> Self {
+        let least = hdr_len.checked_add(u32::from(ETH_HLEN));
+        let more = least.and_then(|least| posted.checked_sub(least));
+        Self {
+            hdr_len,
+            least: least.unwrap_or(u32::MAX),
+            // Less than `u32::MAX`, as the least isn't 0.
+            count: more.map_or(0, |more| more.saturating_add(1)),
+        }
+    }
+
+    /// Returns what [`payload_len`] does of a length that it accepts, and `None` of any other.
+    #[inline(always)]
+    pub(crate) fn payload(&self, used: u32) -> Option<u32> {
+        // A length below the least wraps to one above all that a buffer could have.
+        (used.wrapping_sub(self.least) < self.count).then(|| used.wrapping_sub(self.hdr_len))
+    }
+}
+
 /// Returns the length of the packet data in the second or a later buffer of a merged packet
 /// (5.1.6.4), which has no header.
 ///

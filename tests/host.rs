@@ -883,7 +883,7 @@ mod config {
 mod rx {
     use super::pure::rx::{
         cont_len, mergeable_shape, min_buf_len, num_buffers, payload_len, short_above,
-        short_above_single, xdp_shape, BufShape, Ewma, LenError, Sizes, MAX_MERGED,
+        short_above_single, xdp_shape, BufShape, Ewma, LenError, PayloadLens, Sizes, MAX_MERGED,
     };
     use super::{Random, EDGES};
 
@@ -918,6 +918,8 @@ mod rx {
                 expected,
                 "{used} {posted}"
             );
+            let lens = PayloadLens::new(posted, hdr_len);
+            assert_eq!(lens.payload(used), expected.ok(), "{used} {posted}");
         }
     }
 
@@ -932,6 +934,8 @@ mod rx {
             Ok(used - hdr_len)
         };
         assert_eq!(payload_len(used, posted, hdr_len), expected);
+        let lens = PayloadLens::new(posted, hdr_len);
+        assert_eq!(lens.payload(used), expected.ok());
 
         let expected = if used == 0 {
             Err(LenError::Short)
@@ -1578,13 +1582,19 @@ mod hdr {
             assert_eq!(raw.with_known_flags().to_bytes(), raw.to_bytes());
             assert_eq!(raw.with_one_buffer().to_bytes(), raw.to_bytes());
             assert!(raw.partial_csum().is_none() && !raw.is_gso());
+            let again = RawHdr::plain(raw.flags());
+            assert!(again.is_plain() && again.flags() == bytes[0]);
             let fields = [(); 4].map(|()| random.u32() as u8);
             for o in [ALL, NONE] {
                 let parse = |raw| super::pure::hdr::parse_rx(raw, &o, 60);
                 assert_eq!(parse(raw.with_tunnel(fields, &o)), parse(raw));
+                assert_eq!(parse(again), parse(raw));
             }
         }
         assert!(found > 20, "{found}");
+        for flags in 0..=255 {
+            assert!(RawHdr::plain(flags).is_plain());
+        }
     }
 
     const ALL: RxOffloads = RxOffloads {

@@ -28,104 +28,81 @@ use crate::{
             untag,
             XskTx, //
         },
+        xsk_batch::{
+            XskBatch,
+            XskNext,
+            XskRoom, //
+        },
         xsk_queue::XskBuff, //
     }, //
 };
 use core::{
-    marker::PhantomData,
     mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::prelude::*;
 
-/// Used buffers that are taken off the ring together.
-const TOGETHER: usize = 8;
-
-/// Used buffers of sockets, taken off a ring in a poll, which `'a` is, and not asked for yet.
-///
-/// # Invariants
-///
-/// `bufs[at..end]` are such buffers, of the pool that the poll's queue uses; no ring has them, and they belong to this value.
-pub(crate) struct XskTaken<'a> {
-    bufs: [MaybeUninit<bindings::vnm_used_buf>; TOGETHER],
-    at: usize,
-    end: usize,
-    _a: PhantomData<(&'a mut (), *mut ())>,
-}
-
-impl<'a> XskTaken<'a> {
-    /// Makes one without buffers.
-    pub(crate) const fn new() -> Self {
-        Self {
-            bufs: [const { MaybeUninit::uninit() }; TOGETHER],
-            at: 0,
-            end: 0,
-            _a: PhantomData,
-        }
-    }
-
-    /// Takes the next used buffer of the sockets' pool that comes with `napi`, from `vq` and with
-    /// the length that the device reports, unchecked.
-    ///
-    /// It is the first of up to `want` that are taken together.
-    #[inline(always)]
-    pub(crate) fn next(
-        &mut self,
-        vq: Option<&mut Virtqueue<RxBuf>>,
-        napi: &mut RxNapi<'a, InPoll>,
-        want: u32,
-    ) -> Option<(XskBuff<'a>, u32)> {
-        if self.at == self.end {
-            self.take(vq?, napi, want);
-        }
-        self.pop()
-    }
-
-    #[inline]
-    fn take(&mut self, vq: &mut Virtqueue<RxBuf>, napi: &mut RxNapi<'a, InPoll>, want: u32) {
-        let Some(xsk) = napi.xsk() else {
-            return;
-        };
-        if PoolId(vq.tag) != xsk.id() {
-            return;
-        }
-        // CAST: A small constant.
-        let want = want.min(const { TOGETHER as u32 });
-        let bufs = self.bufs.as_mut_ptr().cast();
-        // SAFETY: By the type invariants the queue is valid and ours; there is room for that many.
-        let n = unsafe { bindings::virtqueue_get_bufs(vq.as_raw(), bufs, want, 0) };
-        // SAFETY: The ring had them, and hasn't any more.
-        unsafe { xsk.taken(n) };
-        // INVARIANT: So many were written. All in this ring are of this pool, by its tag.
-        self.at = 0;
-        // CAST: 32 bits fit.
-        self.end = n as usize;
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> Option<(XskBuff<'a>, u32)> {
-        if self.at == self.end {
-            return None;
-        }
-        let used = self.bufs.get(self.at)?;
-        // INVARIANT: It isn't one of those that are left.
-        self.at = self.at.wrapping_add(1);
-        // SAFETY: By the invariants; each is used once.
-        unsafe {
-            let used = used.assume_init_ref();
-            let xdp = NonNull::new(untag(NonNull::new(used.data)?))?;
-            Some((XskBuff::from_raw(xdp.cast()), used.len))
-        }
-    }
-}
-
-impl Drop for XskTaken<'_> {
-    fn drop(&mut self) {
-        while self.pop().is_some() {}
-    }
-}
-
 impl Virtqueue<RxBuf> {
+    /// Takes the next used buffer of the sockets' pool that comes with `napi`, with the length that
+    /// the device reports, unchecked.
+    pub(crate) fn next_xsk<'a>(
+        &mut self,
+        napi: &mut RxNapi<'a, InPoll>,
+    ) -> Option<(XskBuff<'a>, u32)> {
+        let xsk = napi.xsk().filter(|xsk| PoolId(self.tag) == xsk.id())?;
+        // SAFETY: All in this ring are of this pool, by its tag.
+        let next = unsafe { self.take_xsk()? };
+        // SAFETY: The ring had it, and hasn't any more.
+        unsafe { xsk.taken(1) };
+        Some(next)
+    }
+
+    /// Takes used buffers of that pool, of up to `most` packets, as long as they can be judged
+    /// together, and says what comes behind them.
+    ///
+    /// What does is taken off the ring as well.
+    #[inline(always)]
+    pub(crate) fn next_xsk_batch<'r, 'a>(
+        &mut self,
+        napi: &mut RxNapi<'a, InPoll>,
+        room: &'r mut XskRoom,
+        most: u32,
+    ) -> (XskBatch<'r, 'a>, XskNext<'a>) {
+        let is_ours = (napi.xsk()).is_some_and(|xsk| PoolId(self.tag) == xsk.id());
+        let most = if is_ours { most } else { 0 };
+        // SAFETY: If any is asked for, all in this ring are of this pool, by its tag.
+        let (batch, behind) = napi.xsk_batch(room, most, || unsafe { self.take_xsk() });
+        let n = match behind {
+            XskNext::Other(..) => batch.len().wrapping_add(1),
+            XskNext::Unknown if !is_ours => return (batch, XskNext::Nothing),
+            _ => batch.len(),
+        };
+        if let Some(xsk) = napi.xsk() {
+            // SAFETY: The ring had them, and hasn't any more.
+            unsafe { xsk.taken(n) };
+        }
+        (batch, behind)
+    }
+
+    /// # Safety
+    ///
+    /// All buffers in the ring are of the pool that the queue uses in the poll that `'a` is; they
+    /// are counted by the caller.
+    #[inline(always)]
+    unsafe fn take_xsk<'a>(&mut self) -> Option<(XskBuff<'a>, u32)> {
+        let mut used = MaybeUninit::uninit();
+        // SAFETY: By the type invariants the queue is valid and ours.
+        let data = unsafe { bindings::virtqueue_get_buf(self.as_raw(), used.as_mut_ptr()) };
+        let data = NonNull::new(data)?;
+        // SAFETY: The core gives each pointer back once, and only for a head that is in use, whatever the device writes into the
+        // ring. By this function's contract it is a buffer's of that pool, with the bit.
+        // The length was written.
+        Some(unsafe {
+            let xdp = NonNull::new_unchecked(untag(data));
+            (XskBuff::from_raw(xdp.cast()), used.assume_init())
+        })
+    }
+
     /// Posts up to `n` buffers of the sockets' pool that comes with `napi`, and returns how many,
     /// and why not all.
     ///

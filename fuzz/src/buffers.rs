@@ -8,6 +8,11 @@ use crate::pure::tx;
 /// A used length is accepted only if header and packet are there and fit what was posted.
 pub fn payload_len(used: u32, posted: u32, hdr_len: u32) {
     let (u, p, h) = (u64::from(used), u64::from(posted), u64::from(hdr_len));
+    let lens = rx::PayloadLens::new(posted, hdr_len);
+    assert_eq!(
+        lens.payload(used),
+        rx::payload_len(used, posted, hdr_len).ok()
+    );
     match rx::payload_len(used, posted, hdr_len) {
         Ok(n) => {
             assert_eq!(u64::from(n) + h, u);
