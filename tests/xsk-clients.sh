@@ -40,11 +40,18 @@ for kind in $(modes); do
 		begin
 		[ $command = xsk-drop ] && ways=("" "--no-need-wakeup" "--busy-poll") || ways=("" "--poll" "--frame-size 2048")
 		for more in "${ways[@]}"; do
-			[ $command = xsk-tx ] && back=back=$N || back=
+			back='' nudge=''
+			[ $command = xsk-drop ] || back=back=$N
 			# shellcheck disable=SC2086  # several words, or none
 			bench $command -C $mode $more -i 1 "$NETIF"
+			# Without copies it never asks for its last frames to be sent, which then wait for the next packet that comes.
+			if [ "$back" ]; then
+				ping -q -i 0.3 -w 120 "$PEER" >/dev/null 2>&1 &
+				nudge=$!
+			fi
 			# shellcheck disable=SC2086  # nothing, perhaps
 			frames "$N" 60 $back
+			[ ! "$nudge" ] || { kill $nudge; wait $nudge 2>/dev/null; }
 			[ ! "$back" ] || came_back "$N" 60
 			[ ${#_bad[@]} = 0 ] || note "$command $more: $(tail -3 "$WORK/bench" | tr -s ' \n' ' ;')"
 			bench_end
