@@ -277,6 +277,26 @@ if [ "$single" ]; then
 		expect "turn $turn: off" "50/9 30/16 off"
 		expect_all "turn $turn: off" 50/9 30/16
 	done
+	if ours && [ "$see" ] && [ "$max" -gt 1 ]; then
+		# The device takes no more values: those that it has stay, for the traffic's decisions and for pairs that come into use.
+		mark_log
+		set_all adaptive-rx on || bad "refused before the device refuses"
+		dev refuse 6
+		refused_once() {
+			ping -q -c 40 -i 0.01 "$PEER" >/dev/null
+			log_since | grep -q 'adaptive moderation refused'
+		}
+		wait_for 60 refused_once || bad "the log has nothing of what the device refuses to the traffic"
+		[ "$(shown_pair 0)" = "50/9 30/16 on" ] || bad "the device refuses, and shown is $(shown_pair 0)"
+		expect_device "refused to the traffic" rx0 50/9
+		set_pairs "$max" || bad "-L $max refused"
+		log_since | grep -q 'interrupt moderation not restored' || bad "the log has nothing of what the device refuses to new pairs"
+		reach || bad "no answer to ping"
+		dev refuse
+		set_pairs 1 || bad "-L 1 refused"
+		set_all adaptive-rx off || bad "can't be switched off"
+		expect_all "the device refuses no more" 50/9 30/16
+	fi
 	# With everything else at once.
 	set_all adaptive-rx on
 	ping -f -q -w 60 "$PEER" >/dev/null 2>&1 &
