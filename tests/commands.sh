@@ -176,9 +176,21 @@ if [ "$max" -gt 1 ]; then
 	dev refuse
 	[ "$(dev stat pairs)" = "$max" ] || bad "the device has $(dev stat pairs) pairs"
 	reach || bad "no answer to ping"
-	verdict "a device that refuses fewer pairs keeps all, and so does the stack"
+	# The other way: those that were prepared go again.
+	set_pairs 1 || bad "one pair was refused"
+	dev refuse 4
+	ethtool -L "$NETIF" combined "$max" 2>/dev/null && bad "more pairs were taken though the device refused them"
+	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs after more were refused"
+	for d in tx rx; do
+		[ "$(queue_dirs $d)" = 1 ] || bad "the stack has $(queue_dirs $d) $d queues after more were refused"
+	done
+	reach || bad "no answer to ping after more were refused"
+	dev refuse
+	set_pairs "$max" || bad "$max pairs were refused"
+	reach || bad "no answer to ping"
+	verdict "a device that refuses fewer pairs, or more, keeps those it has, and so does the stack"
 else
-	skip "a device that refuses fewer pairs keeps all, and so does the stack" "there is one pair"
+	skip "a device that refuses fewer pairs, or more, keeps those it has, and so does the stack" "there is one pair"
 fi
 
 # --- late answers -----------------------------------------------------------------------------------------------------
