@@ -31,16 +31,16 @@ ethtool -L "$NETIF" combined 2 2>/dev/null && bad "a second pair was promised"
 verdict "one pair on a device of vDPA"
 
 begin
-# A packet may be counted by the device already, and by the driver not yet.
+# Both sides are asked one after the other, and packets that nobody asked for come now and then: what both say twice was said of
+# the same moment.
 counts() { echo "$(device_stat tx0.packets) $(device_stat rx0.packets) $(if_stat tx_packets) $(if_stat rx_packets)"; }
-at_rest() { local c; c=$(counts); nap 1; [ "$c" = "$(counts)" ]; }
+at_rest() { rest=$(counts); nap 1; [ "$rest" = "$(counts)" ]; }
 wait_for 20 at_rest || bad "there is always a packet under way"
-tx0=$(device_stat tx0.packets) rx0=$(device_stat rx0.packets)
-own_tx0=$(if_stat tx_packets) own_rx0=$(if_stat rx_packets)
+read -r tx0 rx0 own_tx0 own_rx0 <<<"$rest"
 for c in $(online_cpus); do answered 500 "$c" -f -s 1400 "$PEER" || bad "pings are lost from CPU $c"; done
 wait_for 20 at_rest || bad "there is always a packet under way afterwards"
-tx=$(($(device_stat tx0.packets) - tx0)) rx=$(($(device_stat rx0.packets) - rx0))
-own_tx=$(($(if_stat tx_packets) - own_tx0)) own_rx=$(($(if_stat rx_packets) - own_rx0))
+read -r tx rx own_tx own_rx <<<"$rest"
+tx=$((tx - tx0)) rx=$((rx - rx0)) own_tx=$((own_tx - own_tx0)) own_rx=$((own_rx - own_rx0))
 [ "$tx/$rx" = "$own_tx/$own_rx" ] || bad "the device counts $tx/$rx packets (sent/received), the driver $own_tx/$own_rx"
 [ "$tx" -ge 1000 ] || bad "$tx packets for 1000 pings"
 verdict "counts agree on both sides"
