@@ -6,7 +6,6 @@
 # On a device without the feature only the refusals. What the device has is read from the test device (qemu-test/device).
 . "$(dirname "$0")/lib.sh"
 
-dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
 negotiated 53 && all=yes
 negotiated 52 && single=yes
 max=$(max_pairs) first=$(pairs)
@@ -203,7 +202,6 @@ else
 fi
 
 begin
-ring() { ethtool -g "$NETIF" | awk -v n="$2" -v k="$1:" '$1 == k && ++i == n { print $2 }'; }
 rx=$(ring RX 2) tx=$(ring TX 2)
 set_all rx-usecs 23
 [ "$single" ] && set_pair 0 tx-usecs 34

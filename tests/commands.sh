@@ -6,8 +6,7 @@
 # would bring back; and what it missed while it owed an answer it is told once that has come.
 . "$(dirname "$0")/lib.sh"
 
-have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
-dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
+on_testdev || skip_all "not on the test device"
 max=$(max_pairs)
 timeout=/sys/module/virtio_net_mq/parameters/ctrl_timeout_ms
 pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")

@@ -6,7 +6,6 @@
 . "$(dirname "$0")/lib.sh"
 
 negotiated 50 || skip_all "the device keeps no statistics"
-dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
 have_hostctl && dev acked >/dev/null 2>&1 || skip_all "not on the test device"
 max=$(max_pairs) first=$(pairs)
 plan 7

@@ -15,14 +15,9 @@ set_pairs "$max"
 reach
 mark_log
 
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
-on_testdev() { have_hostctl && hostctl device run=acked >/dev/null 2>&1; }
 
 # --- sent packets -----------------------------------------------------------------------------------------------------
 
-# A CPU whose packets leave by the last pair.
-# shellcheck disable=SC2046
-last_cpu() { set -- $(xps_cpus $((max - 1))); echo "$1"; }
 # Memory that the sender's packets have, as ss shows it.
 sent_memory() { ss -uanm "dst $PEER:$PORT" | sed -nE 's/.*skmem:\(.*,t([0-9]+),.*/\1/p'; }
 memory_is() { local m; m=$(sent_memory); [ "${m:--1}" "$1" 0 ]; }
@@ -34,7 +29,7 @@ hold() {
 	for l in "/sys/class/net/$NETIF/queues/"tx-*/byte_queue_limits/limit_min; do echo 1000000 >"$l"; done
 	for c in $(online_cpus); do wait_for 20 from_cpu "$c" -c 3 -i 0.01 -W 5 "$PEER" || bad "CPU $c: no answer to ping"; done
 	dev "${@:-case tx-never}" >/dev/null || bad "the device can't be told"
-	taskset -c "$(last_cpu)" bash -c "exec 7>/dev/udp/$PEER/$PORT; echo x >&7; exec sleep 600" &
+	taskset -c "$(cpu_of $((max - 1)))" bash -c "exec 7>/dev/udp/$PEER/$PORT; echo x >&7; exec sleep 600" &
 	sender=$!
 	wait_for 10 memory_is -gt || bad "nothing is under way: $(ss -uanm "dst $PEER:$PORT" | tr '\n' ' ')"
 }
@@ -66,7 +61,7 @@ else
 	begin
 	hold
 	set_pairs 1 && set_pairs "$max" || bad "refused"
-	from_cpu "$(last_cpu)" -c 1 -W 1 "$PEER"
+	from_cpu "$(cpu_of $((max - 1)))" -c 1 -W 1 "$PEER"
 	dev honest
 	released "given back"
 	let_go

@@ -95,6 +95,9 @@ nap() { read -rt "$1" -u "$_nap"; return 0; }
 
 have() { command -v "$1" >/dev/null; }
 have_hostctl() { have hostctl; }
+# The test device (qemu-test/device): whether it is the card, and what it says to a line of its own, without empty lines.
+on_testdev() { have_hostctl && hostctl device run=acked >/dev/null 2>&1; }
+dev() { hostctl device "run=$*" | sed '/^$/d'; return "${PIPESTATUS[0]}"; }
 ours() { [ "$DRV" = virtio_net_mq ]; }
 
 # Whether feature bit N of the virtio device was negotiated; bit 0 is the first character.
@@ -201,6 +204,9 @@ pairs() { _combined 2; }
 set_pairs() { [ "$(pairs)" = "$1" ] || ethtool -L "$NETIF" combined "$1"; }
 queue_dirs() { find "/sys/class/net/$NETIF/queues" -maxdepth 1 -name "$1-*" | wc -l; }
 
+# Ring sizes: the n-th "RX:" or "TX:" line of ethtool -g, where 1 is the most and 2 is now.
+ring() { ethtool -g "$NETIF" | awk -v n="$2" -v k="$1:" '$1 == k && ++i == n { print $2 }'; }
+
 # Number of the interrupt "VDEV-$1" (input.0, output.0, …), and how often it came.
 irq_of() { awk -v n="$VDEV-$1" '$NF == n { sub(":", "", $1); print $1; exit }' /proc/interrupts; }
 irq_count() {
@@ -238,6 +244,9 @@ mask_cpus() {
 # An interface that can't have more than one queue has no maps: each CPU uses the one.
 have_xps() { cat "/sys/class/net/$NETIF/queues/tx-0/xps_cpus" >/dev/null 2>&1; }
 xps_cpus() { if have_xps; then mask_cpus "$(<"/sys/class/net/$NETIF/queues/tx-$1/xps_cpus")"; else online_cpus; fi; }
+# A CPU whose packets leave by that queue.
+# shellcheck disable=SC2046
+cpu_of() { set -- $(xps_cpus "$1"); echo "$1"; }
 # Which CPUs can go offline (the first can't, on x86).
 removable_cpus() {
 	local d

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 ROUNDS=${ROUNDS:-3}
-have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "no process of the host's serves the queues"
+on_testdev || skip_all "no process of the host's serves the queues"
 [ "$TESTDEV" ] && [ "$(hostctl device "run=stat rx0.enabled")" = 1 ] || skip_all "no process of the host's serves the queues"
 max=$(max_pairs)
 cpus=$(online_cpus)

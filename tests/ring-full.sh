@@ -9,8 +9,7 @@
 LARGEST=19 PAYLOAD=10 SENDERS=2
 max=$(max_pairs)
 [ "$max" -gt 1 ] || skip_all "one queue pair"
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
-have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+on_testdev || skip_all "not on the test device"
 plan 4
 set_pairs "$max"
 mark_log
@@ -20,25 +19,21 @@ at_exit 'echo $least >$bql/limit_min'
 at_exit 'dev serve'
 # The stack's limit of bytes under way must not stop the queue first.
 echo 1000000 >"$bql/limit_min"
-# shellcheck disable=SC2046
-last_cpu() { set -- $(xps_cpus $q); echo "$1"; }
-from_last() { wait_for 20 from_cpu "$(last_cpu)" -c 3 -i 0.01 -W 5 "$PEER"; }
-size=$(ethtool -g "$NETIF" | awk '/^TX:/ { n = $2 } END { print n }')
+from_queue() { wait_for 20 from_cpu "$(cpu_of $q)" -c 3 -i 0.01 -W 5 "$PEER"; }
+size=$(ring TX 2)
 count() { stat "tx${q}_$1"; }
-# Counters of the queue, in the order in which they are looked at.
-look() { stop=$(count stop) wake=$(count wake) packets=$(count packets) late=$(count tx_timeouts); }
 sent_all() { [ $(($(count packets) - packets)) -ge "$1" ]; }
 idle() { [ "$(<"$bql/inflight")" = 0 ]; }
 
 # fill: SENDERS sockets on the queue's CPU that send until they have no more room, and what the queue's counters were before that.
 fill() {
-	from_last || bad "no answer to ping"
+	from_queue || bad "no answer to ping"
 	wait_for 10 idle || bad "the queue is busy: $(<"$bql/inflight") bytes"
-	look
+	stop=$(count stop) wake=$(count wake) packets=$(count packets) late=$(count tx_timeouts)
 	dev serve $q >/dev/null || bad "the device can't be told"
 	senders=()
 	for ((i = 0; i < SENDERS; i++)); do
-		taskset -c "$(last_cpu)" bash -c "exec 7>/dev/udp/$PEER/$((9100 + i)); while :; do printf %${PAYLOAD}s >&7; done" &
+		taskset -c "$(cpu_of $q)" bash -c "exec 7>/dev/udp/$PEER/$((9100 + i)); while :; do printf %${PAYLOAD}s >&7; done" &
 		senders+=($!)
 	done
 	stopped() { [ "$(count stop)" -gt "$stop" ]; }
@@ -59,7 +54,7 @@ for try in {1..6}; do
 	before=$(count tx_timeouts)
 	dev serve >/dev/null || bad "the device can't be told"
 	wait_for 30 sent_all $((full + ${waiting:-0})) || bad "of $full packets in the ring and ${waiting:-no} behind it $(($(count packets) - packets)) were sent"
-	from_last || bad "no answer to ping afterwards"
+	from_queue || bad "no answer to ping afterwards"
 	wakes=$(($(count wake) - wake)) timeouts=$(($(count tx_timeouts) - before))
 	[ "$before" = "$late" ] && break
 done

@@ -6,8 +6,6 @@
 . "$(dirname "$0")/lib.sh"
 
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
-# The n-th "RX:" or "TX:" line of -g: 1 is the most, 2 is now.
-ring() { ethtool -g "$NETIF" | awk -v n="$2" -v k="$1:" '$1 == k && ++i == n { print $2 }'; }
 rings() { echo "$(ring RX 2)/$(ring TX 2)"; }
 rx0=$(ring RX 2) tx0=$(ring TX 2) rxmax=$(ring RX 1) txmax=$(ring TX 1)
 negotiated 40 || skip_all "the device can't reset single queues"

@@ -5,8 +5,7 @@
 # refuses commands, and looks at what the driver makes of that.
 . "$(dirname "$0")/lib.sh"
 
-have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
+on_testdev || skip_all "not on the test device"
 negotiated 60 && negotiated 57 || skip_all "the device is one without RSS or hash reports"
 
 yes_no() { "$@" && echo yes || echo no; }
@@ -130,7 +129,7 @@ verdict "packets with hashes; the device sees no rule broken"
 
 # Devices that steer by hash are told of all receive queues after one ran short of buffers, and only then.
 begin
-rings=$(ethtool -g "$NETIF" | awk '/^RX:/ { n = $2 } END { print n }')
+rings=$(ring RX 2)
 count_of() { dev stat "$1"; }
 told() { [ "$(count_of rx1.kicks)" -gt "$k" ]; }
 all_came() { [ "$(stat rx0_packets)" -ge $((p + $1)) ]; }

@@ -504,7 +504,7 @@ elif ! ours; then
 	skip "receive queues that overflowed" "the driver $DRV leaves them"
 else
 	set_pairs "$max"
-	rings=$(ethtool -g "$NETIF" | awk '/^RX:/ { n = $2 } END { print n }')
+	rings=$(ring RX 2)
 	ethtool -G "$NETIF" rx 32 2>/dev/null
 	for ((i = 0; i < 3; i++)); do
 		timeout 20 iperf3 -c "$PEER" -p 5203 -u -R -b 1G -l 32 -t 2 -i 0 --connect-timeout 5000 >"$WORK/iperf" 2>&1 ||

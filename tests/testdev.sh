@@ -5,10 +5,9 @@
 # pair, changes of their number, link and announcements. The rules that the device sees broken are a result of the guest.
 . "$(dirname "$0")/lib.sh"
 
-have_hostctl && hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+on_testdev || skip_all "not on the test device"
 plan 9
 
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
 no_violations() { dev violations >"$WORK/v"; [ "$(head -1 "$WORK/v")" = 0 ]; }
 udp_in() { awk '/^Udp:/ && ++n == 2 { print $2 + $3 }' /proc/net/snmp; }
 

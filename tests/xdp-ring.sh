@@ -8,15 +8,12 @@
 
 # Pieces of the stack's largest packet, and what a turn sends: less than a receive ring holds.
 LARGEST=19 TURN=64 PORT=7200
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
-hostctl device run=acked >/dev/null 2>&1 || skip_all "not on the test device"
+on_testdev || skip_all "not on the test device"
 plan 4
 mark_log
-size=$(ethtool -g "$NETIF" | awk '/^TX:/ { n = $2 } END { print n }')
+size=$(ring TX 2)
 at_exit 'dev honest'
-# shellcheck disable=SC2046
-last_cpu() { set -- $(xps_cpus $q); echo "$1"; }
-from_last() { wait_for 20 from_cpu "$(last_cpu)" -c 3 -i 0.01 -W 5 "$PEER"; }
+from_queue() { wait_for 20 from_cpu "$(cpu_of "$q")" -c 3 -i 0.01 -W 5 "$PEER"; }
 # Frames that the program has sent back, and those of them that there was no room for.
 back() { stat "rx${q}_xdp_tx"; }
 refused() { stat "tx${q}_xdp_tx_drops"; }
@@ -29,7 +26,7 @@ dev gen 1 18 0 $PORT >/dev/null || bad "the device can't be told"
 arrived() { q=$(ethtool -S "$NETIF" | sed -nE 's/^ *rx([0-9]+)_xdp_tx: [1-9].*/\1/p'); [ "$q" ]; }
 wait_for 10 arrived || bad "the frame didn't come: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
 bql=/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits
-from_last || bad "no answer to ping"
+from_queue || bad "no answer to ping"
 wait_for 10 idle || bad "the queue is busy"
 back0=$(back) refused0=$(refused)
 dev case tx-never >/dev/null || bad "the device can't be told"
@@ -49,18 +46,18 @@ verdict "frames without room are counted"
 
 begin
 stop=$(stat "tx${q}_stop")
-taskset -c "$(last_cpu)" bash -c "exec 7>/dev/udp/$PEER/9000; echo x >&7"
+taskset -c "$(cpu_of "$q")" bash -c "exec 7>/dev/udp/$PEER/9000; echo x >&7"
 [ "$(<"$bql/inflight")" -gt 0 ] || bad "the stack's packet isn't in the ring"
 # It may be the last one that has room.
 [ $(($(stat "tx${q}_stop") - stop)) -le 1 ] || bad "the queue was stopped $(($(stat "tx${q}_stop") - stop)) times"
 dev honest
 wait_for 20 idle || bad "the packet isn't given back: $(<"$bql/inflight") bytes"
-from_last || bad "no answer to ping"
+from_queue || bad "no answer to ping"
 verdict "the stack's packet has room behind them"
 
 begin
 detach || bad "the program doesn't go: $(said)"
-from_last || bad "no answer to ping without it"
+from_queue || bad "no answer to ping without it"
 # On a slow machine the stack's packet may wait for so long that the watchdog comes.
 problems() { log_problems | grep -v 'NETDEV WATCHDOG'; }
 [ -z "$(problems)" ] || bad "$(problems | head -3)"

@@ -45,7 +45,7 @@ else
 fi
 
 begin
-was=$(ethtool -g "$NETIF" | awk '/^Current/ { now = 1 } now && $1 == "RX:" { print $2 }')
+was=$(ring RX 2)
 for n in 128 64 "$was"; do
 	if ethtool -G "$NETIF" rx "$n" 2>"$WORK/err"; then
 		works "-G rx $n"

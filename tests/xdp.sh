@@ -7,8 +7,6 @@
 
 TSO4=7 TSO6=8 CTRL_OFFLOADS=2
 PROGRAM=$HERE/xdp.bpf.o
-dev() { hostctl device "run=$*" | sed "/^$/d"; return "${PIPESTATUS[0]}"; }
-on_testdev() { have_hostctl && hostctl device run=acked >/dev/null 2>&1; }
 first=$(feature rx-gro-hw)
 switch_back() { [[ $first == *fixed* ]] || ethtool -K "$NETIF" rx-gro-hw "$first"; }
 at_exit switch_back

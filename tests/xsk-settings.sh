@@ -44,7 +44,7 @@ for kind in $(modes); do
 	begin
 	begins
 	works "at first"
-	was=$(ethtool -g "$NETIF" | awk '/^Current/ { now = 1 } now && $1 == "RX:" { print $2 }')
+	was=$(ring RX 2)
 	for n in 128 64 "$was"; do
 		for way in rx tx; do
 			if ethtool -G "$NETIF" $way "$n" 2>"$WORK/err"; then
