@@ -65,7 +65,44 @@ def frame(number, destination, size, vlan, port):
     return destination + SOURCE + tag + b"\x08\x00" + head + udp[:6] + struct.pack(">H", checksum) + payload
 
 
-class Returns:
+class Listener:
+    """Has `took` see each packet on a tap, in a thread of its own, until it is closed."""
+
+    # What `recvmsg` is given.
+    room = 65536, 256
+
+    def __init__(self, tap):
+        self.over = False
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        self.prepare()
+        self.socket.bind((tap, ETH_P_ALL))
+        self.socket.settimeout(0.1)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def prepare(self):
+        """What the socket needs besides, before it is bound."""
+
+    def took(self, data, more, address):
+        """A packet, what the socket says besides, and where it is from."""
+
+    def _listen(self):
+        while not self.over:
+            try:
+                data, more, _, address = self.socket.recvmsg(*self.room)
+            except OSError:
+                # Nothing for a while, or a packet that no header can tell of.
+                continue
+            self.took(data, more, address)
+
+    def close(self):
+        self.over = True
+        self.thread.join()
+        self.socket.close()
+
+
+class Returns(Listener):
     """What comes from the guest meanwhile: each number once, its contents as they were sent, at least those that are left."""
 
     def __init__(self, tap):
@@ -74,25 +111,15 @@ class Returns:
         self.highest = -1
         self.partial = self.incomplete = 0
         self.sizes, self.places = [], []
-        self.over = False
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        super().__init__(tap)
+
+    def prepare(self):
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
         ignore_tcp(self.socket)
-        self.socket.bind((tap, ETH_P_ALL))
-        self.socket.settimeout(0.1)
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
 
-    def _listen(self):
-        while not self.over:
-            try:
-                data, more, _, _ = self.socket.recvmsg(65536, 256)
-            except OSError:
-                # Nothing for a while, or a packet that no header can tell of.
-                continue
-            self._take(data[VNET_HDR.size:], more, *VNET_HDR.unpack_from(data))
+    def took(self, data, more, _):
+        self._take(data[VNET_HDR.size:], more, *VNET_HDR.unpack_from(data))
 
     def _take(self, data, more, flags, start, offset):
         at = data.find(MAGIC)
@@ -133,11 +160,6 @@ class Returns:
         """What the host itself lost of it."""
         return struct.unpack("II", self.socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
 
-    def close(self):
-        self.over = True
-        self.thread.join()
-        self.socket.close()
-
 
 def given(tap):
     """Packets that the tap has given away."""
@@ -152,29 +174,34 @@ def lost(tap):
         return next(int(w[12]) for w in map(str.split, f) if w[0] == f"{tap}:")
 
 
-class Unread:
+def until(done, progress, patience=PATIENCE):
+    """Waits until done(), or until progress() has been the same for a while; whether it is done."""
+    last, since = progress(), time.monotonic()
+    while not done():
+        time.sleep(0.002)
+        if progress() != last:
+            last, since = progress(), time.monotonic()
+        elif time.monotonic() - since > patience:
+            return False
+    return True
+
+
+class Unread(Listener):
     """Packets that this machine has handed to a tap and nobody reads any more, since this began: a tap throws away what its queue
     holds when QEMU detaches that (as the guest uses fewer), and counts it nowhere; and it may have no room. And the echo requests
     that came."""
 
-    def __init__(self, tap):
-        self.tap, self.handed, self.over = tap, 0, False
-        until(lambda: False, lambda: given(tap), 0.2)  # What is on its way still.
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
-        self.socket.bind((tap, ETH_P_ALL))
-        self.socket.settimeout(0.1)
-        self.start, self.echoes = given(tap), self.in_echoes()
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
+    # Nothing of a packet is looked at.
+    room = 64, 0
 
-    def _listen(self):
-        while not self.over:
-            try:
-                _, address = self.socket.recvfrom(64)
-            except OSError:
-                continue
-            self.handed += address[2] == PACKET_OUTGOING
+    def __init__(self, tap):
+        self.tap, self.handed = tap, 0
+        until(lambda: False, lambda: given(tap), 0.2)  # What is on its way still.
+        self.start, self.echoes = given(tap), self.in_echoes()
+        super().__init__(tap)
+
+    def took(self, data, more, address):
+        self.handed += address[2] == PACKET_OUTGOING
 
     @staticmethod
     def in_echoes():
@@ -188,23 +215,6 @@ class Unread:
             return self.handed - (given(self.tap) - self.start)
         until(lambda: waiting() <= 0, lambda: (given(self.tap), self.handed))
         return f"unread {max(waiting(), 0)} echoes {self.in_echoes() - self.echoes}"
-
-    def close(self):
-        self.over = True
-        self.thread.join()
-        self.socket.close()
-
-
-def until(done, progress, patience=None):
-    """Waits until done(), or until progress() has been the same for a while; whether it is done."""
-    last, since = progress(), time.monotonic()
-    while not done():
-        time.sleep(0.002)
-        if progress() != last:
-            last, since = progress(), time.monotonic()
-        elif time.monotonic() - since > (patience or PATIENCE):
-            return False
-    return True
 
 
 def run(tap, destination, n, size, back=0, vlan=0, port=7200):
