@@ -145,6 +145,14 @@ if ours && [ "$see" ]; then
 		refused set_all rx-usecs 53 tx-usecs 54
 		expect_all "half of it refused by the device" 20/8 30/16
 	fi
+	if [ "$single" ]; then
+		# Of a single queue's, what is for sending comes second; what has been taken for receiving is taken back.
+		commands=$(dev stat commands)
+		dev refuse 6 2 2
+		refused set_pair 0 rx-usecs 55 tx-usecs 56
+		[ "$(dev stat commands)" -ge $((commands + 3)) ] || bad "$(($(dev stat commands) - commands)) commands, not 3"
+		expect_all "half of a pair's refused by the device" 20/8 30/16
+	fi
 	dev refuse
 	set_all rx-usecs 23 || bad "refused afterwards"
 	expect_all "afterwards" 23/8 30/16

@@ -3,6 +3,7 @@
 //! What tests say to the device, one line each, and what it answers.
 
 use crate::cases::all;
+use crate::ctrl::Refusal;
 use crate::evil::{Case, Expect, Stimulus};
 use crate::framing::{Framing, UsedLen};
 use crate::net::Net;
@@ -17,7 +18,8 @@ irq                       a configuration interrupt
 link up|down              the link's state, with an interrupt
 announce                  ask for an announcement, with an interrupt
 features [+A-B | A+B]     what a driver is offered when the device is plugged in the next time
-refuse CLASS [COMMAND]    refuse these commands of the control queue from now on; nothing: none
+refuse [CLASS [COMMAND [N]]] refuse these commands of the control queue from now on, or only the Nth; nothing: none
+lose                      ask for no notification of packets any more, until one comes for one
 serve [PAIRS]             look at the queues of that many pairs only from now on; nothing: of all
 hold, release             look at no command, until released
 ctrl any|legacy|three     how commands have to be cut into descriptors
@@ -76,7 +78,16 @@ pub fn command(net: &mut Net, line: &str) -> Result<String, String> {
             let n = |t: &str| {
                 number(t).and_then(|n| u8::try_from(n).map_err(|_| format!("{t}: too large")))
             };
-            net.refuse = Some((n(class)?, rest.first().map(|t| n(t)).transpose()?));
+            let more: Vec<u8> = rest.iter().map(|t| n(t)).collect::<Result<_, _>>()?;
+            net.refuse = Some(Refusal {
+                class: n(class)?,
+                command: more.first().copied(),
+                nth: more.get(1).copied(),
+            });
+            Ok(String::new())
+        }
+        ["lose"] => {
+            net.lose_place();
             Ok(String::new())
         }
         ["serve", ref rest @ ..] => {

@@ -46,6 +46,29 @@ impl Steering {
     }
 }
 
+/// Commands that are refused: a class, or one of it, or only the `nth` of those, counted from 1.
+pub struct Refusal {
+    pub class: u8,
+    pub command: Option<u8>,
+    pub nth: Option<u8>,
+}
+
+impl Refusal {
+    fn is_of(&mut self, class: u8, command: u8) -> bool {
+        if self.class != class || self.command.is_some_and(|c| c != command) {
+            return false;
+        }
+        match &mut self.nth {
+            None => true,
+            Some(n) => {
+                let now = *n == 1;
+                *n = n.saturating_sub(1);
+                now
+            }
+        }
+    }
+}
+
 fn le16(b: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(b.get(at..at + 2)?.try_into().ok()?))
 }
@@ -128,7 +151,8 @@ impl Net {
                 let refused = breach.is_some()
                     || self
                         .refuse
-                        .is_some_and(|r| r.0 == data[0] && r.1.is_none_or(|c| c == data[1]));
+                        .as_mut()
+                        .is_some_and(|r| r.is_of(data[0], data[1]));
                 if let Some(text) = breach {
                     self.bad(text);
                 }

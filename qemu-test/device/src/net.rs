@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::ctrl::Steering;
+use crate::ctrl::{Refusal, Steering};
 use crate::evil::{Done, Evil, Flicker, Rx};
 use crate::framing::{Framing, UsedLen};
 use crate::mem::Mem;
@@ -74,8 +74,8 @@ pub struct Net {
     pub evil: Option<Evil>,
     /// Buffers and commands that were used while there was a case.
     pub thrown: (u64, u64),
-    /// A class of commands that is refused, or one command of it.
-    pub refuse: Option<(u8, Option<u8>)>,
+    /// Commands that are refused.
+    pub refuse: Option<Refusal>,
     /// Queues of further pairs aren't looked at.
     pub serves: u16,
     /// No command is looked at for now.
@@ -370,7 +370,16 @@ impl Net {
         }
     }
 
+    /// All transmit queues lose their place.
+    pub fn lose_place(&mut self) {
+        let ctrl = self.ctrl_index();
+        for index in (1..self.vqs.len()).step_by(2).filter(|i| *i != ctrl) {
+            self.vqs[index].lose_place(&self.mem);
+        }
+    }
+
     fn serve_tx(&mut self, index: usize) {
+        self.vqs[index].find_place(&self.mem);
         // Bounded, so that one queue can't keep all others waiting.
         for _ in 0..8 {
             self.vqs[index].ask_kick(&self.mem, false);

@@ -131,6 +131,8 @@ pub struct Vq {
     pub count: Count,
     /// Sends no interrupts.
     pub mute: bool,
+    /// Doesn't ask to be kicked.
+    lost: bool,
 }
 
 impl Vq {
@@ -142,6 +144,7 @@ impl Vq {
     /// Starts anew, with the driver's indices.
     pub fn start(&mut self) {
         self.started = true;
+        self.lost = false;
         self.signalled = self.next_used;
         self.waiting = 0;
         self.due = None;
@@ -281,8 +284,28 @@ impl Vq {
         self.waiting += 1;
     }
 
+    /// Doesn't ask to be kicked any more, until a kick comes nevertheless and there is a buffer.
+    pub fn lose_place(&mut self, mem: &Mem) {
+        self.lost = true;
+        let _ = match self.event_idx {
+            true => mem.store16(
+                self.used + 4 + 8 * u64::from(self.size),
+                self.next_avail.wrapping_sub(1),
+            ),
+            false => mem.store16(self.used, 1),
+        };
+    }
+
+    /// Asks again, if there is a buffer to see where it is.
+    pub fn find_place(&mut self, mem: &Mem) {
+        self.lost &= self.pending(mem) == 0;
+    }
+
     /// Asks to be kicked for the next buffer (or not). After asking, look again.
     pub fn ask_kick(&self, mem: &Mem, on: bool) {
+        if self.lost {
+            return;
+        }
         if self.event_idx {
             if on {
                 let _ = mem.store16(self.used + 4 + 8 * u64::from(self.size), self.next_avail);
