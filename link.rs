@@ -101,9 +101,9 @@ pub(crate) fn config_work(dev: &Net) {
         dev.schedule_reset_check();
         return;
     }
-    let had_carrier = dev.has_carrier();
     let status = update(dev);
-    if !had_carrier && dev.has_carrier() {
+    // The link may have been down since, and be back before anybody looked.
+    if dev.has_carrier() {
         notify::catch_up(dev);
     }
     // Only a device that negotiated it may ask for it, whatever its status says.

@@ -58,12 +58,18 @@ pub(crate) fn work(dev: &Net) {
     }
 }
 
-/// Looks at all rings and notifies the device of them.
+/// Looks at all rings, notifies the device of them, and has it notified of the next packets, wanted
+/// or not.
 ///
 /// With the link, somebody else may have come to serve the rings (vhost-user), who doesn't know
 /// what the one before owed: an interrupt for buffers it used, or a look at buffers it was notified
 /// of. Who comes should make up for both; a queue where it doesn't would never be looked at again
 /// by either side.
+///
+/// And a device that threw packets away while there was no link may have lost its place in the
+/// ring. QEMU (up to 11.1) does in a packed one: it no longer says that it wants to be notified, and
+/// takes the next packet for a fault, after which it asks for a reset. Without a notification that
+/// nobody asked for, the queue would stand still until it is full.
 ///
 /// Context: process, RTNL not held.
 pub(crate) fn catch_up(dev: &Net) {
@@ -72,11 +78,12 @@ pub(crate) fn catch_up(dev: &Net) {
     let Some(vqs) = info.vqs().filter(|_| dev.is_running()) else {
         return;
     };
-    for i in 0..info.pairs() {
+    for (i, pair) in (0..info.pairs()).zip(dev.pairs()) {
+        if let Some(vq) = pair.tx.lock_bh().state().vq.as_mut() {
+            vq.insist();
+        }
         vqs.notify(rx_vq(i));
         vqs.notify(tx_vq(i));
-        if let Some(pair) = dev.pair(i) {
-            pair.napi_kick(&rtnl);
-        }
+        pair.napi_kick(&rtnl);
     }
 }

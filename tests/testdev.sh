@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 on_testdev || skip_all "not on the test device"
-plan 9
+plan 10
 
 no_violations() { dev violations >"$WORK/v"; [ "$(head -1 "$WORK/v")" = 0 ]; }
 udp_in() { awk '/^Udp:/ && ++n == 2 { print $2 + $3 }' /proc/net/snmp; }
@@ -55,6 +55,20 @@ for turn in 1 2; do
 done
 reach || bad "no answer to ping"
 verdict "the carrier follows"
+
+# Its link goes, and it says no more that it wants to know of packets (as QEMU with a packed ring, which throws them away then).
+begin
+for went in seen unseen; do
+	dev lose || bad "the device can't be told"
+	if [ $went = seen ]; then
+		dev link down && wait_for 10 no_carrier || bad "the carrier is there with the link down"
+	fi
+	dev link up && wait_for 10 carrier || bad "no carrier with the link up"
+	for c in $(online_cpus); do
+		from_cpu "$c" -c 3 -i 0.05 -W 5 "$PEER" || bad "$went: no answer to CPU $c"
+	done
+done
+verdict "the device is notified after its link came, wanted or not"
 
 begin
 for turn in 1 2 3; do

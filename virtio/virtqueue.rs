@@ -24,6 +24,7 @@ use crate::{
 use core::{
     ffi::c_void,
     marker::PhantomData,
+    mem::replace,
     ptr::NonNull,
     sync::atomic::{
         AtomicBool,
@@ -145,6 +146,7 @@ impl UnusedVirtqueue {
             size: unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) },
             set: self.set,
             cb_disabled: false,
+            insist: false,
             tag: 0,
             // SAFETY: As above.
             dma: NonNull::new(unsafe { bindings::virtqueue_dma_dev(vq.as_ptr()) }),
@@ -387,6 +389,8 @@ pub(crate) struct Virtqueue<T: VqBuffer> {
     /// The queue's interrupt may have asked it as well: then this is false and asking again does no
     /// harm.
     cb_disabled: bool,
+    /// Whether the next notification is sent, wanted or not.
+    insist: bool,
     /// A number that goes with all buffers of the ring.
     ///
     /// It is 0 at first and after a reset of the queue; what it means is up to their type.
@@ -500,10 +504,18 @@ impl<T: VqBuffer> Virtqueue<T> {
     #[inline(always)]
     pub(crate) fn kick(&mut self) -> bool {
         // SAFETY: By the type invariants the queue is valid and ours.
-        unsafe {
-            bindings::virtqueue_kick_prepare(self.as_raw())
-                && bindings::virtqueue_notify(self.as_raw())
+        let wanted = unsafe { bindings::virtqueue_kick_prepare(self.as_raw()) };
+        if !wanted && !replace(&mut self.insist, false) {
+            return false;
         }
+        // SAFETY: As above.
+        unsafe { bindings::virtqueue_notify(self.as_raw()) }
+    }
+
+    /// Has the device notified of the next buffers though it may not want to know, because what it
+    /// says of that may not hold any more.
+    pub(crate) fn insist(&mut self) {
+        self.insist = true;
     }
 
     /// Asks the device not to interrupt (a hint), which costs nothing the second time.
