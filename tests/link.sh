@@ -7,16 +7,14 @@
 
 have_hostctl || skip_all "no hostctl: nobody to switch the link"
 hostctl qmp set_link name=nic0 up=true >/dev/null || skip_all "the host can't switch the link"
-plan 5
+plan 6
 at_exit 'hostctl qmp set_link name=nic0 up=true'
 reach
 
 begin
 for turn in 1 2 3; do
-	hostctl qmp set_link name=nic0 up=false >/dev/null || bad "turn $turn: the host can't switch the link off"
-	wait_for 10 no_carrier || bad "turn $turn: the carrier is there with the link down"
-	hostctl qmp set_link name=nic0 up=true >/dev/null || bad "turn $turn: the host can't switch the link on"
-	wait_for 10 carrier || bad "turn $turn: no carrier with the link up"
+	link_down || bad "turn $turn: the carrier is there with the link down"
+	link_up || bad "turn $turn: no carrier with the link up"
 	reach || bad "turn $turn: no answer to ping"
 done
 verdict "the carrier follows the link"
@@ -39,14 +37,33 @@ begin
 iperf_start -t 6
 sleep 1
 for turn in 1 2; do
-	hostctl qmp set_link name=nic0 up=false >/dev/null
-	wait_for 10 no_carrier || bad "turn $turn: carrier"
-	hostctl qmp set_link name=nic0 up=true >/dev/null
-	wait_for 10 carrier || bad "turn $turn: no carrier"
+	link_down || bad "turn $turn: carrier"
+	link_up || bad "turn $turn: no carrier"
 	sleep 1
 done
 iperf_ok || bad "iperf3: $(iperf_last)"
 verdict "TCP survives a link that goes and comes"
+
+# The host throws away what is sent until the guest knows that the link is gone. With a packed ring QEMU loses
+# count of it then (see lib.sh).
+begin
+for turn in 1 2 3; do
+	floods=()
+	for c in $(online_cpus); do
+		timeout 30 taskset -c "$c" ping -q -f -c 4000 "$PEER" >/dev/null 2>&1 &
+		floods+=($!)
+	done
+	nap 0.5
+	link_down || bad "turn $turn: carrier"
+	kill "${floods[@]}" 2>/dev/null
+	wait "${floods[@]}"
+	hostctl qmp set_link name=nic0 up=true >/dev/null
+	wait_for 90 carrier || bad "turn $turn: no carrier"
+	for c in $(online_cpus); do
+		wait_for 90 from_cpu "$c" -c 2 -i 0.1 -W 1 "$PEER" || bad "turn $turn: no answer to CPU $c"
+	done
+done
+verdict "each queue sends after a link that went while it did"
 
 if ! negotiated 21; then
 	skip "announces when asked, each time" "the device has no GUEST_ANNOUNCE"
@@ -59,8 +76,7 @@ else
 	dump "$WORK/dump" -n "$PEER_NS" -i eth0 "arp and ether src $(mac) and arp[14:4] == arp[24:4]"
 	seen() { grep -c ARP "$WORK/dump"; }
 	more_than() { [ "$(seen)" -gt "$1" ]; }
-	ctrl_used() { hostctl qmp x-query-virtio-queue-status path=/machine/peripheral/nic0/virtio-backend \
-		"queue=$((2 * $(max_pairs)))" 2>/dev/null | grep -o '"used-idx": [0-9]*' | grep -o '[0-9]*$'; }
+	ctrl_used() { virtqueue $((2 * $(max_pairs))) | grep -o '"used-idx": [0-9]*' | grep -o '[0-9]*$'; }
 
 	begin
 	[ "$(seen)" = 0 ] || bad "gratuitous ARP before anything was asked: $(cat "$WORK/dump")"
@@ -78,10 +94,8 @@ else
 	used=$(ctrl_used)
 	[ -z "$used0" ] || [ $(((used - used0) & 0xffff)) -ge 3 ] || bad "control queue: $used0 commands before, $used after 3 announcements"
 	n=$(seen)
-	hostctl qmp set_link name=nic0 up=false >/dev/null
-	wait_for 10 no_carrier || bad "carrier"
-	hostctl qmp set_link name=nic0 up=true >/dev/null
-	wait_for 10 carrier || bad "no carrier"
+	link_down || bad "carrier"
+	link_up || bad "no carrier"
 	reach || bad "no answer to ping"
 	sleep 1
 	[ "$(seen)" = "$n" ] || bad "$(($(seen) - n)) announcements that nobody asked for"
