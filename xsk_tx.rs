@@ -42,11 +42,20 @@ pub(crate) fn send<L: Backend>(dev: &Net, tx: &mut TxGuard<'_, VirtnetInfo, L>, 
     let (Some(vq), false) = (sq.vq.as_mut(), sq.paused || !dev.is_running()) else {
         return false;
     };
-    let XskAdded { taken, packets } = vq.add_xsk(xsk, most, reserve);
+    let XskAdded {
+        taken,
+        packets,
+        lost,
+    } = vq.add_xsk(xsk, most, reserve);
     if taken == 0 {
         return false;
     }
-    stats.xdp_tx.add(u64::from(packets));
+    stats
+        .xdp_tx
+        .add(u64::from(packets).wrapping_add(u64::from(lost)));
+    if lost > 0 {
+        stats.xdp_tx_drops.add(u64::from(lost));
+    }
     if packets > 0 && vq.kick() {
         stats.kicks.inc();
     }

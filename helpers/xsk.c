@@ -367,17 +367,19 @@ static inline int vnm_xsk_add_copy(struct virtqueue *vq, struct vnm_xsk_tx *tx, 
 /*
  * Sends packets of up to @budget descriptors, and no more packets than that.  There are as many slots free from
  * tx->head on.  What can't be sent is done with at once.  Returns how many descriptors were taken, all of which
- * are in slots now; *@added is how many packets the queue has got.
+ * are in slots now; *@added is how many packets the queue has got, *@lost how many it hasn't.
  *
  * One call for a batch, instead of three for each packet.
  */
 unsigned int vnm_helper_virtqueue_send_xsk(struct virtqueue *vq, struct vnm_xsk_tx *tx,
-					   unsigned int budget, unsigned int *added)
+					   unsigned int budget, unsigned int *added, unsigned int *lost)
 {
-	const struct xdp_desc *descs = tx->pool->tx_descs;
 	unsigned int taken = xsk_tx_peek_release_desc_batch(tx->pool, budget), at = 0;
+	/* Only now: the first socket that sends brings the array, and is in the pool's list afterwards */
+	const struct xdp_desc *descs = tx->pool->tx_descs;
 
 	*added = 0;
+	*lost = 0;
 	while (at < taken) {
 		unsigned int i = tx->head & tx->mask, n = vnm_xsk_packet_descs(descs + at, taken - at);
 		struct vnm_xsk_slot *slot = &tx->slots[i];
@@ -390,10 +392,12 @@ unsigned int vnm_helper_virtqueue_send_xsk(struct virtqueue *vq, struct vnm_xsk_
 			err = vnm_xsk_add_copy(vq, tx, &descs[at], i);
 		else
 			err = n ? vnm_xsk_add_parts(vq, tx, &descs[at], n, i) : -EINVAL;
-		if (likely(!err))
+		if (likely(!err)) {
 			++*added;
-		else
+		} else {
 			slot->done = true;
+			++*lost;
+		}
 		at += slot->descs;
 		tx->head++;
 	}

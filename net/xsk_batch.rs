@@ -216,7 +216,7 @@ impl<'a> RxNapi<'a, InPoll> {
             batch.left = 0;
             return (n, None);
         }
-        // CAST: 16 at most.
+        // CAST: 32 at most.
         // SAFETY: By the type invariants it is described.
         let (at, packet) = unsafe {
             let at = first.add(n as usize);

@@ -159,6 +159,8 @@ pub(crate) struct XskAdded {
     pub(crate) taken: u32,
     /// Packets that the ring has got.
     pub(crate) packets: u32,
+    /// Packets that it couldn't take, or nothing could, which are done with.
+    pub(crate) lost: u32,
 }
 
 impl Virtqueue<InFlight> {
@@ -187,7 +189,13 @@ impl Virtqueue<InFlight> {
         // of the slot, which keeps it until the token is gone, and of a descriptor that isn't
         // completed before.
         added.taken = unsafe {
-            bindings::virtqueue_send_xsk(self.as_raw(), xsk.as_raw(), budget, &mut added.packets)
+            bindings::virtqueue_send_xsk(
+                self.as_raw(),
+                xsk.as_raw(),
+                budget,
+                &mut added.packets,
+                &mut added.lost,
+            )
         };
         added
     }
