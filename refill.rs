@@ -258,13 +258,15 @@ fn refill_xsk<C: Context>(
     } else {
         starved = true;
     }
-    if let Some(NotPosted::Refused(_)) = why {
+    if matches!(why, Some(NotPosted::Refused(e)) if short_of_memory(vq, e)) {
         stats.alloc_fail.inc();
         starved = true;
     }
     if posted > 0 && vq.kick() {
         stats.kicks.inc();
     }
+    // A ring that is broken stays as empty as it is.
+    let starved = starved && !vq.is_broken();
     C::IN_POLL && starved && rq.is_short()
 }
 

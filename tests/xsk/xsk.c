@@ -55,6 +55,7 @@ static void usage(void)
 	      "  -f SIZE     of chunks (4096)               -u         they lie anywhere\n"
 	      "  -g          frames of several descriptors  -S         one memory for all sockets\n"
 	      "  -b          busy polling                   -p         poll()\n"
+	      "  -i N        chunks that the kernel doesn't get for what it receives\n"
 	      "  -d MAC      destination of what is sent    -C         the device is to compute its checksum\n"
 	      "  -t SECONDS  without a frame, to end by itself; once it is told to end, half of one\n", stderr);
 	exit(2);
@@ -400,7 +401,7 @@ static void options(int argc, char **argv)
 
 	opt.queues[0] = 0;
 	opt.sockets = 1;
-	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpd:Ct:")) != -1) {
+	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:")) != -1) {
 		switch (c) {
 		case 'q':
 			opt.sockets = 0;
@@ -419,6 +420,7 @@ static void options(int argc, char **argv)
 		case 'S': opt.shared = true; break;
 		case 'b': opt.how.busy = true; break;
 		case 'p': opt.polls = true; break;
+		case 'i': opt.how.idle = strtoul(optarg, NULL, 10); break;
 		case 'C':
 			opt.checksum = true;
 			opt.how.metadata = sizeof(struct xsk_tx_metadata);
@@ -432,7 +434,8 @@ static void options(int argc, char **argv)
 		default: usage();
 		}
 	}
-	if (argc - optind != 2 || !opt.sockets || opt.size > MAX_FRAME || opt.size < FRAME_LEAST)
+	if (argc - optind != 2 || !opt.sockets || opt.size > MAX_FRAME || opt.size < FRAME_LEAST ||
+	    opt.how.idle > FOR_RECEIVING)
 		usage();
 	for (i = 0; i < 5 && strcmp(argv[optind], actions[i]); i++)
 		;
