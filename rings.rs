@@ -145,6 +145,8 @@ pub(crate) fn with_pair_paused(
         queue_pairs::disable_pairs(dev, i, i.saturating_add(1), rtnl);
     }
     let changed = change(rtnl);
+    // What the ring had of sockets is done with, and nobody may look at it for long.
+    pair.tx.lock_bh().xsk_complete();
     if active {
         // Also after an error: the ring works, with one size or the other.
         let enabled = queue_pairs::enable_pairs(dev, i, i.saturating_add(1), rtnl);
