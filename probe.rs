@@ -385,7 +385,7 @@ fn net_setup(
             .then(RxQueueGroup::of::<refill::BufferSizeFile>),
         rxfh: rss::sizes(rss),
         xdp_rx_hash: f.hash_report,
-        xdp: xdp::features(mode).or(xsk::features(f, mode)),
+        xdp: xdp::features(mode).or(xsk::features(dev, f, mode)),
         xsk_max_segs: xsk::max_segs(mode),
         xsk_csum: f.has(bit::CSUM),
         ..Setup::default()

@@ -31,7 +31,10 @@ use crate::{
         Rtnl, //
     },
     pure::{
-        config::tx_vq,
+        config::{
+            rx_vq,
+            tx_vq, //
+        },
         features::bit, //
     },
     queue_pairs,
@@ -41,6 +44,7 @@ use crate::{
         Pending, //
     },
     sync::errno::eopnotsupp,
+    virtio::Device,
     vqs,
     xsk_tx, //
 };
@@ -53,19 +57,21 @@ use kernel::{
 };
 
 /// Returns why sockets can't have buffers of their own, if they can't.
-fn missing(f: &Negotiated, mode: Mode) -> Option<&'static str> {
+fn missing(vdev: &Device, f: &Negotiated, mode: Mode) -> Option<&'static str> {
     if matches!(mode, Mode::Big { .. }) {
         Some("packets arrive in lists of pages (no MRG_RXBUF)")
     } else if !f.has(bit::ACCESS_PLATFORM) {
         Some("the device has no ACCESS_PLATFORM")
+    } else if vdev.maps_by_itself() {
+        Some("the device's memory isn't mapped by the DMA API (vDPA)")
     } else {
         None
     }
 }
 
 /// Returns what of AF_XDP without copies there is.
-pub(crate) fn features(f: &Negotiated, mode: Mode) -> XdpFeatures {
-    if missing(f, mode).is_none() {
+pub(crate) fn features(vdev: &Device, f: &Negotiated, mode: Mode) -> XdpFeatures {
+    if missing(vdev, f, mode).is_none() {
         XdpFeatures::XSK_ZEROCOPY
     } else {
         XdpFeatures::NONE
@@ -75,7 +81,7 @@ pub(crate) fn features(f: &Negotiated, mode: Mode) -> XdpFeatures {
 /// Logs once why there is none, for whoever attaches a program, which is for a socket perhaps.
 pub(crate) fn say_why_not(dev: &Net) {
     let info = dev.data();
-    let Some(why) = missing(&info.f, info.mode) else {
+    let Some(why) = missing(&info.vdev, &info.f, info.mode) else {
         return;
     };
     if !core::mem::replace(&mut info.settings.lock().xsk_told, true) {
@@ -99,7 +105,7 @@ pub(crate) fn max_segs(mode: Mode) -> u32 {
 /// errors of the stack and the ring.
 pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
-    if let Some(why) = missing(&info.f, info.mode) {
+    if let Some(why) = missing(&info.vdev, &info.f, info.mode) {
         net_warn!(dev, "AF_XDP without zero copy: {why}\n");
         return Err(eopnotsupp());
     }
@@ -109,9 +115,17 @@ pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) 
     let pair = dev.pair(index).ok_or(EINVAL)?;
     let dma = info.vdev.transport().ok_or_else(eopnotsupp)?;
     // As many as there can be, of a device that is being reset.
-    let slots = info
-        .vqs()
-        .map_or(u32::MAX, |vqs| vqs.size_max(tx_vq(index)));
+    let mut slots = u32::MAX;
+    if let Some(vqs) = info.vqs() {
+        if [rx_vq(index), tx_vq(index)].map(|vq| vqs.is_mapped_for(vq, dma)) != [true; 2] {
+            net_warn!(
+                dev,
+                "pair {index}: AF_XDP without zero copy: the rings are mapped for another device\n"
+            );
+            return Err(eopnotsupp());
+        }
+        slots = vqs.size_max(tx_vq(index));
+    }
     let pool = pool.map(dma, info.f.hdr_len, slots, info.f.has(bit::CSUM))?;
     let mut broken = false;
     let done = if info.f.has(bit::RING_RESET) && info.vqs().is_some() {
@@ -252,6 +266,10 @@ fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Res
 /// Returns `EINVAL` for a pair that isn't in use.
 pub(crate) fn wakeup(dev: &Net, index: u16, rx: bool, tx: bool) -> Result {
     let pair = dev.pair(index).ok_or(EINVAL)?;
+    // The device looks at no other, and what is left in user space's rings is sent later.
+    if u32::from(index) >= dev.real_num_tx_queues() {
+        return Err(EINVAL);
+    }
     if tx {
         xsk_tx::wakeup(dev, pair);
     }

@@ -149,6 +149,18 @@ impl Device<device::Core<'_>> {
     }
 }
 
+impl<Ctx: device::DeviceContext> Device<Ctx> {
+    /// Returns whether the device has functions of its own to map memory by, instead of the DMA API
+    /// (virtio-vdpa with VDUSE).
+    ///
+    /// Context: any.
+    pub(crate) fn maps_by_itself(&self) -> bool {
+        // SAFETY: By the type invariants the device is valid; the field is set before it is
+        // registered.
+        unsafe { !(*self.as_raw()).map.is_null() }
+    }
+}
+
 impl Device<device::Bound> {
     /// Returns the transport's device, for which the virtio core maps memory as a rule, if it does
     /// ([`super::Virtqueue::dma_dev`] tells).

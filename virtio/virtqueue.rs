@@ -290,6 +290,16 @@ impl VirtqueueSet {
         }
     }
 
+    /// Returns whether addresses in queue `index` are those that the DMA API gives for `dev`.
+    ///
+    /// Context: any.
+    pub(crate) fn is_mapped_for(&self, index: u32, dev: &kernel::device::Device) -> bool {
+        let dev = core::ptr::from_ref(dev).cast_mut().cast();
+        // SAFETY: By the type invariants the queue is valid.
+        self.raw(index)
+            .is_some_and(|vq| unsafe { bindings::virtqueue_dma_dev(vq) } == dev)
+    }
+
     fn raw(&self, index: u32) -> Option<*mut bindings::virtqueue> {
         let vq = *self.vqs.get(usize::try_from(index).ok()?)?;
         (!vq.is_null()).then_some(vq)
