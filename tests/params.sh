@@ -71,6 +71,18 @@ budgets() {
 	echo 0 >$tracing/events/napi/napi_poll/enable
 	grep "for device $NETIF" $tracing/trace | sed -E 's/.*budget //' | sort -nu | tr '\n' ' '
 }
+# The most packets that the stack has got from one poll, of bursts.
+most_at_once() {
+	local e
+	echo >$tracing/trace
+	for e in napi/napi_poll net/napi_gro_receive_entry; do echo 1 >$tracing/events/$e/enable; done
+	for _ in 1 2 3; do hostctl -t 60 host run="ping -q -c 100 -l 100 -W 5 $DUT_IP" >/dev/null; done
+	for e in napi/napi_poll net/napi_gro_receive_entry; do echo 0 >$tracing/events/$e/enable; done
+	awk -v dev="$NETIF" '{ match($0, /\[[0-9]+\]/); cpu = substr($0, RSTART, RLENGTH) }
+		/ napi_gro_receive_entry: / && index($0, "dev=" dev " ") { n[cpu]++ }
+		/ napi_poll: / && index($0, "for device " dev " ") { if (n[cpu] > most) most = n[cpu]; n[cpu] = 0 }
+		END { print most + 0 }' $tracing/trace
+}
 begin
 if [ ! -e $tracing/events/napi/napi_poll/enable ]; then
 	skip "napi_weight" "there is no trace of napi_poll"
@@ -79,6 +91,10 @@ else
 		load napi_weight=$w
 		got=$(budgets)
 		[ "$got" = "$w " ] || bad "napi_weight=$w: budgets $got"
+		have_hostctl || continue
+		got=$(most_at_once)
+		[ "$got" -gt 0 ] && [ "$got" -le $w ] || bad "napi_weight=$w: a poll took $got packets"
+		note "napi_weight=$w: polls took up to $got packets"
 	done
 	# What can't be is made the nearest that can.
 	for w in 0:1 -3:1 1000:64; do
