@@ -9,7 +9,7 @@ ours || skip_all "the driver is $DRV, not virtio_net_mq"
 rings() { echo "$(ring RX 2)/$(ring TX 2)"; }
 rx0=$(ring RX 2) tx0=$(ring TX 2) rxmax=$(ring RX 1) txmax=$(ring TX 1)
 negotiated 40 || skip_all "the device can't reset single queues"
-plan 7
+plan 8
 at_exit configure
 at_exit 'ethtool -G $NETIF rx $rx0 tx $tx0'
 mark_log
@@ -50,6 +50,32 @@ for s in 64/64 256/128 128/256 64/256 256/64; do
 done
 iperf_ok || bad "iperf3: $(iperf_last)"
 verdict "sizes are set under traffic both ways, no connection breaks"
+
+# What is sent meanwhile waits: all that the stack has given to the queues was sent by the device, and nothing was dropped.
+begin
+given() { tc -s qdisc show dev "$NETIF" | awk '/^qdisc mq / { mq = 1 } mq && /^ Sent/ { print $4; exit }'; }
+drops() { stat_sum 'tx[0-9]+_drops'; }
+packets() { stat_sum 'tx[0-9]+_packets'; }
+all_sent() { nothing_inflight && [ $(($(packets) - sent0)) = $(($(given) - given0)) ]; }
+wait_for 10 nothing_inflight || bad "$(inflight) bytes are still under way"
+given0=$(given) sent0=$(packets) dropped=$(drops)
+senders=()
+for c in $(online_cpus); do
+	taskset -c "$c" bash -c "exec 7>/dev/udp/$PEER/9; while :; do echo $c >&7; done" 2>/dev/null &
+	senders+=($!)
+done
+for s in 128 256 64 256 128; do
+	sent=$(packets)
+	more() { [ $(($(packets) - sent)) -gt 100 ]; }
+	wait_for 20 more || bad "before tx $s: $(($(packets) - sent)) packets are sent"
+	ethtool -G "$NETIF" tx $s || bad "tx $s refused"
+done
+kill "${senders[@]}"
+wait "${senders[@]}" 2>/dev/null
+[ "$(drops)" = "$dropped" ] || bad "$(($(drops) - dropped)) packets were dropped"
+wait_for 10 all_sent || bad "the queues got $(($(given) - given0)) packets, of which $(($(packets) - sent0)) were sent"
+note "$(($(packets) - sent0)) packets were sent"
+verdict "what is sent meanwhile isn't lost"
 
 begin
 ip link set "$NETIF" down
