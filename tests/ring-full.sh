@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A transmit ring that the device doesn't empty for a while: its queue is stopped once, while the largest packet still fits, and
-# woken once, when the device goes on. Needs the test device, whose queues can be left alone.
+# woken once, when the device goes on; also if the kernel's messages (netconsole) looked for room in between. Needs the test device,
+# whose queues can be left alone.
 . "$(dirname "$0")/lib.sh"
 
 # Pieces of the largest packet: its header, its linear part and 17 fragments.
@@ -10,7 +11,7 @@ LARGEST=19 PAYLOAD=10 SENDERS=2
 max=$(max_pairs)
 [ "$max" -gt 1 ] || skip_all "one queue pair"
 on_testdev || skip_all "not on the test device"
-plan 4
+plan 5
 set_pairs "$max"
 mark_log
 q=$((max - 1)) bql=/sys/class/net/$NETIF/queues/tx-$((max - 1))/byte_queue_limits
@@ -70,6 +71,53 @@ begin
 [ "$wakes" -ge 1 ] || bad "the queue wasn't woken"
 [ "$timeouts" = 0 ] || bad "only the stack's watchdog helped"
 verdict "the queue is woken by what the device has sent"
+
+# netpoll calls the polls itself, with a budget of 0, as long as the queue is stopped: nothing comes after such a poll, so the
+# interrupt has to. All messages go to the one queue there is, and nothing is received that could help.
+targets=/sys/kernel/config/netconsole tracing=/sys/kernel/tracing
+name="... also if netpoll looked at the ring meanwhile"
+if ! modprobe -q netconsole || { [ ! -d $targets ] && ! mount -t configfs configfs /sys/kernel/config; } || [ ! -d $targets ]; then
+	skip "$name" "this kernel has no netconsole that takes targets at run time"
+else
+	begin
+	[ -e $tracing/events ] || mount -t tracefs tracefs $tracing
+	echo "$least" >"$bql/limit_min"
+	set_pairs 1
+	at_exit 'set_pairs $max'
+	q=0 bql=/sys/class/net/$NETIF/queues/tx-0/byte_queue_limits
+	echo 1000000 >"$bql/limit_min"
+	reach || bad "no answer to ping"
+	printk=$(</proc/sys/kernel/printk) devkmsg=$(</proc/sys/kernel/printk_devkmsg)
+	at_exit 'echo "$printk" >/proc/sys/kernel/printk; echo "$devkmsg" >/proc/sys/kernel/printk_devkmsg'
+	echo on >/proc/sys/kernel/printk_devkmsg
+	echo 5 >/proc/sys/kernel/printk
+	at_exit "echo 0 >$targets/vnm/enabled; rmdir $targets/vnm; rmmod netconsole"
+	at_exit 'echo 0 >$tracing/events/napi/napi_poll/enable'
+	mkdir $targets/vnm
+	for set in dev_name="$NETIF" local_ip="$DUT_IP" local_port=6665 remote_ip="$PEER" remote_port=6666 \
+		remote_mac="$(ip neigh show "$PEER" dev "$NETIF" | grep -o 'lladdr [^ ]*' | cut -d' ' -f2)" enabled=1; do
+		echo "${set#*=}" >"$targets/vnm/${set%%=*}" || bad "netconsole doesn't take $set"
+	done
+	looked() { grep "for device $NETIF" $tracing/trace | grep -q 'budget 0$'; }
+	for try in {1..6}; do
+		_bad=()
+		fill
+		echo >$tracing/trace
+		echo 1 >$tracing/events/napi/napi_poll/enable
+		echo "<4>vnm: a message for a full ring" >/dev/kmsg
+		wait_for 10 looked || bad "netpoll doesn't look at the ring"
+		# It goes on for a moment.
+		nap 0.5
+		echo 0 >$tracing/events/napi/napi_poll/enable
+		before=$(count tx_timeouts)
+		dev serve >/dev/null || bad "the device can't be told"
+		wait_for 30 idle || bad "$(<"$bql/inflight") bytes are still under way"
+		[ "$(count tx_timeouts)" = "$before" ] || bad "only the stack's watchdog helped"
+		[ "$before" = "$late" ] && break
+	done
+	from_queue || bad "no answer to ping afterwards"
+	verdict "$name"
+fi
 
 begin
 # On a slow machine the watchdog may have come before the device went on.
