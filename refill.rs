@@ -46,6 +46,7 @@ use crate::{
         GOOD_PACKET_LEN, //
     },
     stats::RxStats,
+    sync::fail,
     virtio::{
         rx_ring::{
             BigBuf,
@@ -147,7 +148,7 @@ pub(crate) fn prepare(
     let Some(size) = rq.vq.as_ref().map(|vq| vq.size()) else {
         return Err(ENODEV);
     };
-    crate::sync::fail::point()?;
+    fail::point()?;
     rq.min_len = min_len(info, size);
     rq.short_above = match info.mode {
         Mode::Mergeable => {
@@ -203,6 +204,7 @@ pub(crate) fn refill<C: Context>(
         return refill_xsk(rq, napi, free, stats);
     }
     let (posted, starved) = match info.mode {
+        _ if fail::no_memory() => (0, true),
         Mode::Mergeable => {
             let shape = match info.xdp_len.load(Ordering::Relaxed) {
                 0 => mergeable_shape(rq.avg.read(), rq.min_len, sizes(info)),

@@ -34,6 +34,15 @@ bool vnm_helper_fail_point(void)
 	return true;
 }
 
+static bool no_memory;
+module_param(no_memory, bool, 0644);
+MODULE_PARM_DESC(no_memory, "Receive queues get no memory for buffers");
+
+bool vnm_helper_fail_no_memory(void)
+{
+	return READ_ONCE(no_memory);
+}
+
 static unsigned int delay_after_complete;
 module_param(delay_after_complete, uint, 0644);
 MODULE_PARM_DESC(delay_after_complete,

@@ -7,6 +7,8 @@
 //! brings it to 0 fails, with -2 each one. A test walks through all of them and looks for what a
 //! failed step leaves behind.
 //!
+//! [`no_memory`] makes receive queues do without memory for as long as a parameter says.
+//!
 //! [`delay_after_complete`] and [`delay_after_restore`] make races that are narrow wide ones.
 //!
 //! C counterpart: `helpers/fail.c`
@@ -28,6 +30,19 @@ pub(crate) fn point() -> Result {
         return Err(ENOMEM);
     }
     Ok(())
+}
+
+/// Returns whether receive queues get no memory for buffers (`no_memory`).
+///
+/// Context: any.
+#[inline(always)]
+pub(crate) fn no_memory() -> bool {
+    #[cfg(vnm_failpoints)]
+    // SAFETY: Reads a parameter of the module.
+    if unsafe { crate::bindings::fail_no_memory() } {
+        return true;
+    }
+    false
 }
 
 /// Holds this CPU up, if it is this refusal's turn (`delay_after_complete`), because a poll of

@@ -3,7 +3,8 @@
 #
 # Each step of probe and of open that can fail is made to fail in turn, in a module built with VNM_FAILPOINTS=1. A failed
 # probe leaves no interface and no interrupt, a failed open leaves the interface down; the next try, without a failure,
-# works. A step whose failure the driver can live with (it falls back to less) must leave a working interface.
+# works. A step whose failure the driver can live with (it falls back to less) must leave a working interface. So must a time
+# without memory for receive buffers.
 . "$(dirname "$0")/lib.sh"
 
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
@@ -11,7 +12,7 @@ fail_at=/sys/module/virtio_net_mq/parameters/fail_at
 [ -e "$fail_at" ] || skip_all "this module is built without VNM_FAILPOINTS=1"
 bind=/sys/bus/virtio/drivers/$DRV
 LIMIT=${LIMIT:-300}
-plan 6
+plan 7
 at_exit configure
 at_exit '[ -e $bind/$VDEV ] || echo $VDEV >$bind/bind'
 at_exit 'echo 0 >$fail_at'
@@ -89,6 +90,26 @@ if [ "$max" -gt 1 ]; then
 else
 	skip "-L leaves the old count in force, whatever fails" "one queue pair"
 fi
+
+# A device without a buffer interrupts for nothing: once there is memory again, the driver has to find that out by itself.
+begin
+echo 0 >"$fail_at"
+no_memory=/sys/module/virtio_net_mq/parameters/no_memory
+at_exit 'echo N >$no_memory'
+first=$(pairs)
+set_pairs 1 && reach || bad "nothing gets through with one pair"
+failed=$(stat rx0_alloc_fail)
+echo Y >"$no_memory"
+empty() {
+	ping -q -f -c 300 -w 10 "$PEER" >/dev/null
+	! ping -q -c 2 -W 2 "$PEER" >/dev/null
+}
+wait_for 60 empty || bad "packets are received without memory for them"
+[ "$(stat rx0_alloc_fail)" -gt "$failed" ] || bad "no failure is counted"
+echo N >"$no_memory"
+reach || bad "nothing is received once there is memory again"
+set_pairs "$first"
+verdict "a ring that ran empty for want of memory is filled again"
 
 # A reset that fails is tried again; when nothing is to be hoped for soon there is no carrier; then it works again by itself.
 begin
