@@ -3,7 +3,8 @@
 #
 # Segmentation inside of UDP tunnels (VXLAN) is left to the device when sending, and received in one piece, over IPv4 and
 # IPv6, inside and outside, with and without checksum of the outer header. The other end of the tunnel is in the peer NIC's
-# namespace. Contents are verified; that large packets really travel is seen by the bytes per packet of the interface.
+# namespace. Contents are verified; that large packets really travel is seen by the bytes per packet of the interface. And what
+# comes out of a tunnel and leaves by the interface stays whole for who has a capture of all of it.
 . "$(dirname "$0")/lib.sh"
 
 [ "$PEER_NS" ] || skip_all "there is no second NIC in a namespace"
@@ -20,7 +21,7 @@ peer6=${PEER_NS_IP6:-2001:db8::3}
 at_exit 'ip link del vx0'
 at_exit 'in_ns ip link del vx0'
 at_exit 'ethtool -K "$NETIF" tx-udp_tnl-segmentation on tx-udp_tnl-csum-segmentation on rx-gro-hw on'
-plan 12
+plan 13
 reach "$PEER_NS_IP"
 
 note "bits 65 to 68 (guest, guest csum, host, host csum): $(cut -c 66-69 "/sys/bus/virtio/devices/$VDEV/features")"
@@ -177,6 +178,47 @@ else
 	none_wrong
 	verdict "checksums of packets that the device doesn't segment"
 fi
+
+# The capture is of another interface, on which the tunnel's packets come, and shares their memory until it is read: headers of
+# the tunnel are where a driver may write its own, were the room its own.
+begin
+at_exit 'ip link del vx1; ip link del veth7; ip netns del beyond'
+beyond() { ip -n beyond "$@"; }
+tunnelled() {
+	ip netns add beyond && ip link add veth7 type veth peer name veth8 netns beyond &&
+		ip addr add 198.19.0.1/24 dev veth7 && ip link set veth7 up &&
+		beyond addr add 198.19.0.2/24 dev veth8 && beyond link set veth8 up &&
+		ip link add vx1 type vxlan id 9 local 198.19.0.1 dev veth7 dstport 4790 && ip link set vx1 up &&
+		beyond link add vx1 type vxlan id 9 local 198.19.0.2 remote 198.19.0.1 dev veth8 dstport 4790 && beyond link set vx1 up &&
+		beyond addr add 198.19.1.2/24 dev vx1 && beyond neigh add 198.19.1.9 lladdr 02:00:00:00:00:09 dev vx1 &&
+		tc qdisc add dev vx1 clsact && tc filter add dev vx1 ingress matchall action mirred egress redirect dev "$NETIF"
+}
+tunnelled || bad "the tunnel can't be set up"
+# Who sends asks for the address of the other end at first.
+ip netns exec beyond ping -q -c 1 198.19.0.1 >/dev/null
+bytes() { od -An -v -tx1 "$WORK/capture" | tr -d ' \n'; }
+left() { [ "$(if_stat tx_packets)" -gt "$sent" ]; }
+captured() { grep -q whole "$WORK/capture"; }
+for turn in 1 2 3 4 5; do
+	rm -f "$WORK/capture"
+	socat -u INTERFACE:veth7 "CREATE:$WORK/capture" & capture=$!
+	at_exit "kill -KILL $capture"
+	opened() { awk -v i="$(</sys/class/net/veth7/ifindex)" '$5 == i { n++ } END { exit !n }' /proc/net/packet; }
+	wait_for 10 opened || bad "nothing is captured"
+	kill -STOP $capture
+	sent=$(if_stat tx_packets)
+	ip netns exec beyond bash -c 'echo whole >/dev/udp/198.19.1.9/9'
+	wait_for 10 left || bad "what comes out of the tunnel isn't sent"
+	# It may have been something else.
+	nap 0.2
+	kill -CONT $capture
+	wait_for 10 captured || bad "it isn't captured"
+	kill $capture
+	wait $capture 2>/dev/null
+	# VXLAN's header and who the frame is for.
+	[[ $(bytes) == *0800000000000900020000000009* ]] || bad "turn $turn: the capture is $(bytes)"
+done
+verdict "a capture of what is sent on isn't written over"
 
 begin
 if ours; then
