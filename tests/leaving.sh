@@ -9,7 +9,7 @@
 RING_RESET=40
 max=$(max_pairs)
 [ "$max" -gt 1 ] || skip_all "one queue pair"
-plan 9
+plan 10
 at_exit 'set_pairs $max'
 set_pairs "$max"
 reach
@@ -22,6 +22,8 @@ mark_log
 sent_memory() { ss -uanm "dst $PEER:$PORT" | sed -nE 's/.*skmem:\(.*,t([0-9]+),.*/\1/p'; }
 memory_is() { local m; m=$(sent_memory); [ "${m:--1}" "$1" 0 ]; }
 PORT=9000
+dir=/sys/class/net/$NETIF/queues
+from_all() { local c; for c in $(online_cpus); do wait_for 20 from_cpu "$c" -c 1 -W 5 "$PEER" || return; done; }
 # A datagram that the device has and doesn't give back, of a socket that stays open; or what the device is told instead.
 hold() {
 	PORT=$((PORT + 1))
@@ -136,6 +138,35 @@ else
 	[ "${violations%%$'\n'*}" = 0 ] || bad "$try times out of $try: $(sed -n 2p <<<"$violations")"
 	dev violations clear
 	verdict "${names[5]}"
+fi
+
+# A device that can reset its queue is asked for no packet: the ring is reset with what it has. One that sends late has some.
+name="what a queue has that is reset is given up"
+if ! negotiated $RING_RESET || ! ours; then
+	skip "$name" "the device can't reset single queues, or the driver is $DRV"
+else
+	begin
+	q=$((max - 1)) had=0
+	for turn in 1 2 3 4 5; do
+		PORT=$((PORT + 1))
+		wait_for 10 nothing_inflight || bad "turn $turn: the queues are busy"
+		rm -f "$WORK/left"
+		# (The socket stays open.)
+		taskset -c "$(cpu_of $q)" bash -c "exec 7>/dev/udp/$PEER/$PORT; echo x >&7; read -r n <$dir/tx-$q/byte_queue_limits/inflight
+			ethtool -L $NETIF combined 1; echo \$n \$? >$WORK/now; mv $WORK/now $WORK/left; exec sleep 600" &
+		sender=$!
+		wait_for 20 test -e "$WORK/left" || bad "turn $turn: -L doesn't end"
+		read -r n status <"$WORK/left"
+		[ "$status" = 0 ] || bad "turn $turn: 1 pair was refused"
+		[ "$n" = 0 ] || had=$((had + 1))
+		wait_for 10 memory_is -eq || bad "turn $turn: the sender still has $(sent_memory) bytes under way"
+		kill $sender
+		wait $sender 2>/dev/null
+		set_pairs "$max" || bad "turn $turn: $max pairs were refused"
+		from_all || bad "turn $turn: not all CPUs get an answer"
+	done
+	note "$had times of 5 the device had something as its queue was taken away"
+	verdict "$name"
 fi
 
 # --- received packets' memory -----------------------------------------------------------------------------------------
