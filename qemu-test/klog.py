@@ -5,7 +5,7 @@ import re
 BAD = re.compile(
     r"\bBUG\b|\bWARNING\b|Call Trace|RIP: |ref_tracker|unreferenced object|kfence: (?!initialized)|UBSAN|Oops|"
     r"rcu.*(stall|self-detected)|soft lockup|hung_task|blocked for more than|NETDEV WATCHDOG|general protection|"
-    r"Kernel panic|DMA-API(?!: (preallocated|debugging enabled))|page allocation failure|rust_kernel: panicked|suspicious RCU|"
+    r"Kernel panic|DMA-API(?!: (preallocated|debugging enabled))|page allocation failure|exceeding its budget|rust_kernel: panicked|suspicious RCU|"
     # Of a kernel made for debugging.
     r"suspected memory leaks|INFO: (possible|trying|inconsistent)|refcount_t:|ODEBUG:|unregister_netdevice: waiting|workqueue lockup|"
     r"list_(add|del) corruption|\bpoison\b|lockdep is turned off")

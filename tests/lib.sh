@@ -346,7 +346,7 @@ log_since() {
 }
 log_problems() { log_since | log_bad; }
 log_bad() {
-	grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:'
+	grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:|exceeding its budget'
 }
 # dump FILE [-n NAMESPACE] TCPDUMP-ARGUMENTS: starts listening, its process id in $DUMP; returns once it listens. Packets
 # go to FILE, one line each.
