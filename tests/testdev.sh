@@ -9,6 +9,7 @@ on_testdev || skip_all "not on the test device"
 plan 10
 
 no_violations() { dev violations >"$WORK/v"; [ "$(head -1 "$WORK/v")" = 0 ]; }
+checked() { stat_sum 'rx[0-9]+_csum_unnecessary'; }
 udp_in() { awk '/^Udp:/ && ++n == 2 { print $2 + $3 }' /proc/net/snmp; }
 
 begin
@@ -24,10 +25,13 @@ for ((n = 1; n <= max; n++)); do
 	set_pairs "$n" || bad "$n pairs were refused"
 	[ "$(dev stat pairs)" = "$n" ] || bad "$n pairs wanted, the device has $(dev stat pairs)"
 	for ((i = 0; i < n; i++)); do
-		had=$(udp_in)
+		had=$(udp_in) checked=$(checked)
 		dev gen 20 500 $i 9999 || bad "the device can't send"
 		more() { [ $(($(udp_in) - had)) -ge 20 ]; }
 		wait_for 10 more || bad "pair $i of $n: $(($(udp_in) - had)) of 20 datagrams arrived"
+		# The device says of each that its checksum is right.
+		! negotiated 1 || ! ours || [ $(($(checked) - checked)) -ge 20 ] ||
+			bad "pair $i of $n: $(($(checked) - checked)) of 20 are counted as checked by the device"
 	done
 	reach || bad "$n pairs: no answer to ping"
 done
