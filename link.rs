@@ -106,8 +106,9 @@ pub(crate) fn config_work(dev: &Net) {
     if dev.has_carrier() {
         notify::catch_up(dev);
     }
-    // Only a device that negotiated it may ask for it, whatever its status says.
-    if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) {
+    // Only a device that negotiated it may ask for it, whatever its status says. An interface that is
+    // down could announce nothing: with its opening this is called again.
+    if status & S_ANNOUNCE != 0 && info.f.has(bit::GUEST_ANNOUNCE) && dev.is_running() {
         dev.notify_peers();
         if let Err(e) = info.control().exec(&AnnounceAck(())) {
             if ratelimit() {

@@ -62,7 +62,7 @@ pub(crate) fn open(dev: &Net, rtnl: &mut Rtnl) -> Result {
     if (n..info.max_pairs).any(|i| dev.pair(i).is_some_and(|p| !tx_idle(p))) {
         retire_pairs(dev, n, info.max_pairs, rtnl);
     }
-    // The link may have changed while nobody looked.
+    // An announcement may have been asked for meanwhile.
     dev.schedule_config_work();
     Ok(())
 }

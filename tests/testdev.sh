@@ -81,6 +81,15 @@ for turn in 1 2 3; do
 	acked() { [ "$(dev stat announced)" -gt "$had" ]; }
 	wait_for 10 acked || bad "turn $turn: no acknowledgement"
 done
+# An interface that is down can announce nothing, so that has to wait.
+ip link set "$NETIF" down
+had=$(dev stat announced)
+dev announce || bad "announce"
+nap 1
+acked && bad "acknowledged by an interface that is down"
+configure || bad "the interface doesn't come up"
+wait_for 10 acked || bad "asked for while the interface was down: no acknowledgement"
+reach || bad "no answer to ping"
 verdict "announcements are acknowledged"
 
 # What the driver changes by itself: after a suspend the device refuses what it had agreed to.
