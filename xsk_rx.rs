@@ -405,10 +405,7 @@ fn gather<'a>(
             }
         };
         len = len.saturating_add(more);
-        packet = packet.and_then(|packet| match napi.xsk_go_on(buff, more) {
-            Ok(buff) => packet.append(napi, buff),
-            Err(_) => packet.fail(RxDrop::Length),
-        });
+        packet = packet.and_then(|packet| packet.append(napi, buff, more));
     }
     Ok((
         match packet? {
@@ -428,10 +425,18 @@ enum Growing<'a> {
 }
 
 impl<'a> Growing<'a> {
-    fn append(mut self, napi: &mut RxNapi<'a, InPoll>, buff: XskBuff<'a>) -> Result<Self, RxDrop> {
+    fn append(
+        mut self,
+        napi: &mut RxNapi<'a, InPoll>,
+        buff: XskBuff<'a>,
+        len: u32,
+    ) -> Result<Self, RxDrop> {
         let fits = match &mut self {
-            Self::Buff(head) => napi.xsk_append(head, buff).is_ok(),
-            Self::Chain(chain) => append_copy(napi, chain, &buff),
+            Self::Buff(head) => napi.xsk_append(head, buff, len).is_ok(),
+            Self::Chain(chain) => match napi.xsk_go_on(buff, len) {
+                Ok(buff) => append_copy(napi, chain, &buff),
+                Err(_) => false,
+            },
         };
         if fits {
             Ok(self)

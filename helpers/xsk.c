@@ -143,7 +143,7 @@ void vnm_helper_xsk_buff_begin(struct xdp_buff *xdp, unsigned int before, unsign
 }
 
 /* The same for a later buffer of a packet, where its bytes begin @before bytes earlier */
-void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
+static void vnm_xsk_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
 {
 	struct xdp_buff_xsk *xskb = vnm_xskb(xdp);
 
@@ -154,10 +154,21 @@ void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsign
 	xdp->data_end = xdp->data + len;
 }
 
-/* @frag is the next buffer of the packet that begins with @head.  False if there are too many. */
-bool vnm_helper_xsk_buff_add_frag(struct xdp_buff *head, struct xdp_buff *frag)
+void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
 {
-	return xsk_buff_add_frag(head, frag);
+	vnm_xsk_go_on(xdp, before, len);
+}
+
+/*
+ * @xdp goes on with the packet that begins with @head, as vnm_helper_xsk_buff_go_on() has it.  False if the packet has too many buffers,
+ * or @xdp is one of them or a free one, as user space has posted its chunk twice: xsk_buff_add_frag() looks at no list.
+ */
+bool vnm_helper_xsk_buff_append(struct xdp_buff *head, struct xdp_buff *xdp, unsigned int before, unsigned int len)
+{
+	if (unlikely(xdp == head || !list_empty(&vnm_xskb(xdp)->list_node)))
+		return false;
+	vnm_xsk_go_on(xdp, before, len);
+	return xsk_buff_add_frag(head, xdp);
 }
 
 /* Takes the next one out of it */

@@ -64,8 +64,8 @@ pub(crate) enum XskNext<'a> {
 ///
 /// # Invariants
 ///
-/// `left` packets are described from `next` on. Of each the buffer is one of the pool that the poll's queue uses, it
-/// belongs to this value, and what the device has written to it, which may be read, is as long as a header and `len`.
+/// `left` packets are described from `next` on. Of each the buffer is this value's as that of an [`XskBuff`] is, one of the pool
+/// that the poll's queue uses, and what the device has written to it, which may be read, is as long as a header and `len`.
 pub(crate) struct XskBatch<'r, 'a> {
     next: NonNull<bindings::vnm_xsk_packet>,
     left: u32,
@@ -226,7 +226,7 @@ impl<'a> RxNapi<'a, InPoll> {
         // SAFETY: At the end of what is described at most.
         batch.next = unsafe { at.add(1) };
         batch.left = left.wrapping_sub(n).wrapping_sub(1);
-        // SAFETY: By the type invariants its buffer is ours, and is this packet's alone.
+        // SAFETY: By the type invariants its buffer is ours.
         let buff = unsafe { XskBuff::from_raw(NonNull::new_unchecked(packet.xdp.cast())) };
         let judged = XskJudged {
             verdict: self.xsk_verdict(buff, prog, act),

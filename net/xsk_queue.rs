@@ -72,9 +72,14 @@ const _: () = assert!(size_of::<RxMeta>() <= bindings::vnm_xsk_VNM_XSK_IN_RING_A
 ///
 /// Dropped, it goes back to its pool.
 ///
+/// User space may have posted a chunk again before it came back, and then there may be two of these with one buffer. What one does
+/// to the packet shows in the other, whose bytes are user space's anyway; a buffer that is free, or a packet's further one, isn't
+/// freed again (`xp_free` looks at its list); and none becomes a packet's further one twice ([`RxNapi::xsk_append`]).
+///
 /// # Invariants
 ///
-/// The pointer is to a buffer of the pool that the poll's queue uses, and it belongs to this value.
+/// The pointer is to a buffer of the pool that the poll's queue uses. It was taken off the ring, and nobody outside of the poll has
+/// it, unless the ring has it once more.
 pub(crate) struct XskBuff<'a>(
     NonNull<bindings::xdp_buff>,
     PhantomData<(&'a mut (), *mut ())>,
@@ -107,7 +112,7 @@ impl<'a> XskBuff<'a> {
 
 impl Drop for XskBuff<'_> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants; the poll owns the free list.
+        // SAFETY: By the type invariants; the poll owns the pool's lists. `xp_free` does nothing with one that is in a list.
         unsafe { bindings::xsk_buff_free(self.raw().cast()) };
     }
 }
@@ -170,7 +175,7 @@ impl<'a> RxNapi<'a, InPoll> {
         Ok((buff, len, hdr))
     }
 
-    /// Takes a later buffer of a packet, which has `len` bytes of it.
+    /// Takes a later buffer of a packet, which has `len` bytes of it that are to be copied.
     ///
     /// # Errors
     ///
@@ -185,18 +190,26 @@ impl<'a> RxNapi<'a, InPoll> {
         Ok(buff)
     }
 
-    /// Appends a buffer to a packet.
+    /// Appends a later buffer to a packet, which has `len` bytes of it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the packet has too many, or the pool is none for such packets, and the
-    /// buffer goes back.
-    pub(crate) fn xsk_append(&mut self, head: &mut XskBuff<'a>, buff: XskBuff<'a>) -> Result {
-        if !self.xsk.as_deref().is_some_and(XskRx::is_sg) {
+    /// Returns an error if the packet has too many, or this one already, if it isn't as long, or the pool is none for
+    /// such packets. The buffer goes back, and if it is the packet's first one, so do all of them.
+    pub(crate) fn xsk_append(
+        &mut self,
+        head: &mut XskBuff<'a>,
+        buff: XskBuff<'a>,
+        len: u32,
+    ) -> Result {
+        let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
+        if !xsk.is_sg() || len > xsk.len().saturating_add(xsk.hdr_len()) {
             return Err(EINVAL);
         }
-        // SAFETY: Both are ours and the pool's, which leaves room for the list behind the first one's data.
-        if unsafe { bindings::xsk_buff_add_frag(head.raw().cast(), buff.raw().cast()) } {
+        let (head, next) = (head.raw().cast(), buff.raw().cast());
+        // SAFETY: Both are buffers of the pool, whose lists are ours, and may be the same: the helper looks. The pool leaves room for
+        // the list behind the first one's data.
+        if unsafe { bindings::xsk_buff_append(head, next, xsk.hdr_len(), len) } {
             let _ = buff.into_raw();
             Ok(())
         } else {
@@ -206,7 +219,7 @@ impl<'a> RxNapi<'a, InPoll> {
 
     /// Takes the second buffer out of a packet.
     pub(crate) fn xsk_next(&mut self, head: &mut XskBuff<'a>) -> Option<XskBuff<'a>> {
-        // SAFETY: The packet is ours, and so are its buffers.
+        // SAFETY: The packet is ours, and so are its buffers: the pool's list has them.
         let next = unsafe { bindings::xsk_buff_get_frag(head.raw().cast()) };
         // INVARIANT: It was the packet's.
         NonNull::new(next.cast()).map(|next| XskBuff(next, PhantomData))

@@ -79,10 +79,19 @@ bool sock_receives(struct sock *s, __u64 chunk)
 	return chunk / (s->how.unaligned ? PAGE : s->how.chunk) % CHUNKS < FOR_RECEIVING;
 }
 
-void sock_give(struct sock *s, __u64 chunk)
+static void give(struct sock *s, __u64 chunk)
 {
 	*ring_address(&s->fill, *s->fill.producer) = chunk;
 	ring_publish(&s->fill, 1);
+}
+
+void sock_give(struct sock *s, __u64 chunk)
+{
+	if (s->how.abuse == HONEST || ring_free(&s->fill))
+		give(s, chunk);
+	if (s->how.abuse != HONEST && ring_free(&s->fill))
+		give(s, s->how.abuse == TWICE ? chunk : s->given);
+	s->given = chunk;
 }
 
 static int map_ring(struct sock *s, struct ring *r, int option, __u64 at, const struct xdp_ring_offset *off, size_t slot)

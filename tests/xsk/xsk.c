@@ -57,6 +57,7 @@ static void usage(void)
 	      "  -b          busy polling                   -p         poll()\n"
 	      "  -i N        chunks that the kernel doesn't get for what it receives\n"
 	      "  -d MAC      destination of what is sent    -C         the device is to compute its checksum\n"
+	      "  -x twice|again   chunks are given twice running, or once more behind the next one\n"
 	      "  -t SECONDS  without a frame, to end by itself; once it is told to end, half of one\n", stderr);
 	exit(2);
 }
@@ -395,13 +396,14 @@ static void end(int signal)
 static void options(int argc, char **argv)
 {
 	static const char *const actions[] = { "receive", "echo", "send", "hold", "binds" };
+	static const char *const abuses[] = { "twice", "again" };
 	char *word;
 	unsigned int i;
 	int c;
 
 	opt.queues[0] = 0;
 	opt.sockets = 1;
-	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:")) != -1) {
+	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:x:")) != -1) {
 		switch (c) {
 		case 'q':
 			opt.sockets = 0;
@@ -429,6 +431,13 @@ static void options(int argc, char **argv)
 			if (sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", opt.destination, opt.destination + 1, opt.destination + 2,
 				   opt.destination + 3, opt.destination + 4, opt.destination + 5) != 6)
 				usage();
+			break;
+		case 'x':
+			for (i = 0; i < 2 && strcmp(optarg, abuses[i]); i++)
+				;
+			if (i == 2)
+				usage();
+			opt.how.abuse = i + 1;
 			break;
 		case 't': opt.patience = strtod(optarg, NULL); break;
 		default: usage();

@@ -36,6 +36,13 @@ struct how {
 	__u32 sharers;
 	/* So many of the chunks for receiving are left out. */
 	__u32 idle;
+	/* What it does that no process should. */
+	enum {
+		HONEST,
+		/* Each chunk is given to receive in twice running; or once more behind the next one. */
+		TWICE,
+		AGAIN,
+	} abuse;
 };
 
 struct sock {
@@ -52,6 +59,8 @@ struct sock {
 	/* What was given to the kernel to send, in order, until it comes back. */
 	__u64 sent[CHUNKS];
 	unsigned int first_sent, sents;
+	/* The chunk that was given last. */
+	__u64 given;
 };
 
 /* Binds a socket, with memory of its own or, as the nth that shares it, that of `other`; negative errors. */
@@ -68,7 +77,7 @@ struct xdp_desc *ring_desc(struct ring *r, __u32 at);
 __u8 *sock_data(struct sock *s, __u64 address);
 __u64 sock_chunk(struct sock *s, __u64 address);
 bool sock_receives(struct sock *s, __u64 chunk);
-/* Gives a chunk to the kernel to receive in. */
+/* Gives a chunk to the kernel to receive in, twice if that is what is wanted. */
 void sock_give(struct sock *s, __u64 chunk);
 /* Puts a pinned map's entry. */
 int map_put(const char *path, __u32 key, __u32 value);
