@@ -85,34 +85,51 @@ struct sk_buff *vnm_helper_napi_build_xdp_skb(const struct xdp_buff *xdp)
 	return skb;
 }
 
+/* How many bytes follow @start in the first piece; 0 if a checksum @offset bytes behind that isn't in there */
+static unsigned int vnm_csum_len(const struct xdp_buff *xdp, unsigned int start, unsigned int offset)
+{
+	unsigned int len = xdp->data_end - xdp->data;
+
+	return start >= len || offset + sizeof(__sum16) > len - start ? 0 : len - start;
+}
+
+/* The sum over *@at bytes, and @len more */
+static __wsum vnm_csum_more(__wsum csum, unsigned int *at, const void *more, unsigned int len)
+{
+	csum = csum_block_add(csum, csum_partial(more, len, 0), *at);
+	*at += len;
+	return csum;
+}
+
+static void vnm_csum_put(void *to, __wsum csum)
+{
+	__sum16 sum = csum_fold(csum) ?: CSUM_MANGLED_0;
+
+	memcpy(to, &sum, sizeof(sum));
+}
+
 /*
  * Completes the checksum over what follows @start, which belongs @offset bytes behind that.  False if that
  * isn't in the first piece.
  */
 bool vnm_helper_xdp_csum_complete(struct xdp_buff *xdp, unsigned int start, unsigned int offset)
 {
-	unsigned int len = xdp->data_end - xdp->data, at, i;
-	__sum16 sum;
+	unsigned int len = vnm_csum_len(xdp, start, offset), i;
 	__wsum csum;
 
-	if (start >= len || offset + sizeof(sum) > len - start)
+	if (!len)
 		return false;
-	at = len - start;
-	csum = csum_partial(xdp->data + start, at, 0);
+	csum = csum_partial(xdp->data + start, len, 0);
 	if (unlikely(xdp_buff_has_frags(xdp))) {
 		const struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(xdp);
 
 		for (i = 0; i < sinfo->nr_frags; i++) {
 			const skb_frag_t *frag = &sinfo->frags[i];
-			unsigned int size = skb_frag_size(frag);
 
-			csum = csum_block_add(csum, csum_partial(skb_frag_address(frag), size, 0),
-					      at);
-			at += size;
+			csum = vnm_csum_more(csum, &len, skb_frag_address(frag), skb_frag_size(frag));
 		}
 	}
-	sum = csum_fold(csum) ?: CSUM_MANGLED_0;
-	memcpy(xdp->data + start + offset, &sum, sizeof(sum));
+	vnm_csum_put(xdp->data + start + offset, csum);
 	return true;
 }
 

@@ -160,15 +160,74 @@ void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsign
 }
 
 /*
+ * How many buffers a packet has behind the first one, and how many @bytes they have of it.
+ *
+ * The core says so behind the data of the first one as well (struct skb_shared_info).  That is in a chunk, so that user space can write
+ * there at any time: it is kept right for programs and for the core, but nothing that it says may be believed.  The list and what
+ * stands in it are the kernel's.  Who in the core believes it all the same stands in SECURITY.md.
+ */
+static unsigned int vnm_xsk_frags(const struct xsk_buff_pool *pool, unsigned int *bytes)
+{
+	const struct xdp_buff_xsk *frag;
+	unsigned int n = 0;
+
+	*bytes = 0;
+	list_for_each_entry(frag, &pool->xskb_list, list_node) {
+		*bytes += frag->xdp.data_end - frag->xdp.data;
+		n++;
+	}
+	return n;
+}
+
+/*
  * @xdp goes on with the packet that begins with @head, as vnm_helper_xsk_buff_go_on() has it.  False if the packet has too many buffers,
- * or @xdp is one of them or a free one, as user space has posted its chunk twice: xsk_buff_add_frag() looks at no list.
+ * or @xdp is one of them or a free one: user space has posted its chunk twice.  It is left as it was then.
+ *
+ * xsk_buff_add_frag() counts by what user space can write to, and looks at no list.
  */
 bool vnm_helper_xsk_buff_append(struct xdp_buff *head, struct xdp_buff *xdp, unsigned int before, unsigned int len)
 {
-	if (unlikely(xdp == head || !list_empty(&vnm_xskb(xdp)->list_node)))
+	struct skb_shared_info *sinfo = xdp_get_shared_info_from_buff(head);
+	struct xdp_buff_xsk *frag = vnm_xskb(xdp);
+	unsigned int n, bytes;
+	struct xdp_buff *left;
+
+	/* A helper of the core that user space misled may have forgotten some of a packet before */
+	if (!xdp_buff_has_frags(head)) {
+		while ((left = xsk_buff_get_frag(head)))
+			xsk_buff_free(left);
+	}
+	if (unlikely(xdp == head || !list_empty(&frag->list_node)))
+		return false;
+	n = vnm_xsk_frags(frag->pool, &bytes);
+	if (unlikely(n >= MAX_SKB_FRAGS))
 		return false;
 	vnm_xsk_go_on(xdp, before, len);
-	return xsk_buff_add_frag(head, xdp);
+	skb_frag_fill_netmem_desc(&sinfo->frags[n], virt_to_netmem(xdp->data), offset_in_page(xdp->data), len);
+	sinfo->nr_frags = n + 1;
+	sinfo->xdp_frags_size = bytes + len;
+	sinfo->xdp_frags_truesize = (n + 1) * xdp->frame_sz;
+	xdp_buff_set_frags_flag(head);
+	list_add_tail(&frag->list_node, &frag->pool->xskb_list);
+	return true;
+}
+
+/* As vnm_helper_xdp_csum_complete(), for a packet in buffers of a pool */
+bool vnm_helper_xsk_csum_complete(struct xdp_buff *xdp, unsigned int start, unsigned int offset)
+{
+	unsigned int len = vnm_csum_len(xdp, start, offset);
+	const struct xdp_buff_xsk *frag;
+	__wsum csum;
+
+	if (!len)
+		return false;
+	csum = csum_partial(xdp->data + start, len, 0);
+	if (unlikely(xdp_buff_has_frags(xdp))) {
+		list_for_each_entry(frag, &vnm_xskb(xdp)->pool->xskb_list, list_node)
+			csum = vnm_csum_more(csum, &len, frag->xdp.data, frag->xdp.data_end - frag->xdp.data);
+	}
+	vnm_csum_put(xdp->data + start + offset, csum);
+	return true;
 }
 
 /* Takes the next one out of it */

@@ -208,7 +208,8 @@ impl<'a> RxNapi<'a, InPoll> {
         }
         let (head, next) = (head.raw().cast(), buff.raw().cast());
         // SAFETY: Both are buffers of the pool, whose lists are ours, and may be the same: the helper looks. The pool leaves room for
-        // the list behind the first one's data.
+        // `skb_shared_info` behind the first one's data, where user space can write at any time. The helper writes there, at most
+        // MAX_SKB_FRAGS entries, and believes nothing of it.
         if unsafe { bindings::xsk_buff_append(head, next, xsk.hdr_len(), len) } {
             let _ = buff.into_raw();
             Ok(())
@@ -313,9 +314,10 @@ impl<'a> RxNapi<'a, InPoll> {
         start: u16,
         offset: u16,
     ) -> bool {
-        // SAFETY: The packet is ours; the helper stays inside of it.
+        // SAFETY: The packet is ours. The helper stays inside of it: it goes by the pool's list, whose buffers say where their bytes
+        // are in memory of the kernel's, and not by `skb_shared_info`, which user space can write to.
         unsafe {
-            bindings::xdp_csum_complete(buff.raw().cast(), u32::from(start), u32::from(offset))
+            bindings::xsk_csum_complete(buff.raw().cast(), u32::from(start), u32::from(offset))
         }
     }
 }

@@ -51,18 +51,20 @@ def filler(number, size):
     return FILLER[:size].translate(SHIFTED[number & 255])
 
 
-def frame(number, destination, size, vlan, port):
-    """One of `size` bytes, from one of 16 ports by its number, so that it meets each queue."""
+def frame(number, destination, size, vlan, port, partial=0):
+    """One of `size` bytes, from one of 16 ports by its number, so that it meets each queue; with `partial` the checksum is left to do."""
     tag = struct.pack(">HH", 0x8100, vlan) if vlan else b""
     length = size - 14 - len(tag)
     payload = MAGIC + number.to_bytes(4, "big")
     payload += filler(number, length - 28 - len(payload))
     addresses = socket.inet_aton("192.0.2.77") + socket.inet_aton("192.0.2.2")
     udp = struct.pack(">HHHH", 5000 + number % 16, port, length - 20, 0)
-    checksum = ip_sum(addresses + struct.pack(">HH", 17, length - 20) + udp + payload) or 0xffff
+    pseudo = addresses + struct.pack(">HH", 17, length - 20)
+    checksum = ~ip_sum(pseudo) & 0xffff if partial else ip_sum(pseudo + udp + payload) or 0xffff
     head = struct.pack(">BBHHHBBH", 0x45, 0, length, 0, 0x4000, 64, 17, 0)
     head = head[:10] + struct.pack(">H", ip_sum(head + addresses)) + addresses
-    return destination + SOURCE + tag + b"\x08\x00" + head + udp[:6] + struct.pack(">H", checksum) + payload
+    before = VNET_HDR.pack(NEEDS_CSUM, 34 + len(tag), 6) if partial else b""
+    return before + destination + SOURCE + tag + b"\x08\x00" + head + udp[:6] + struct.pack(">H", checksum) + payload
 
 
 class Listener:
@@ -217,15 +219,16 @@ class Unread(Listener):
         return f"unread {max(waiting(), 0)} echoes {self.in_echoes() - self.echoes}"
 
 
-def run(tap, destination, n, size, back=0, vlan=0, port=7200):
+def run(tap, destination, n, size, back=0, vlan=0, port=7200, partial=0):
     """Sends n frames, waits until the guest has them, and for `back` to come back; what came of it, as text."""
     destination = bytes.fromhex(destination.replace(":", ""))
     with contextlib.closing(Returns(tap)) as returns, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
         returns.expect(size, vlan)
         out.bind((tap, 0))
+        out.setsockopt(SOL_PACKET, PACKET_VNET_HDR, partial)
         start, dropped, room, waits = given(tap), lost(tap), True, True
         for i in range(n):
-            out.send(frame(i, destination, size, vlan, port))
+            out.send(frame(i, destination, size, vlan, port, partial))
             if i % 16 == 15:
                 # Once some aren't taken, or don't come back, there is no use in waiting any more.
                 room = room and until(lambda sent=i + 1: sent - (given(tap) - start) < IN_FLIGHT, lambda: given(tap))

@@ -13,8 +13,8 @@ TCP port 7000, one request line per connection:
                      the contents that seed determines, answers "n sha256" of what was sent
   USOFLOOD addr port seconds seed tap   the same with sizes and numbers by chance, as fast as `tap` of this machine gives them away;
                      answers "calls datagrams bytes"
-  FRAMES tap mac n size [back=N] [vlan=N] [port=N]   sends n frames of that size to `mac` on this machine's tap, as they are, and waits
-                     for N to come back; answers "sent n lost n back n twice n wrong n tagged n size min max at min max
+  FRAMES tap mac n size [back=N] [vlan=N] [port=N] [partial=1]   sends n frames of that size to `mac` on this machine's tap, as they are,
+                     or with the checksum left to do, and waits for N to come back; answers "sent n lost n back n twice n wrong n tagged n size min max at min max
                      disorder n partial n incomplete n": what the tap dropped, what came back, how often what had come, with
                      other contents, with a VLAN tag, of which sizes, the contents how far behind the beginning, behind one with
                      a higher number, with a checksum that is left to the receiver, which doesn't come to the right one

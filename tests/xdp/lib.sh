@@ -77,7 +77,7 @@ watch_stack() {
 	tc filter add dev "$NETIF" ingress bpf direct-action object-pinned "$PINNED/progs/seen"
 }
 
-# frames N SIZE [back=N] [vlan=N]: fills GOT[sent], GOT[lost], GOT[back] … (see FRAMES in qemu-test/peer.py) and COUNT, from zero.
+# frames N SIZE [back=N] [vlan=N] [partial=1]: fills GOT[sent], GOT[lost], GOT[back] … (see FRAMES in qemu-test/peer.py) and COUNT, from zero.
 declare -A GOT=()
 frames() {
 	local words

@@ -68,9 +68,9 @@ socket_sound() {
 }
 # mode_is WANTED: whether it was bound as it should have been.
 mode_is() { [ "$BOUND" = "$1" ] || bad "bound with '$BOUND', not $1: $(xsk_said)"; }
-# echoes N SIZE WHAT: a socket of xsk_start … echo sends each frame back, once and unharmed.
+# echoes N SIZE WHAT [partial=1]: a socket of xsk_start … echo sends each frame back, once and unharmed.
 echoes() {
-	frames "$1" "$2" back="$1"
+	frames "$1" "$2" back="$1" ${4:+"$4"}
 	all_of "$3: came back" "${GOT[back]}" "$1"
 	# Where they are then.
 	[ "${GOT[back]}" = "$1" ] || note "$3: the host lost ${GOT[lost]} of ${GOT[sent]}; $(xsk_counters)"

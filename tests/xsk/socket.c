@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <linux/bpf.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -89,9 +90,35 @@ void sock_give(struct sock *s, __u64 chunk)
 {
 	if (s->how.abuse == HONEST || ring_free(&s->fill))
 		give(s, chunk);
-	if (s->how.abuse != HONEST && ring_free(&s->fill))
+	if ((s->how.abuse == TWICE || s->how.abuse == AGAIN) && ring_free(&s->fill))
 		give(s, s->how.abuse == TWICE ? chunk : s->given);
 	s->given = chunk;
+}
+
+/* As long as struct skb_shared_info is; the number of pieces is in its first bytes. */
+#define END 320
+/* So few that the kernel uses each of them often, behind the last of which is nothing more. */
+#define SPOILT 12
+
+static void *spoil(void *arg)
+{
+	static const __u8 with[] = { 200, 1, 255, 18, 200, 0 };
+	struct sock *s = arg;
+	unsigned int i, k;
+
+	for (k = 0;; k++)
+		for (i = 0; i < SPOILT; i++) {
+			memset(s->umem + s->umem_size - i * s->how.chunk - END, with[k % sizeof(with)], END);
+			__asm__ volatile("" ::: "memory");
+		}
+	return NULL;
+}
+
+int sock_spoil(struct sock *s)
+{
+	pthread_t thread;
+
+	return -pthread_create(&thread, NULL, spoil, s);
 }
 
 static int map_ring(struct sock *s, struct ring *r, int option, __u64 at, const struct xdp_ring_offset *off, size_t slot)
@@ -206,6 +233,11 @@ int sock_open(struct sock *s, const struct how *how, __u32 queue, const struct s
 	for (i = 0; i < CHUNKS; i++) {
 		__u64 chunk = chunk_address(how, nth * CHUNKS + i);
 
+		if (how->abuse == ENDS) {
+			if (i < SPOILT)
+				sock_give(s, s->umem_size - (i + 1) * how->chunk);
+			continue;
+		}
 		if (i < FOR_RECEIVING - how->idle)
 			sock_give(s, chunk);
 		else if (i >= FOR_RECEIVING)
@@ -226,7 +258,8 @@ void sock_close(struct sock *s)
 		if (all[i]->mapping)
 			munmap(all[i]->mapping, all[i]->length);
 	close(s->fd);
-	if (s->umem && s->umem != MAP_FAILED && !s->shares)
+	/* Who writes over it goes on. */
+	if (s->umem && s->umem != MAP_FAILED && !s->shares && s->how.abuse != ENDS)
 		munmap(s->umem, s->umem_size);
 }
 

@@ -57,7 +57,7 @@ static void usage(void)
 	      "  -b          busy polling                   -p         poll()\n"
 	      "  -i N        chunks that the kernel doesn't get for what it receives\n"
 	      "  -d MAC      destination of what is sent    -C         the device is to compute its checksum\n"
-	      "  -x twice|again   chunks are given twice running, or once more behind the next one\n"
+	      "  -x twice|again|ends   chunks are given twice running, or once more behind the next one; their ends are written over\n"
 	      "  -t SECONDS  without a frame, to end by itself; once it is told to end, half of one\n", stderr);
 	exit(2);
 }
@@ -311,6 +311,8 @@ static int open_all(void)
 		} while (err == -EBUSY && now() < until && !usleep(1000));
 		if (!err && opt.map)
 			err = map_put(opt.map, opt.queues[i], socks[i].fd);
+		if (!err && opt.how.abuse == ENDS)
+			err = sock_spoil(&socks[i]);
 	}
 	return err;
 }
@@ -396,7 +398,7 @@ static void end(int signal)
 static void options(int argc, char **argv)
 {
 	static const char *const actions[] = { "receive", "echo", "send", "hold", "binds" };
-	static const char *const abuses[] = { "twice", "again" };
+	static const char *const abuses[] = { "twice", "again", "ends" };
 	char *word;
 	unsigned int i;
 	int c;
@@ -433,9 +435,9 @@ static void options(int argc, char **argv)
 				usage();
 			break;
 		case 'x':
-			for (i = 0; i < 2 && strcmp(optarg, abuses[i]); i++)
+			for (i = 0; i < 3 && strcmp(optarg, abuses[i]); i++)
 				;
-			if (i == 2)
+			if (i == 3)
 				usage();
 			opt.how.abuse = i + 1;
 			break;

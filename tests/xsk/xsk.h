@@ -42,6 +42,8 @@ struct how {
 		/* Each chunk is given to receive in twice running; or once more behind the next one. */
 		TWICE,
 		AGAIN,
+		/* The kernel's description of a packet, at the end of its first chunk, is written over. */
+		ENDS,
 	} abuse;
 };
 
@@ -79,6 +81,8 @@ __u64 sock_chunk(struct sock *s, __u64 address);
 bool sock_receives(struct sock *s, __u64 chunk);
 /* Gives a chunk to the kernel to receive in, twice if that is what is wanted. */
 void sock_give(struct sock *s, __u64 chunk);
+/* Writes over the ends of a socket's chunks in the background, until the process ends. */
+int sock_spoil(struct sock *s);
 /* Puts a pinned map's entry. */
 int map_put(const char *path, __u32 key, __u32 value);
 
