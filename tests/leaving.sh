@@ -140,32 +140,39 @@ else
 	verdict "${names[5]}"
 fi
 
-# A device that can reset its queue is asked for no packet: the ring is reset with what it has. One that sends late has some.
-name="what a queue has that is reset is given up"
+# A device that sends late has something as its queue is taken away, or its ring is replaced: it is given up with the ring, and neither
+# its sender nor the stack's limit of bytes under way waits for ever.
+name="what is in a ring that is reset is given up"
 if ! negotiated $RING_RESET || ! ours; then
 	skip "$name" "the device can't reset single queues, or the driver is $DRV"
 else
 	begin
-	q=$((max - 1)) had=0
-	for turn in 1 2 3 4 5; do
+	q=$((max - 1)) had=0 n=0 size=$(ring TX 2)
+	at_exit 'ethtool -G $NETIF tx $size'
+	ways=("ethtool -L $NETIF combined 1" "ip link set $NETIF down && ethtool -L $NETIF combined 1 && ip link set $NETIF up"
+		"ethtool -G $NETIF tx 128" "ethtool -G $NETIF tx 64")
+	for how in "${ways[@]}" "${ways[@]}"; do
 		PORT=$((PORT + 1))
-		wait_for 10 nothing_inflight || bad "turn $turn: the queues are busy"
-		rm -f "$WORK/left"
+		wait_for 10 nothing_inflight || bad "the queues are busy before $how"
+		rm -f "$WORK/done"
 		# (The socket stays open.)
 		taskset -c "$(cpu_of $q)" bash -c "exec 7>/dev/udp/$PEER/$PORT; echo x >&7; read -r n <$dir/tx-$q/byte_queue_limits/inflight
-			ethtool -L $NETIF combined 1; echo \$n \$? >$WORK/now; mv $WORK/now $WORK/left; exec sleep 600" &
+			$how; echo \$n \$? >$WORK/now; mv $WORK/now $WORK/done; exec sleep 600" &
 		sender=$!
-		wait_for 20 test -e "$WORK/left" || bad "turn $turn: -L doesn't end"
-		read -r n status <"$WORK/left"
-		[ "$status" = 0 ] || bad "turn $turn: 1 pair was refused"
-		[ "$n" = 0 ] || had=$((had + 1))
-		wait_for 10 memory_is -eq || bad "turn $turn: the sender still has $(sent_memory) bytes under way"
+		wait_for 20 test -e "$WORK/done" || bad "no end: $how"
+		read -r bytes status <"$WORK/done"
+		[ "$status" = 0 ] || bad "refused: $how"
+		n=$((n + 1))
+		[ "$bytes" = 0 ] || had=$((had + 1))
+		wait_for 10 memory_is -eq || bad "the sender still has $(sent_memory) bytes under way: $how"
 		kill $sender
 		wait $sender 2>/dev/null
-		set_pairs "$max" || bad "turn $turn: $max pairs were refused"
-		from_all || bad "turn $turn: not all CPUs get an answer"
+		wait_for 10 carrier
+		set_pairs "$max" || bad "$max pairs were refused after $how"
+		wait_for 10 nothing_inflight || bad "the stack waits for $(inflight) bytes: $how"
+		from_all || bad "not all CPUs get an answer after $how"
 	done
-	note "$had times of 5 the device had something as its queue was taken away"
+	note "$had times of $n the device had something"
 	verdict "$name"
 fi
 
