@@ -34,6 +34,8 @@ static struct {
 	double patience;
 	/* The kernel is asked by poll(); a memory for all sockets. */
 	bool polls, shared, checksum;
+	/* No frame before the last one is completed. */
+	bool singly;
 	__u8 destination[6];
 } opt = { .how.chunk = 4096, .how.sharers = 1, .frames = 0, .size = 60, .patience = 0 };
 
@@ -42,7 +44,7 @@ static volatile sig_atomic_t over;
 
 /* What came, and what went wrong. */
 static struct {
-	unsigned int received, twice, wrong, foreign, parts, sent, completed, disorder, unknown, down;
+	unsigned int received, twice, wrong, foreign, parts, sent, completed, at_once, disorder, unknown, down;
 } n;
 static __u8 seen[1 << 20];
 
@@ -58,6 +60,7 @@ static void usage(void)
 	      "  -i N        chunks that the kernel doesn't get for what it receives\n"
 	      "  -d MAC      destination of what is sent    -C         the device is to compute its checksum\n"
 	      "  -x twice|again|ends   chunks are given twice running, or once more behind the next one; their ends are written over\n"
+	      "  -1          no frame before the last one is completed; counts those that are as the system call returns\n"
 	      "  -t SECONDS  without a frame, to end by itself; once it is told to end, half of one\n", stderr);
 	exit(2);
 }
@@ -276,11 +279,16 @@ static void work(void)
 		moved = 0;
 		for (i = 0; i < opt.sockets; i++) {
 			struct sock *s = &socks[i];
+			unsigned int sent = n.sent;
 
 			moved += completions(s) + receive(s);
-			while (opt.action == SEND && n.sent < opt.frames && n.sent % opt.sockets == i && send_one(s))
+			while (opt.action == SEND && n.sent < opt.frames && n.sent % opt.sockets == i && !(opt.singly && s->sents) && send_one(s))
 				moved++;
 			wake(s, s->sents > 0);
+			if (opt.singly && n.sent != sent) {
+				completions(s);
+				n.at_once += !s->sents;
+			}
 		}
 		if (moved)
 			since = now();
@@ -385,8 +393,8 @@ static void result(void)
 		sum.tx_invalid_descs += one.tx_invalid_descs;
 		sum.rx_ring_full += one.rx_ring_full;
 	}
-	printf("received %u twice %u wrong %u foreign %u parts %u sent %u completed %u owed %u disorder %u unknown %u down %u dropped %llu full %llu invalid %llu\n",
-	       n.received, n.twice, n.wrong, n.foreign, n.parts, n.sent, n.completed, owed(), n.disorder, n.unknown, n.down, sum.rx_dropped,
+	printf("received %u twice %u wrong %u foreign %u parts %u sent %u completed %u at_once %u owed %u disorder %u unknown %u down %u dropped %llu full %llu invalid %llu\n",
+	       n.received, n.twice, n.wrong, n.foreign, n.parts, n.sent, n.completed, n.at_once, owed(), n.disorder, n.unknown, n.down, sum.rx_dropped,
 	       sum.rx_ring_full, sum.rx_invalid_descs + sum.tx_invalid_descs);
 }
 
@@ -405,7 +413,7 @@ static void options(int argc, char **argv)
 
 	opt.queues[0] = 0;
 	opt.sockets = 1;
-	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:x:")) != -1) {
+	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:x:1")) != -1) {
 		switch (c) {
 		case 'q':
 			opt.sockets = 0;
@@ -441,6 +449,7 @@ static void options(int argc, char **argv)
 				usage();
 			opt.how.abuse = i + 1;
 			break;
+		case '1': opt.singly = true; break;
 		case 't': opt.patience = strtod(optarg, NULL); break;
 		default: usage();
 		}
