@@ -159,6 +159,9 @@ pub(crate) fn retire_pairs(dev: &Net, from: u16, to: u16, rtnl: &mut Rtnl) {
     for i in from..to {
         if let Some(pair) = drains(i) {
             pair.napi_enable_tx(vqs.irq(tx_vq(i)), rtnl);
+            // Reaps, and asks for the interrupt: who drained the ring may have reaped what that was to
+            // come for, also where NAPI was on all the time.
+            pair.tx.schedule_now();
         }
     }
 }

@@ -209,8 +209,8 @@ impl<T: Driver> QueuePair<T> {
         self.napi_kick(rtnl);
     }
 
-    /// Lets NAPI run on the sending side alone, and polls it, which reaps and asks for the interrupt,
-    /// because the device has something to send yet.
+    /// Lets NAPI run on the sending side alone, and polls it, because the device has something to
+    /// send yet.
     ///
     /// Does nothing if it is enabled, or disabled without
     /// [`super::device::NetDevice::synchronize_napi`] since.
