@@ -19,6 +19,7 @@ use crate::{
     },
     device::{
         control::Control,
+        features::Negotiated,
         filter::Tables,
         resync,
         watch_late,
@@ -213,6 +214,12 @@ fn wished_bits(info: &VirtnetInfo, gro_hw: bool) -> u64 {
     csum_bits(info) | if gro_hw { gro_hw_bits(info) } else { 0 }
 }
 
+/// Returns whether the stack has a feature that stands for merged packets (`rx-gro-hw`), which other
+/// devices than those with TSO haven't: what they merge isn't the user's to switch.
+pub(crate) fn has_gro_hw(f: &Negotiated) -> bool {
+    (f.rx.tso4 || f.rx.tso6) && f.has(bit::CTRL_GUEST_OFFLOADS)
+}
+
 /// Returns whether the device has receive offloads that a command can change.
 ///
 /// A device without any may refuse all such commands, as QEMU's does where its backend knows no
@@ -245,6 +252,13 @@ fn send_offloads(dev: &Net, bits: u64) -> Result {
 ///
 /// Returns those of the control queue.
 pub(crate) fn suspend_offloads(dev: &Net, _rtnl: &mut Rtnl) -> Result {
+    let info = dev.data();
+    if has_offloads(info) {
+        // A device that answers late does it nevertheless, and is told these then.
+        let merges = !has_gro_hw(&info.f) || dev.features().has(NetFeatures::GRO_HW);
+        let bits = wished_bits(info, merges);
+        let _ = info.settings.lock().guest_offloads.get_or_insert(bits);
+    }
     send_offloads(dev, 0)
 }
 
@@ -256,7 +270,7 @@ pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     }
     // With GRO_HW it is `set_features` that sends them.
     if !dev.wanted_features(rtnl).has(NetFeatures::GRO_HW) {
-        let bits = wished_bits(info, false);
+        let bits = wished_bits(info, !has_gro_hw(&info.f));
         info.settings.lock().guest_offloads = Some(bits);
         if let Err(e) = send_offloads(dev, bits) {
             net_warn!(

@@ -16,7 +16,10 @@ use crate::{
         Owed,
         LOOK_MS, //
     },
-    device::Net,
+    device::{
+        watch_late,
+        Net, //
+    },
     filter,
     hw_stats,
     net::{
@@ -58,10 +61,14 @@ fn resend_all(dev: &Net, rtnl: &mut Rtnl) {
         net_warn!(dev, "{pairs} queue pairs refused: {e:?}\n");
     }
     filter::replay(dev);
+    // What the stack has asked for in vain.
+    dev.update_features(rtnl);
     coalesce::resend(dev, rtnl);
     hw_stats::query(dev);
     dev.refresh_rx_mode(rtnl);
     // An announcement that couldn't be acknowledged is asked for still.
     dev.schedule_config_work();
     info.ctrl.end_resend();
+    // It may not have answered the last of these.
+    watch_late(dev);
 }

@@ -267,7 +267,7 @@ fn net_features(f: &Negotiated) -> FeatureSets {
             NetFeatures::UDP_TUNNEL_CSUM,
         );
     // Shown only if it can be switched off: the stack does that (generic XDP) and complains if it stays on.
-    let gro_hw = (f.rx.tso4 || f.rx.tso6) && f.has(bit::CTRL_GUEST_OFFLOADS);
+    let gro_hw = filter::has_gro_hw(f);
     // What the user doesn't want at first can be switched on later.
     let on = match (params::csum(), params::gso()) {
         (false, _) => NetFeatures::NONE,

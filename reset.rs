@@ -200,6 +200,8 @@ fn bring_up_locked(
     dev.attach(rtnl);
     ethtool::notify_changes(dev, rtnl);
     dev.refresh_rx_mode(rtnl);
+    // What the stack has asked for in vain: a reset may have been for that.
+    dev.update_features(rtnl);
     affinity::set_pairs(dev, pairs);
     // A program may have come or gone meanwhile.
     Ok(again || renegotiate::is_due(info))
