@@ -134,7 +134,12 @@ pub(crate) fn park(dev: &Net, rtnl: &mut Rtnl) -> Option<Parked> {
     for pair in dev.pairs() {
         // One that was left on to send its last packets.
         pair.napi_disable(rtnl);
-        pair.tx.lock_bh().state().park();
+        let mut tx = pair.tx.lock_bh();
+        tx.state().park();
+        // Somebody whom a detached interface doesn't keep out (XDP's frames, sockets of AF_XDP's) may have found room
+        // and woken it: what the stack sends is to wait.
+        tx.stop();
+        drop(tx);
     }
     Some(Parked {
         vqs,
