@@ -102,6 +102,8 @@ pub(crate) fn freeze(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) -
         }
         vqs::park(dev, rtnl)
     };
+    // Whoever has asked for a reset gets one now.
+    dev.take_reset_asked();
     if let Some(parked) = parked {
         vqs::release(dev, parked);
     }
