@@ -152,6 +152,10 @@ fn shrink(dev: &Net, now: u16, want: u16, rtnl: &mut Rtnl) -> Result {
         // The old count stays in force on both sides.
         resync(dev, e);
         dev.set_real_num_tx_queues(now, rtnl)?;
+        // Who has drained them asked for no interrupt for what is left.
+        for pair in (want..now).filter_map(|i| dev.pair(i)) {
+            pair.tx.schedule_now();
+        }
         // Lowering it took the leaving queues' CPUs away.
         affinity::set_pairs(dev, now);
         return Err(e);
