@@ -9,7 +9,7 @@
 negotiated 53 && all=yes
 negotiated 52 && single=yes
 max=$(max_pairs) first=$(pairs)
-have_hostctl && dev acked >/dev/null 2>&1 && see=yes
+on_testdev && see=yes
 
 plan 11
 at_exit configure

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 negotiated 50 || skip_all "the device keeps no statistics"
-have_hostctl && dev acked >/dev/null 2>&1 || skip_all "not on the test device"
+on_testdev || skip_all "not on the test device"
 max=$(max_pairs) first=$(pairs)
 plan 7
 at_exit 'set_pairs $first'

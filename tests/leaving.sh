@@ -15,7 +15,6 @@ set_pairs "$max"
 reach
 mark_log
 
-
 # --- sent packets -----------------------------------------------------------------------------------------------------
 
 # Memory that the sender's packets have, as ss shows it.

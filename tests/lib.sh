@@ -348,6 +348,26 @@ log_problems() { log_since | log_bad; }
 log_bad() {
 	grep -E 'BUG|WARNING|Call Trace|Oops|RIP: |hung_task|blocked for more|NETDEV WATCHDOG|UBSAN|ref_tracker|KFENCE|rcu.*stall|DMA-API|suspected memory leaks|refcount_t:|exceeding its budget'
 }
+# netconsole: whether the kernel has it, with targets at run time.
+NETCONSOLE=/sys/kernel/config/netconsole
+have_netconsole() {
+	modprobe -q netconsole && { [ -d $NETCONSOLE ] || mount -t configfs configfs /sys/kernel/config; } && [ -d $NETCONSOLE ]
+}
+# netconsole_to ADDRESS: what is written to /dev/kmsg goes to a neighbour's port 6666 as well, each line, until the test ends.
+netconsole_to() {
+	local set mac rc=0
+	mac=$(ip neigh show "$1" dev "$NETIF" | grep -o 'lladdr [^ ]*' | cut -d' ' -f2)
+	PRINTK=$(</proc/sys/kernel/printk) DEVKMSG=$(</proc/sys/kernel/printk_devkmsg)
+	at_exit 'echo "$PRINTK" >/proc/sys/kernel/printk; echo "$DEVKMSG" >/proc/sys/kernel/printk_devkmsg'
+	echo on >/proc/sys/kernel/printk_devkmsg
+	echo 5 >/proc/sys/kernel/printk
+	at_exit "echo 0 >$NETCONSOLE/vnm/enabled; rmdir $NETCONSOLE/vnm; rmmod netconsole"
+	mkdir $NETCONSOLE/vnm
+	for set in dev_name="$NETIF" local_ip="$DUT_IP" local_port=6665 remote_ip="$1" remote_port=6666 remote_mac="$mac" enabled=1; do
+		echo "${set#*=}" >"$NETCONSOLE/vnm/${set%%=*}" || { note "netconsole doesn't take $set"; rc=1; }
+	done
+	return $rc
+}
 # dump FILE [-n NAMESPACE] TCPDUMP-ARGUMENTS: starts listening, its process id in $DUMP; returns once it listens. Packets
 # go to FILE, one line each.
 dump() {

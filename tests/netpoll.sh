@@ -7,34 +7,20 @@
 
 [ "$PEER_NS" ] || skip_all "there is no second NIC in a namespace to receive the messages"
 have socat || skip_all "socat is missing"
-modprobe -q netconsole || skip_all "this kernel has no netconsole"
-targets=/sys/kernel/config/netconsole
-[ -d $targets ] || mount -t configfs configfs /sys/kernel/config
-[ -d $targets ] || skip_all "this kernel's netconsole takes no targets at run time"
+have_netconsole || skip_all "this kernel has no netconsole that takes targets at run time"
 LINES_SENT=200
 plan 4
 mark_log
 
 in_ns() { ip netns exec "$PEER_NS" "$@"; }
 reach "$PEER_NS_IP" || skip_all "no answer from the second NIC"
-peer_mac=$(ip neigh show "$PEER_NS_IP" dev "$NETIF" | grep -o 'lladdr [^ ]*' | cut -d' ' -f2)
-
-# Every line that is written to /dev/kmsg, and to the consoles.
-printk=$(cat /proc/sys/kernel/printk) devkmsg=$(cat /proc/sys/kernel/printk_devkmsg)
-at_exit 'echo "$printk" >/proc/sys/kernel/printk; echo "$devkmsg" >/proc/sys/kernel/printk_devkmsg'
-echo on >/proc/sys/kernel/printk_devkmsg
-echo 5 >/proc/sys/kernel/printk
 
 in_ns socat -u "UDP-RECV:6666,rcvbuf=4194304" "OPEN:$WORK/lines,creat,append" &
 at_exit "kill $!"
 listening() { in_ns ss -lun | grep -q :6666; }
 wait_for 10 listening || skip_all "nobody listens on the second NIC"
 
-at_exit "echo 0 >$targets/vnm/enabled; rmdir $targets/vnm; rmmod netconsole"
-mkdir $targets/vnm
-for set in dev_name="$NETIF" local_ip="$DUT_IP" local_port=6665 remote_ip="$PEER_NS_IP" remote_port=6666 remote_mac="$peer_mac" enabled=1; do
-	echo "${set#*=}" >"$targets/vnm/${set%%=*}" || note "netconsole doesn't take $set"
-done
+netconsole_to "$PEER_NS_IP"
 
 # messages NAME: sends numbered ones and waits for them. netpoll itself may give a packet up that a full ring doesn't take.
 messages() {

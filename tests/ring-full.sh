@@ -74,9 +74,9 @@ verdict "the queue is woken by what the device has sent"
 
 # netpoll calls the polls itself, with a budget of 0, as long as the queue is stopped: nothing comes after such a poll, so the
 # interrupt has to. All messages go to the one queue there is, and nothing is received that could help.
-targets=/sys/kernel/config/netconsole tracing=/sys/kernel/tracing
+tracing=/sys/kernel/tracing
 name="... also if netpoll looked at the ring meanwhile"
-if ! modprobe -q netconsole || { [ ! -d $targets ] && ! mount -t configfs configfs /sys/kernel/config; } || [ ! -d $targets ]; then
+if ! have_netconsole; then
 	skip "$name" "this kernel has no netconsole that takes targets at run time"
 else
 	begin
@@ -87,17 +87,8 @@ else
 	q=0 bql=/sys/class/net/$NETIF/queues/tx-0/byte_queue_limits
 	echo 1000000 >"$bql/limit_min"
 	reach || bad "no answer to ping"
-	printk=$(</proc/sys/kernel/printk) devkmsg=$(</proc/sys/kernel/printk_devkmsg)
-	at_exit 'echo "$printk" >/proc/sys/kernel/printk; echo "$devkmsg" >/proc/sys/kernel/printk_devkmsg'
-	echo on >/proc/sys/kernel/printk_devkmsg
-	echo 5 >/proc/sys/kernel/printk
-	at_exit "echo 0 >$targets/vnm/enabled; rmdir $targets/vnm; rmmod netconsole"
+	netconsole_to "$PEER" || bad "netconsole doesn't take all of it"
 	at_exit 'echo 0 >$tracing/events/napi/napi_poll/enable'
-	mkdir $targets/vnm
-	for set in dev_name="$NETIF" local_ip="$DUT_IP" local_port=6665 remote_ip="$PEER" remote_port=6666 \
-		remote_mac="$(ip neigh show "$PEER" dev "$NETIF" | grep -o 'lladdr [^ ]*' | cut -d' ' -f2)" enabled=1; do
-		echo "${set#*=}" >"$targets/vnm/${set%%=*}" || bad "netconsole doesn't take $set"
-	done
 	looked() { grep "for device $NETIF" $tracing/trace | grep -q 'budget 0$'; }
 	for try in {1..6}; do
 		_bad=()
