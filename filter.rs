@@ -209,9 +209,14 @@ fn csum_bits(info: &VirtnetInfo) -> u64 {
 }
 
 /// Returns what the user wishes, as the command names it: checksums always, merged packets with
-/// GRO_HW.
+/// GRO_HW, or where that isn't the user's to switch.
 fn wished_bits(info: &VirtnetInfo, gro_hw: bool) -> u64 {
-    csum_bits(info) | if gro_hw { gro_hw_bits(info) } else { 0 }
+    let merged = if gro_hw || !has_gro_hw(&info.f) {
+        gro_hw_bits(info)
+    } else {
+        0
+    };
+    csum_bits(info) | merged
 }
 
 /// Returns whether the stack has a feature that stands for merged packets (`rx-gro-hw`), which other
@@ -255,8 +260,7 @@ pub(crate) fn suspend_offloads(dev: &Net, _rtnl: &mut Rtnl) -> Result {
     let info = dev.data();
     if has_offloads(info) {
         // A device that answers late does it nevertheless, and is told these then.
-        let merges = !has_gro_hw(&info.f) || dev.features().has(NetFeatures::GRO_HW);
-        let bits = wished_bits(info, merges);
+        let bits = wished_bits(info, dev.features().has(NetFeatures::GRO_HW));
         let _ = info.settings.lock().guest_offloads.get_or_insert(bits);
     }
     send_offloads(dev, 0)
@@ -270,7 +274,7 @@ pub(crate) fn resume_offloads(dev: &Net, rtnl: &mut Rtnl) {
     }
     // With GRO_HW it is `set_features` that sends them.
     if !dev.wanted_features(rtnl).has(NetFeatures::GRO_HW) {
-        let bits = wished_bits(info, !has_gro_hw(&info.f));
+        let bits = wished_bits(info, false);
         info.settings.lock().guest_offloads = Some(bits);
         if let Err(e) = send_offloads(dev, bits) {
             net_warn!(
