@@ -268,8 +268,7 @@ fn refill_xsk<C: Context>(
         stats.kicks.inc();
     }
     // A ring that is broken stays as empty as it is.
-    let starved = starved && !vq.is_broken();
-    C::IN_POLL && starved && rq.is_short()
+    C::IN_POLL && starved && !vq.is_broken() && rq.is_short()
 }
 
 /// Posts up to `free` fragments of one shape, and returns their number and whether memory was

@@ -139,7 +139,6 @@ pub(crate) fn park(dev: &Net, rtnl: &mut Rtnl) -> Option<Parked> {
         // Somebody whom a detached interface doesn't keep out (XDP's frames, sockets of AF_XDP's) may have found room
         // and woken it: what the stack sends is to wait.
         tx.stop();
-        drop(tx);
     }
     Some(Parked {
         vqs,

@@ -117,7 +117,7 @@ pub(crate) fn enable(dev: &Net, index: u16, pool: &XskNew<'_>, rtnl: &mut Rtnl) 
     // As many as there can be, of a device that is being reset.
     let mut slots = u32::MAX;
     if let Some(vqs) = info.vqs() {
-        if [rx_vq(index), tx_vq(index)].map(|vq| vqs.is_mapped_for(vq, dma)) != [true; 2] {
+        if !vqs.is_mapped_for(rx_vq(index), dma) || !vqs.is_mapped_for(tx_vq(index), dma) {
             net_warn!(
                 dev,
                 "pair {index}: AF_XDP without zero copy: the rings are mapped for another device\n"

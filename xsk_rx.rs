@@ -379,9 +379,7 @@ fn gather<'a>(
 ) -> Result<(What<'a>, u32), Unjudged> {
     let size = rq.vq.as_ref().map_or(0, |vq| vq.size());
     let n = num_buffers(n, size).ok_or(RxDrop::NumBuffers)?;
-    let posted = napi
-        .xsk()
-        .map_or(0, |xsk| xsk.len().saturating_add(xsk.hdr_len()));
+    let posted = napi.xsk().map_or(0, |xsk| xsk.device_len());
     let (buff, mut len) = head;
     let in_place =
         prog.is_some_and(|prog| prog.has_frags()) && napi.xsk().is_some_and(|xsk| xsk.is_sg());

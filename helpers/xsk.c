@@ -143,7 +143,7 @@ void vnm_helper_xsk_buff_begin(struct xdp_buff *xdp, unsigned int before, unsign
 }
 
 /* The same for a later buffer of a packet, where its bytes begin @before bytes earlier */
-static void vnm_xsk_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
+void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
 {
 	struct xdp_buff_xsk *xskb = vnm_xskb(xdp);
 
@@ -152,11 +152,6 @@ static void vnm_xsk_go_on(struct xdp_buff *xdp, unsigned int before, unsigned in
 	xdp->data -= before;
 	xdp->data_meta = xdp->data;
 	xdp->data_end = xdp->data + len;
-}
-
-void vnm_helper_xsk_buff_go_on(struct xdp_buff *xdp, unsigned int before, unsigned int len)
-{
-	vnm_xsk_go_on(xdp, before, len);
 }
 
 /*
@@ -202,7 +197,7 @@ bool vnm_helper_xsk_buff_append(struct xdp_buff *head, struct xdp_buff *xdp, uns
 	n = vnm_xsk_frags(frag->pool, &bytes);
 	if (unlikely(n >= MAX_SKB_FRAGS))
 		return false;
-	vnm_xsk_go_on(xdp, before, len);
+	vnm_helper_xsk_buff_go_on(xdp, before, len);
 	skb_frag_fill_netmem_desc(&sinfo->frags[n], virt_to_netmem(xdp->data), offset_in_page(xdp->data), len);
 	sinfo->nr_frags = n + 1;
 	sinfo->xdp_frags_size = bytes + len;

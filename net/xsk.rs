@@ -263,6 +263,12 @@ impl XskRx {
         self.hdr_len
     }
 
+    /// Returns the bytes of a buffer that the device may write to: a header and what comes behind it.
+    #[inline(always)]
+    pub(crate) fn device_len(&self) -> u32 {
+        self.hdr_len.saturating_add(self.len())
+    }
+
     /// Returns the C object.
     #[inline(always)]
     pub(crate) fn as_raw(&self) -> *mut bindings::xsk_buff_pool {

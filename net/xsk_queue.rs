@@ -182,7 +182,7 @@ impl<'a> RxNapi<'a, InPoll> {
     /// Returns `EINVAL` if it isn't as long, and the buffer goes back.
     pub(crate) fn xsk_go_on(&mut self, buff: XskBuff<'a>, len: u32) -> Result<XskBuff<'a>> {
         let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
-        if len > xsk.len().saturating_add(xsk.hdr_len()) {
+        if len > xsk.device_len() {
             return Err(EINVAL);
         }
         // SAFETY: As above.
@@ -203,7 +203,7 @@ impl<'a> RxNapi<'a, InPoll> {
         len: u32,
     ) -> Result {
         let xsk = self.xsk.as_deref().ok_or(EINVAL)?;
-        if !xsk.is_sg() || len > xsk.len().saturating_add(xsk.hdr_len()) {
+        if !xsk.is_sg() || len > xsk.device_len() {
             return Err(EINVAL);
         }
         let (head, next) = (head.raw().cast(), buff.raw().cast());

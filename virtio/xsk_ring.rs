@@ -126,7 +126,6 @@ impl Virtqueue<RxBuf> {
             return refused(EINVAL);
         }
         self.tag = xsk.id().0;
-        let (len, hdr_len) = (xsk.len(), xsk.hdr_len());
         let mut err = 0;
         // SAFETY: By the invariants of their types queue and pool are valid, and they are ours, the
         // pool is mapped for the queue's device, and what the device may write to is of the buffer
@@ -136,8 +135,8 @@ impl Virtqueue<RxBuf> {
                 self.as_raw(),
                 xsk.as_raw(),
                 n,
-                hdr_len,
-                hdr_len.saturating_add(len),
+                xsk.hdr_len(),
+                xsk.device_len(),
                 C::POOL_GFP,
                 &mut err,
             )
