@@ -46,6 +46,7 @@ for size in 60 200 1514; do
 	frames "$MANY" $size
 	all_of "$size bytes: judged" "${COUNT[judged]}" "$MANY"
 	all_of "$size bytes: in the stack" "${COUNT[seen]}" "$MANY"
+	all_of "$size bytes: with their queue" "${COUNT[queued]}" "$MANY"
 	# Others may come meanwhile.
 	counted xdp_packets "$MANY" 50
 	# The in-tree driver loses the device's hash.
@@ -283,6 +284,7 @@ detach || bad "$(said)"
 frames "$MANY" 100
 all_of judged "${COUNT[judged]}" 0
 all_of "in the stack" "${COUNT[seen]}" "$MANY"
+all_of "with their queue" "${COUNT[queued]}" "$MANY"
 reach || bad "no answer to ping"
 nothing_said
 verdict "and without a program again"

@@ -6,7 +6,7 @@
 OBJECT=$HERE/xdp/programs.bpf.o
 PINNED=/sys/fs/bpf/vnm
 # Number of a place in the map `counts`.
-declare -A PLACE=([judged]=0 [failed]=1 [seen]=2 [meta]=3 [vlan]=4 [hashed]=5 [same_hash]=6)
+declare -A PLACE=([judged]=0 [failed]=1 [seen]=2 [meta]=3 [vlan]=4 [hashed]=5 [same_hash]=6 [queued]=7)
 TAP=tapA
 
 [ -e "$OBJECT" ] || skip_all "programs.bpf.c wasn't compiled"

@@ -15,8 +15,9 @@
 #define BEHIND bpf_htonl(0xc0000232)
 #define MARK 0x766e6d71
 
-/* Places in `counts`: JUDGED by a program, and what the stack got: all, with metadata, of VLAN 5, with a hash, with that as metadata. */
-enum { JUDGED, FAILED, SEEN, WITH_META, IN_VLAN, HASHED, SAME_HASH, PLACES };
+/* Places in `counts`: JUDGED by a program, and what the stack got: all, with metadata, of VLAN 5, with a hash, with that as metadata, with
+ * the queue that they came from. */
+enum { JUDGED, FAILED, SEEN, WITH_META, IN_VLAN, HASHED, SAME_HASH, QUEUED, PLACES };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -278,6 +279,9 @@ SEC("tc") int seen(struct __sk_buff *skb)
 		if ((void *)(meta + 1) <= (void *)(long)skb->data && *meta == skb->hash)
 			count(SAME_HASH);
 	}
+	/* The queue's number and one, until a queue to send on is chosen. */
+	if (skb->queue_mapping)
+		count(QUEUED);
 	return 0;
 }
 
