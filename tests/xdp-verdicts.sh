@@ -13,7 +13,7 @@ MRG_RXBUF=15
 counters() { stat_sum "rx[0-9]+_$1"; }
 moved() { echo $(($(counters "$1") - ${WAS[$1]:-0})); }
 declare -A WAS=()
-remember() { local c; for c in xdp_packets xdp_tx xdp_redirects xdp_drops; do WAS[$c]=$(counters $c); done; }
+remember() { local c; for c in packets xdp_packets xdp_tx xdp_redirects xdp_drops; do WAS[$c]=$(counters $c); done; }
 # counted COUNTER NUMBER
 counted() { local n; n=$(moved "$1"); [ "$n" -ge "$2" ] && [ "$n" -le $(($2 + ${3:-0})) ] || bad "$1 moved by $n, not $2"; }
 
@@ -49,6 +49,7 @@ for size in 60 200 1514; do
 	all_of "$size bytes: with their queue" "${COUNT[queued]}" "$MANY"
 	# Others may come meanwhile.
 	counted xdp_packets "$MANY" 50
+	counted packets "$MANY" 50
 	# The in-tree driver loses the device's hash.
 	! ours || [ "$(feature receive-hashing)" != on ] || all_of "$size bytes: with their hash" "${COUNT[hashed]}" "$MANY"
 done
@@ -97,6 +98,7 @@ for size in 60 1514; do
 	all_of "$size bytes: judged" "${COUNT[judged]}" $((MANY * 4))
 	all_of "$size bytes: in the stack" "${COUNT[seen]}" 0
 	counted xdp_drops $((MANY * 4))
+	counted packets $((MANY * 4)) 50
 	! ours || [ "$(if_stat rx_dropped)" = "$dropped" ] || bad "$(($(if_stat rx_dropped) - dropped)) in rx_dropped"
 done
 reach || bad "no answer to ping"
@@ -130,6 +132,7 @@ for size in 60 200 1514; do
 	all_of "$size bytes: judged" "${COUNT[judged]}" "$MANY"
 	came_back "$MANY" $size
 	counted xdp_tx "$MANY"
+	counted packets "$MANY" 50
 done
 # The device lets those of VLANs in that it was told of.
 ip link set dev "$NETIF" promisc on
