@@ -73,6 +73,15 @@ refused ethtool -N "$NETIF" rx-flow-hash tcp4 sd
 refused ethtool -L "$NETIF" combined 1
 dev set hash_types 0x3f || bad "no hash types"
 dev violations clear >/dev/null
+# What is in force is sent once more, as a device may stop hashing when it refuses.
+if ours; then
+	dev refuse 4 1 1
+	taken=$(dev stat commands_ok)
+	refused ethtool -X "$NETIF" equal 1
+	dev refuse
+	taken=$(($(dev stat commands_ok) - taken))
+	[ $taken = 1 ] || bad "after one that was refused the device took $taken commands"
+fi
 ethtool -X "$NETIF" equal 1 || bad "refused when the device takes it again"
 set_pairs 2 || bad "2 pairs refused"
 [ "$(indir | tr -d '0 ')" = "" ] || bad "equal 1: $(indir)"
