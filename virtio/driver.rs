@@ -204,7 +204,7 @@ impl<D: Driver> Adapter<D> {
     ///
     /// # Safety
     ///
-    /// `vdev` is valid, and bound to this driver or being probed; no `remove` runs meanwhile.
+    /// `vdev` is valid, and bound to this driver or being probed; `remove` doesn't drop the data meanwhile.
     unsafe fn data<'a>(vdev: *mut bindings::virtio_device) -> Option<Pin<&'a D::Data>> {
         // SAFETY: By this function's contract; `probe` stored a pinned box of this type, or there is
         // none.
@@ -324,6 +324,8 @@ impl<D: Driver> Adapter<D> {
                 D::unbind(dev, data);
             }
             State::of(dev).end_resets();
+            // The core has done so before it called this, but who was waited for may have undone that.
+            bindings::virtio_config_driver_disable(vdev);
             let data = bindings::dev_get_drvdata(dev.dev_raw());
             bindings::dev_set_drvdata(dev.dev_raw(), core::ptr::null_mut());
             if let Some(data) = NonNull::new(data) {
@@ -334,6 +336,8 @@ impl<D: Driver> Adapter<D> {
                 drop(Pin::<KBox<D::Data>>::from_foreign(data.as_ptr()));
             }
             State::end(vdev);
+            // As the bus has left it to this driver.
+            bindings::virtio_config_driver_enable(vdev);
         }
     }
 
@@ -354,8 +358,9 @@ impl<D: Driver> Adapter<D> {
     ///
     /// Called by the virtio core as the callback `config_changed`, with a device of this driver.
     unsafe extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
-        // SAFETY: The virtio core calls this neither before `probe` has returned nor once `remove` is
-        // called (`virtio_config_core_enable`, `_disable`).
+        // SAFETY: The virtio core calls this with the lock held that `virtio_config_driver_disable` takes, and not after that, by which
+        // `remove` keeps the data until this is over. Before `probe` has stored it, and from where on `remove` lets calls
+        // through again, there is none.
         if let Some(data) = unsafe { Self::data(vdev) } {
             D::config_changed(data);
         }
