@@ -131,7 +131,6 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) 
         return Err(EBUSY);
     }
     let up = bring_up(vdev, dev);
-    fail::delay_after_restore();
     dev.enable_config_work();
     if dev.is_running() {
         // The link may have changed while nobody looked.
@@ -161,6 +160,7 @@ pub(crate) fn restore(vdev: &Device<Core<'_>>, dev: &Net, reason: FreezeReason) 
             return Err(e);
         }
     }
+    fail::delay_after_restore();
     Ok(())
 }
 
@@ -332,8 +332,16 @@ fn may_reset(dev: &Net) -> bool {
 /// Milliseconds until a device that is gone is looked for again.
 const GONE_MS: u32 = 5000;
 
-/// Milliseconds that the end of probe may take.
+/// Milliseconds that the end of probe may take, and that of a reset which isn't this work's.
 const PROBE_MS: u32 = 100;
+
+/// Returns whether somebody else sets the device up: a transport, or the system as it is resumed.
+///
+/// The virtio core looks at the status after [`restore`], and sets DRIVER_OK if a reset has taken that away meanwhile; two would
+/// call the driver at the same time, too. After a failure the core leaves the device as it is, which is waited for no longer.
+fn is_being_set_up(info: &VirtnetInfo, failed: u32) -> bool {
+    failed == 0 && info.vqs().is_some() && !info.vdev.is_set_up()
+}
 
 /// Resets the device and sets it up again, if it needs that.
 pub(crate) fn work(dev: &Net) {
@@ -360,6 +368,13 @@ pub(crate) fn work(dev: &Net) {
         return;
     }
     let failed = info.settings.lock().failed_resets;
+    if is_being_set_up(info, failed) {
+        if asked {
+            dev.ask_for_reset();
+        }
+        dev.schedule_reset_check_after(PROBE_MS);
+        return;
+    }
     if info.vqs().is_none() {
         if failed == 0 {
             return;

@@ -62,8 +62,8 @@ pub(crate) unsafe fn delay_after_complete(_napi: *mut crate::bindings::napi_stru
     };
 }
 
-/// Sleeps for as long as `delay_after_restore` says, while the device works again and the virtio
-/// core doesn't know yet.
+/// Sleeps for as long as `delay_after_restore` says, while the device works again, whoever resets it
+/// may do so, and the virtio core doesn't know yet.
 ///
 /// Context: process.
 #[inline(always)]

@@ -11,8 +11,10 @@ fail_at=/sys/module/virtio_net_mq/parameters/fail_at
 [ -e "$fail_at" ] || skip_all "this module is built without VNM_FAILPOINTS=1"
 [ "$MERGES" ] || skip_all "the device merges no packets, or can be told not to"
 at_exit 'echo 0 >$fail_at'
+delay=${fail_at%/*}/delay_after_restore
+at_exit 'echo 0 >$delay'
 mark_log
-plan 3
+plan 4
 reach
 
 merged() { stat_sum 'rx[0-9]+_gso_packets'; }
@@ -68,4 +70,28 @@ detach || bad "$(said)"
 is_merged
 nothing_said
 verdict "the next program asks again"
+
+# The kernel resets the function, and the virtio core isn't through with that yet when a program comes.
+reset=$(readlink -f "/sys/class/net/$NETIF/device")/../reset
+begin
+if ! ours || [ ! -w "$reset" ]; then
+	skip "the virtio core ends its reset first" "the function can't be reset"
+else
+	# Longer than a reset takes.
+	echo $((4000 * SLOW)) >"$delay"
+	(echo 1 >"$reset"; touch "$WORK/over") &
+	wait_for 20 eval '! present' || bad "the device isn't reset"
+	wait_for 20 eval 'present && carrier' || bad "the device doesn't come back"
+	command ip -force link set dev "$NETIF" xdpdrv pinned "$PINNED/progs/pass" 2>"$WORK/said" || bad "$(said)"
+	[ ! -e "$WORK/over" ] || bad "the reset was over before the program came"
+	wait_for 20 eval '[ -e "$WORK/over" ] || ! merges'
+	[ -e "$WORK/over" ] || bad "the device was reset again before the core was through with it"
+	echo 0 >"$delay"
+	wait
+	wait_for 20 eval '! merges && present && carrier' || bad "the device wasn't asked to stop merging: $(log_since | tail -3)"
+	detach || bad "$(said)"
+	is_merged
+	nothing_said
+	verdict "the virtio core ends its reset first"
+fi
 finish
