@@ -190,7 +190,9 @@ fn drop_rings(dev: &Net, rtnl: &mut Rtnl) {
         tx.reset_bql();
         drop(tx);
         // Frees packets: outside of the lock.
-        drop(vq);
+        if let Some(vq) = vq {
+            vq.discard(dev);
+        }
         // Sockets get their completions now: it may take long until the next look.
         pair.tx.lock_bh().xsk_complete();
     }

@@ -248,7 +248,9 @@ fn lose_device(dev: &Net, pair: &QueuePair<VirtnetInfo>, rtnl: &mut Rtnl) -> Res
             if rq.vq.as_ref().is_none_or(|vq| vq.is_reset()) {
                 drop(rq.vq.take());
                 let vq = pair.tx.lock_bh().state().take_parked();
-                drop(vq);
+                if let Some(vq) = vq {
+                    vq.discard(dev);
+                }
                 return Ok(());
             }
         }

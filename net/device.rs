@@ -19,6 +19,7 @@ use super::{
     rxfh,
     skb::{
         ReceivedSkb,
+        SkBuff,
         TxSkb, //
     },
     sysfs,
@@ -448,7 +449,7 @@ impl<T: Driver> NetDevice<T> {
     /// Drops a packet that no queue is there to count.
     ///
     /// Context: any.
-    pub(super) fn drop_tx(&self, skb: TxSkb<'_>) {
+    pub(crate) fn drop_tx<S>(&self, skb: SkBuff<S>) {
         // SAFETY: By the type invariants the device is valid; the counter is this CPU's.
         unsafe { bindings::dev_core_stats_tx_dropped_inc(self.as_raw()) };
         skb.drop_with(DropReason::DevReady);

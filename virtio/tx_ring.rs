@@ -16,6 +16,7 @@ use super::{
 use crate::{
     bindings,
     net::{
+        self,
         page_pool::MAX_SKB_FRAGS,
         skb::{
             DropReason,
@@ -31,7 +32,8 @@ use crate::{
             untag,
             XskSent,
             TAG, //
-        }, //
+        },
+        NetDevice, //
     }, //
 };
 use core::{
@@ -159,6 +161,16 @@ impl Drop for InFlight {
 }
 
 impl Virtqueue<InFlight> {
+    /// Gives up a ring whose device was reset, and what is in it, which `dev` was to send and counts as dropped.
+    ///
+    /// Context: process.
+    pub(crate) fn discard<T: net::Driver>(mut self, dev: &NetDevice<T>) {
+        self.detach_reset(|sent| match sent.into_packet() {
+            SentPacket::Skb(skb) => dev.drop_tx(skb),
+            other => other.discard(),
+        });
+    }
+
     /// Returns how headers are laid out, and which addresses the entries of a list have
     /// ([`Self::add_list`]).
     #[inline(always)]

@@ -581,8 +581,15 @@ impl<T: VqBuffer> Virtqueue<T> {
         unsafe { (*vq).num_free = n };
     }
 
-    /// Drops the buffers of a ring that the device doesn't use any more, and which isn't used again.
-    fn detach_all(&mut self) {
+    /// Takes the buffers out of a queue whose device was reset, one by one; of any other it takes none.
+    pub(super) fn detach_reset(&mut self, each: impl FnMut(T)) {
+        if self.set.is_reset() {
+            self.detach_all(each);
+        }
+    }
+
+    /// Takes the buffers out of a ring that the device doesn't use any more, and which isn't used again.
+    fn detach_all(&mut self, mut each: impl FnMut(T)) {
         let (vq, size) = (self.as_raw(), self.size);
         let mut free = self.num_free();
         loop {
@@ -595,7 +602,7 @@ impl<T: VqBuffer> Virtqueue<T> {
             let Some(p) = NonNull::new(p) else { break };
             free = free.wrapping_add(self.num_free().wrapping_sub(size));
             // SAFETY: Each pointer comes back once.
-            drop(unsafe { T::from_raw(p) });
+            each(unsafe { T::from_raw(p) });
         }
         if free != size {
             self.lost_count();
@@ -707,7 +714,7 @@ unsafe extern "C" fn recycle<T: VqBuffer>(vq: *mut bindings::virtqueue, buf: *mu
 impl<T: VqBuffer> Drop for Virtqueue<T> {
     fn drop(&mut self) {
         if self.set.is_reset() {
-            self.detach_all();
+            self.detach_all(drop);
         } else if !self.is_idle() {
             // A queue dropped with a live device keeps its buffers: leaked memory is bad, memory
             // that the device still writes to is worse.
