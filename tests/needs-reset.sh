@@ -30,7 +30,8 @@ break_it() {
 	devmem $((bar + 40)) 32 "$rom"
 	devmem $((bar + 44)) 32 0
 	devmem $((bar + 28)) 16 1
-	ping -q -c 2 -i 0.2 -W 1 "$PEER" >/dev/null 2>&1
+	# From a CPU that sends there.
+	taskset -c "$(cpu_of 0)" ping -q -c 2 -i 0.2 -W 1 "$PEER" >/dev/null 2>&1
 }
 asks() { log_since | grep -c 'asks for a reset; resetting it'; }
 plan 6
