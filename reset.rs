@@ -343,16 +343,21 @@ fn is_being_set_up(info: &VirtnetInfo, failed: u32) -> bool {
     failed == 0 && info.vqs().is_some() && !info.vdev.is_set_up()
 }
 
+/// Has the work look once more when the virtio core may be through with the device, and at a reset that was `asked` for then.
+fn look_again(dev: &Net, asked: bool) {
+    if asked {
+        dev.ask_for_reset();
+    }
+    dev.schedule_reset_check_after(PROBE_MS);
+}
+
 /// Resets the device and sets it up again, if it needs that.
 pub(crate) fn work(dev: &Net) {
     let info = dev.data();
     let asked = dev.take_reset_asked();
     if !info.vdev.is_bound() {
         // The virtio core would find no driver to call.
-        if asked {
-            dev.ask_for_reset();
-        }
-        dev.schedule_reset_check_after(PROBE_MS);
+        look_again(dev, asked);
         return;
     }
     if info.vdev.is_gone() {
@@ -369,10 +374,7 @@ pub(crate) fn work(dev: &Net) {
     }
     let failed = info.settings.lock().failed_resets;
     if is_being_set_up(info, failed) {
-        if asked {
-            dev.ask_for_reset();
-        }
-        dev.schedule_reset_check_after(PROBE_MS);
+        look_again(dev, asked);
         return;
     }
     if info.vqs().is_none() {
