@@ -446,7 +446,7 @@ impl<T: Driver> NetDevice<T> {
         self.set_real_num_rx_queues(n, rtnl)
     }
 
-    /// Drops a packet that no queue is there to count.
+    /// Drops a packet that no queue counts, because there is none, or it is given up.
     ///
     /// Context: any.
     pub(crate) fn drop_tx<S>(&self, skb: SkBuff<S>) {
