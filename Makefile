@@ -32,8 +32,11 @@ RANGE ?=
 M ?=
 # The cargo-mutants that `make mutants-pure` takes: what different ones find can't be compared.
 MUTANTS_VERSION = 27.1.0
-# How many steps `make soak` takes, from which seed, and which actions it is made of (all by default).
+# How many steps `make soak` takes (or for how many minutes it goes on), from which seed, and which actions it is made of (all by
+# default); from which step on it suspends to memory (by default in the last quarter).
 STEPS ?= 500
+MINUTES ?=
+DEEP ?=
 ACTIONS ?=
 # The interface that `make top` shows, instead of one of a guest.
 DEV ?=
@@ -333,8 +336,9 @@ mutants-pure: prepared ## small changes of pure/, one at a time (cargo-mutants):
 
 mutants: mutants-pure mutants-guest ## both: mistakes in pure/ and in the driver (hours)
 
-soak: module ## STEPS=… things that can be done to an interface, in turn, by a chance that SEED=… repeats
-	@$(TREE) run --net -- python3 qemu-test/soak --steps $(STEPS) $(if $(SEED),--seed $(SEED)) $(ACTIONS)
+soak: module ## STEPS=… things that can be done to an interface, or MINUTES=… of them, in turn, by a chance that SEED=… repeats
+	@$(TREE) run --net -- python3 qemu-test/soak $(if $(MINUTES),--minutes $(MINUTES),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(DEEP),--deep $(DEEP)) $(ACTIONS)
 
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell

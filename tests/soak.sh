@@ -1,15 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Whatever can be done to an interface, by a repeatable chance, under traffic: SEED chooses the sequence, STEPS its length,
-# ACTIONS (names) what it is made of. After each step packets get through; the first step that goes wrong ends it. In the
+# Whatever can be done to an interface, by a repeatable chance, under traffic: SEED chooses the sequence, STEPS or MINUTES its
+# length, ACTIONS (names) what it is made of. After each step packets get through; the first step that goes wrong ends it. In the
 # end, with the module unloaded, as much memory is free as in the beginning, no page pool waits for pages, no interface,
 # interrupt or thread is left. `make soak` runs this and shows how far it is.
 . "$(dirname "$0")/lib.sh"
 
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
 [ "${KO:-}" ] || skip_all "KO is not set: the module can't be unloaded"
-SEED=${SEED:-1} STEPS=${STEPS:-500}
+SEED=${SEED:-1} MINUTES=${MINUTES:-}
+STEPS=${STEPS:-$([ "$MINUTES" ] && echo 1000000 || echo 500)}
+# Suspends to memory come from step DEEP on: in the last quarter, which with MINUTES begins when its time has come.
+DEEP=${DEEP:-$([ "$MINUTES" ] || echo $((STEPS * 3 / 4 + 1)))}
 bind=/sys/bus/virtio/drivers/$DRV
 hwaddr=$(mac)
 plan 4
@@ -135,11 +138,11 @@ do_plug() {
 	hostctl -t 40 plug id=nic0 >"$WORK/err" 2>&1 || bad "plug: $(cat "$WORK/err")"
 	back
 }
-# To memory only in the last quarter, because of do_plug.
+# To memory only towards the end (DEEP), because of do_plug.
 deep= step=0
 do_suspend() {
 	[ "$states" ] || return
-	if [ "${S3:-}" = yes ] && ((step * 4 > STEPS * 3 && $1 % 2)) && grep -q mem <<<"$states"; then
+	if [ "${S3:-}" = yes ] && [ "$DEEP" ] && ((step >= DEEP && $1 % 2)) && grep -q mem <<<"$states"; then
 		did="suspend to memory"
 		deep=yes
 		grep -q deep /sys/power/mem_sleep && echo deep >/sys/power/mem_sleep
@@ -316,7 +319,7 @@ state_of_things() {
 	grep . "/sys/class/net/$NETIF/"{threaded,napi_defer_hard_irqs,gro_flush_timeout} "/sys/class/net/$NETIF/queues/"tx-*/byte_queue_limits/{limit,inflight}
 	ps -e -o stat,wchan:32,comm | grep -E 'napi/|^D'
 }
-note "SEED=$SEED STEPS=$STEPS${ACTIONS:+ ACTIONS=$ACTIONS}"
+note "SEED=$SEED ${MINUTES:+MINUTES=$MINUTES }STEPS=$STEPS${ACTIONS:+ ACTIONS=$ACTIONS}"
 mark_log
 begin
 reach || bad "no answer to ping"
@@ -340,7 +343,15 @@ alive
 RANDOM=$SEED
 traffic
 [ ${#_bad[@]} = 0 ] || STEPS=0
+began=$SECONDS
 for ((step = 1; step <= STEPS; step++)); do
+	if [ "$MINUTES" ]; then
+		((SECONDS - began < MINUTES * 60)) || break
+		if [ ! "$DEEP" ] && (((SECONDS - began) * 4 > MINUTES * 180)); then
+			DEEP=$step
+			note "to memory from here on: DEEP=$DEEP"
+		fi
+	fi
 	a=${lot[RANDOM % ${#lot[@]}]} x=$RANDOM y=$RANDOM
 	did=
 	echo "soak: step $step: $a $x $y" >/dev/kmsg
@@ -351,11 +362,12 @@ for ((step = 1; step <= STEPS; step++)); do
 	((step % 10)) || [ -z "$(log_problems)" ] || bad "the kernel complains: $(log_problems | head -3)"
 	if [ ${#_bad[@]} -gt 0 ]; then
 		while IFS= read -r l; do note "$l"; done < <(state_of_things)
-		bad "that was step $step: $a${did:+ ($did)}; again with: make soak SEED=$SEED STEPS=$step${ACTIONS:+ ACTIONS='$ACTIONS'}"
+		bad "that was step $step: $a${did:+ ($did)}; again with: make soak SEED=$SEED STEPS=$step DEEP=${DEEP:-$((step + 1))}${ACTIONS:+ ACTIONS='$ACTIONS'}"
 		break
 	fi
 done
 [ -z "${sockets[*]}" ] || note "sockets: ${sockets[-z]:-0} with zero copy, ${sockets[-c]:-0} in copy mode"
+note "steps: $((step - 1))"
 verdict "all steps were taken"
 
 begin
