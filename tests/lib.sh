@@ -374,6 +374,8 @@ dump() {
 	local file=$1 in=()
 	shift
 	[ "$1" = -n ] && { in=(ip netns exec "$2"); shift 2; }
+	# What an earlier one said isn't to be taken for this one's word.
+	: >"$file.err"
 	# -Z: otherwise it wants a user "tcpdump".
 	"${in[@]}" tcpdump -Z root -n -l --immediate-mode "$@" >"$file" 2>"$file.err" &
 	DUMP=$!
