@@ -49,29 +49,37 @@ at_exit no_traffic
 # --- what can be done -------------------------------------------------------------------------------------------------
 
 # Each takes two numbers by chance and says in $did what it does. Things that a device may refuse are tried and may fail;
-# all else is bad.
+# all else is bad. What the shell can do itself it does: a kernel that checks itself takes a third of a second for a process.
 
 features=(tx sg tso gro gso rx-gro-hw tx-udp-segmentation rx ntuple)
 qdiscs=(mq fq_codel fq "netem delay 1ms limit 500" pfifo_fast)
 states=$(cat /sys/power/state 2>/dev/null)
 
 find_by_mac() {
-	local d
+	local d address
 	for d in /sys/class/net/*; do
-		[ -e "$d/device" ] && [ "$(cat "$d/address")" = "$hwaddr" ] || continue
+		[ -e "$d/device" ] && read -r address <"$d/address" && [ "$address" = "$hwaddr" ] || continue
 		NETIF=${d##*/}
 		VDEV=$(basename "$(readlink -f "$d/device")")
 		return 0
 	done
 	return 1
 }
-back() { wait_for 20 find_by_mac || bad "the interface doesn't come back"; configure || bad "$NETIF doesn't come up"; }
+found() { find_netif || find_by_mac; }
+back() { wait_for 20 found || bad "the interface doesn't come back"; configure || bad "$NETIF doesn't come up"; }
 run() { "$@" 2>"$WORK/err" || bad "$*: $(head -c 300 "$WORK/err")"; }
-random_pairs() { echo $(($1 % $(max_pairs) + 1)); }
+most=$(max_pairs)
+in_use() { local q=("/sys/class/net/$NETIF/queues/rx-"*); now=${#q[@]}; }
 
-# The kernel refuses to take away the queue of a socket of AF_XDP.
-some_pairs() { if socket_there; then set_pairs "$1" 2>/dev/null; else run set_pairs "$1"; fi; }
-do_channels() { did="combined $(random_pairs "$1")"; some_pairs "$(random_pairs "$1")"; }
+# some_pairs NUMBER: by chance. The kernel refuses to take away the queue of a socket of AF_XDP.
+some_pairs() {
+	local n=$(($1 % most + 1)) now
+	did+="combined $n"
+	in_use
+	[ "$now" != $n ] || return
+	if socket_there; then ethtool -L "$NETIF" combined $n 2>/dev/null; else run ethtool -L "$NETIF" combined $n; fi
+}
+do_channels() { some_pairs "$1"; }
 do_rings() {
 	did="rings $((32 << $1 % 4))/$((32 << $2 % 4))"
 	# The driver wants 19 at least, a device has its most.
@@ -80,7 +88,7 @@ do_rings() {
 }
 do_features() {
 	local f=${features[$1 % ${#features[@]}]} on
-	on=$( (($2 % 2)) && echo on || echo off)
+	if (($2 % 2)); then on=on; else on=off; fi
 	did="$f $on"
 	ethtool -K "$NETIF" "$f" "$on" >/dev/null 2>&1
 }
@@ -88,21 +96,25 @@ do_mtu() { did="MTU $((1280 + $1 % 221))"; run ip link set "$NETIF" mtu $((1280 
 do_updown() {
 	did="down, up"
 	run ip link set "$NETIF" down
-	if (($1 % 3 == 0)); then did+=", combined between"; some_pairs "$(random_pairs "$2")"; fi
+	if (($1 % 3 == 0)); then did+=", between: "; some_pairs "$2"; fi
 	if (($1 % 3 == 1)); then did+=", rings between"; ethtool -G "$NETIF" rx $((64 << $2 % 3)) 2>/dev/null; fi
 	run ip link set "$NETIF" up
 }
 do_xps() {
-	local q=$(($1 % $(pairs))) mask=$(($2 % 15 + 1))
-	have_xps || return
-	did="XPS of $q: $(printf %x $mask)"
+	local now q mask=$(($2 % 15 + 1))
+	in_use
+	q=$(($1 % now))
+	[ -e "/sys/class/net/$NETIF/queues/tx-0/xps_cpus" ] || return
+	printf -v did 'XPS of %d: %x' $q $mask
 	printf %x $mask >"/sys/class/net/$NETIF/queues/tx-$q/xps_cpus" || bad "$did: refused"
 }
+cpus=($(removable_cpus))
 do_cpu() {
-	local cpus=($(removable_cpus)) c
+	local c on
 	[ ${#cpus[@]} -gt 0 ] || return
 	c=${cpus[$1 % ${#cpus[@]}]}
-	did="CPU $c $((1 - $(cat "/sys/devices/system/cpu/cpu$c/online")))"
+	read -r on <"/sys/devices/system/cpu/cpu$c/online"
+	did="CPU $c $((1 - on))"
 	run cpu_online "$c" "${did##* }"
 }
 do_link() {
@@ -169,7 +181,7 @@ do_filter() {
 	esac
 }
 do_vlan() {
-	modprobe 8021q 2>/dev/null || [ -d /proc/net/vlan ] || return
+	[ -d /proc/net/vlan ] || modprobe 8021q 2>/dev/null || return
 	did="VLAN $(($1 % 4000 + 1))"
 	run ip link add link "$NETIF" name soak.v type vlan id $(($1 % 4000 + 1))
 	run ip link set soak.v up
@@ -200,12 +212,13 @@ do_netns() {
 xdp_programs=(pass drop tx meta pass_frags tx_frags "" "" "")
 xdp_pins=/sys/fs/bpf/soak
 do_xdp() {
-	local p=${xdp_programs[$1 % ${#xdp_programs[@]}]}
+	local p=${xdp_programs[$1 % ${#xdp_programs[@]}]} link
 	[ -e "$xdp_pins/pass" ] || return
 	did="XDP: ${p:-none}"
 	if [ "$p" ]; then
 		run ip -force link set dev "$NETIF" xdpdrv pinned "$xdp_pins/$p"
-		[ "$(ip link show dev "$NETIF" | grep -c 'prog/xdp')" = 1 ] || bad "$p isn't there"
+		link=$(ip link show dev "$NETIF")
+		[[ $link == *prog/xdp* ]] || bad "$p isn't there: $link"
 	else
 		run ip link set dev "$NETIF" xdpdrv off
 	fi
@@ -225,6 +238,7 @@ do_reads() {
 # time. Without a program all that comes is the stack's.
 declare -A sockets=()
 socket=
+socket_ready() { local said; mapfile -t said <"$WORK/socket"; [[ " ${said[*]}" == *" ready "* ]]; }
 socket_there() { [ "$socket" ] && kill -0 "$socket" 2>/dev/null; }
 no_socket() {
 	[ "$socket" ] || return
@@ -233,7 +247,7 @@ no_socket() {
 	socket=
 }
 do_xsk() {
-	local mode=-c what=(hold)
+	local mode=-c what=(hold) now
 	[ -x "$HERE/xsk/xsk" ] || return
 	if socket_there; then
 		did="the socket goes"
@@ -242,12 +256,13 @@ do_xsk() {
 	fi
 	(($1 % 3)) && mode=-z
 	(($1 % 2)) && what=(-n 3000 -s 200 -d 02:76:6e:6d:00:02 send)
-	did="a socket, $mode ${what[*]}, on queue $(($2 % $(pairs)))"
+	in_use
+	did="a socket, $mode ${what[*]}, on queue $(($2 % now))"
 	: >"$WORK/socket"
-	"$HERE/xsk/xsk" $mode -w -q $(($2 % $(pairs))) "${what[@]}" "$NETIF" >"$WORK/socket" 2>&1 &
+	"$HERE/xsk/xsk" $mode -w -q $(($2 % now)) "${what[@]}" "$NETIF" >"$WORK/socket" 2>&1 &
 	socket=$!
-	wait_for 20 eval 'grep -q ^ready "$WORK/socket" || ! socket_there'
-	grep -q ^ready "$WORK/socket" || bad "no socket: $(cat "$WORK/socket")"
+	wait_for 20 eval 'socket_ready || ! socket_there'
+	socket_ready || bad "no socket: $(cat "$WORK/socket")"
 	sockets[$mode]=$((sockets[$mode] + 1))
 }
 
@@ -290,14 +305,28 @@ if [ -e "$HERE/xdp/programs.bpf.o" ]; then
 	at_exit 'rm -rf "$xdp_pins"'
 fi
 
+# A datagram comes back from the peer (see peer.py), or a ping is answered. (The shell reads a byte of a datagram, which is the end of it.)
+comes_back() {
+	local way got=
+	[ "$service" ] || { ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1; return; }
+	{ exec {way}<>"/dev/udp/$PEER/7099"; } 2>/dev/null || return
+	{ echo "$step" >&"$way" && read -rn 1 -t $SLOW -u "$way" got; } 2>/dev/null
+	exec {way}>&-
+	[ "$got" ]
+}
+# alive [ACTION]: what is wrong after it.
 alive() {
-	local n tx rx
+	local n now tx
 	find_netif || { bad "there is no interface"; return; }
 	wait_for 20 carrier || bad "no carrier"
-	wait_for 20 ping -q -c 1 -W 1 "$PEER" >/dev/null 2>&1 || bad "no answer to ping"
-	n=$(pairs)
-	tx=("/sys/class/net/$NETIF/queues/tx-"*) rx=("/sys/class/net/$NETIF/queues/rx-"*)
-	[ ${#tx[@]}/${#rx[@]} = "$n/$n" ] || bad "$n pairs, but ${#tx[@]}/${#rx[@]} queues"
+	wait_for 20 comes_back || bad "nothing comes back from the peer"
+	in_use
+	tx=("/sys/class/net/$NETIF/queues/tx-"*)
+	case ${1:-} in
+	'' | channels | updown | reload | suspend) n=$(pairs) ;;
+	*) n=$now ;;
+	esac
+	[ ${#tx[@]}/$now = "$n/$n" ] || bad "$n pairs, but ${#tx[@]}/$now queues"
 }
 contents() {
 	local out
@@ -324,6 +353,7 @@ mark_log
 begin
 reach || bad "no answer to ping"
 sum=$(blob "$WORK/blob" 300000)
+service=
 have_peer_service && service=yes
 # What the first time of each brings along stays: modules, caches, files.
 traffic
@@ -357,7 +387,7 @@ for ((step = 1; step <= STEPS; step++)); do
 	echo "soak: step $step: $a $x $y" >/dev/kmsg
 	note "step $step: $a $x $y"
 	"do_$a" "$x" "$y"
-	alive
+	alive "$a"
 	[ -z "$service" ] || ((step % 20)) || contents "$step"
 	((step % 10)) || [ -z "$(log_problems)" ] || bad "the kernel complains: $(log_problems | head -3)"
 	if [ ${#_bad[@]} -gt 0 ]; then
