@@ -33,8 +33,10 @@ M ?=
 # The cargo-mutants that `make mutants-pure` takes: what different ones find can't be compared.
 MUTANTS_VERSION = 27.1.0
 # How many steps `make soak` takes (or for how many minutes it goes on), from which seed, and which actions it is made of (all by
-# default); from which step on it suspends to memory (by default in the last quarter).
+# default); from which step on it suspends to memory (by default in the last quarter); how many steps a guest takes, if each is to
+# have its own and what has passed isn't to be repeated.
 STEPS ?= 500
+PART ?=
 MINUTES ?=
 DEEP ?=
 ACTIONS ?=
@@ -338,7 +340,7 @@ mutants: mutants-pure mutants-guest ## both: mistakes in pure/ and in the driver
 
 soak: module ## STEPS=… things that can be done to an interface, or MINUTES=… of them, in turn, by a chance that SEED=… repeats
 	@$(TREE) run --net -- python3 qemu-test/soak $(if $(MINUTES),--minutes $(MINUTES),--steps $(STEPS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(DEEP),--deep $(DEEP)) $(ACTIONS)
+		$(if $(PART),--part $(PART)) $(if $(DEEP),--deep $(DEEP)) $(ACTIONS)
 
 shell: module ## a shell in a guest with the driver loaded
 	@$(TREE) run --net -- python3 qemu-test/vm.py --shell
