@@ -9,7 +9,7 @@
 MANY=${MANY:-300}
 MRG_RXBUF=15
 mark_log
-plan 9
+plan 11
 reach
 at_exit 'ip link set dev "$NETIF" mtu 1500'
 most=$(ip -d link show dev "$NETIF" | grep -oP 'maxmtu \K[0-9]+')
@@ -79,7 +79,7 @@ verdict "a large MTU is refused with a program for one buffer"
 hostctl host run="ip link set dev $TAP mtu 9000; ip link set dev br0 mtu 9000" >/dev/null
 if ! negotiated $MRG_RXBUF; then
 	attach pass_frags && bad "taken without mergeable buffers"
-	for what in PASS DROP TX REDIRECT head tail swap; do skip "$what" "no mergeable buffers"; done
+	for what in PASS checksums DROP TX buffers REDIRECT head tail swap; do skip "$what" "no mergeable buffers"; done
 	finish
 fi
 
@@ -97,6 +97,21 @@ if have_peer_service; then
 fi
 nothing_said
 verdict "PASS"
+
+# The host leaves them to do. Where the device may leave them as well the driver does them, and the stack, which sends the frames back,
+# must not do it again.
+begin
+tc filter add dev "$NETIF" ingress pref 1 protocol ip flower ip_proto udp dst_port 7200 action mirred egress redirect dev "$NETIF" ||
+	bad "frames aren't sent back"
+for size in 60 1514 9014; do
+	frames 64 $size back=64 partial=1
+	all_of "$size bytes: judged" "${COUNT[judged]}" 64
+	came_back 64 $size
+	all_of "$size bytes: with a checksum that is left to do" "${GOT[partial]}" 0
+done
+tc filter del dev "$NETIF" ingress pref 1
+nothing_said
+verdict "checksums are done once"
 
 begin
 attach drop_frags || bad "$(said)"
@@ -117,6 +132,22 @@ for size in 60 1514 3600 5000 9014; do
 done
 nothing_said
 verdict "TX"
+
+# Buffers that were posted for large packets, without a program, have no room before the data, nor behind it.
+begin
+detach || bad "$(said)"
+sizes() { sort -n /sys/class/net/"$NETIF"/queues/rx-*/virtio_net/mergeable_rx_buffer_size | tail -1; }
+for ((i = 0; i < 5; i++)); do frames "$MANY" 9014; done
+note "the largest buffers have $(sizes) bytes"
+[ "$(sizes)" -gt 3000 ] || bad "buffers of $(sizes) bytes have room for a program"
+attach tx_frags || bad "$(said)"
+for size in 9014 1514 60; do
+	frames 32 $size back=32
+	all_of "$size bytes: judged" "${COUNT[judged]}" 32
+	came_back 32 $size
+done
+nothing_said
+verdict "TX from buffers of before the program"
 
 begin
 put ports 0 "$(<"/sys/class/net/$NETIF/ifindex")"

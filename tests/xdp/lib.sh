@@ -84,7 +84,7 @@ frames() {
 	forget
 	read -ra words < <(hostctl -t 100 host run="printf 'FRAMES $TAP $(mac) $*\n' | socat -t 90 - TCP:127.0.0.1:7000")
 	GOT=([sent]=${words[1]:-0} [lost]=${words[3]:-0} [back]=${words[5]:-0} [twice]=${words[7]} [wrong]=${words[9]} [tagged]=${words[11]}
-		[least]=${words[13]} [most]=${words[14]} [place]=${words[16]})
+		[least]=${words[13]} [most]=${words[14]} [place]=${words[16]} [partial]=${words[21]})
 	[ "${words[0]}" = sent ] || bad "the host can't send: ${words[*]}"
 	counts
 }
