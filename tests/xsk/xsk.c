@@ -36,6 +36,8 @@ static struct {
 	bool polls, shared, checksum;
 	/* No frame before the last one is completed. */
 	bool singly;
+	/* The kernel is asked as there are new frames to send, and not again. */
+	bool once;
 	__u8 destination[6];
 } opt = { .how.chunk = 4096, .how.sharers = 1, .frames = 0, .size = 60, .patience = 0 };
 
@@ -61,6 +63,7 @@ static void usage(void)
 	      "  -d MAC      destination of what is sent    -C         the device is to compute its checksum\n"
 	      "  -x twice|again|ends   chunks are given twice running, or once more behind the next one; their ends are written over\n"
 	      "  -1          no frame before the last one is completed; counts those that are as the system call returns\n"
+	      "  -o          system calls for new frames to send only\n"
 	      "  -t SECONDS  without a frame, to end by itself; once it is told to end, half of one\n", stderr);
 	exit(2);
 }
@@ -284,7 +287,8 @@ static void work(void)
 			moved += completions(s) + receive(s);
 			while (opt.action == SEND && n.sent < opt.frames && n.sent % opt.sockets == i && !(opt.singly && s->sents) && send_one(s))
 				moved++;
-			wake(s, s->sents > 0);
+			if (!opt.once || n.sent != sent)
+				wake(s, s->sents > 0);
 			if (opt.singly && n.sent != sent) {
 				completions(s);
 				n.at_once += !s->sents;
@@ -413,7 +417,7 @@ static void options(int argc, char **argv)
 
 	opt.queues[0] = 0;
 	opt.sockets = 1;
-	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:x:1")) != -1) {
+	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:x:1o")) != -1) {
 		switch (c) {
 		case 'q':
 			opt.sockets = 0;
@@ -450,6 +454,7 @@ static void options(int argc, char **argv)
 			opt.how.abuse = i + 1;
 			break;
 		case '1': opt.singly = true; break;
+		case 'o': opt.once = true; break;
 		case 't': opt.patience = strtod(optarg, NULL); break;
 		default: usage();
 		}
