@@ -80,6 +80,21 @@ void vnm_helper_fail_delay(struct napi_struct *napi)
 	atomic_inc(&delays);
 }
 
+static unsigned int delay_before_complete;
+module_param(delay_before_complete, uint, 0644);
+MODULE_PARM_DESC(delay_before_complete,
+	"Microseconds, 1000 at most, for which a poll that expects its interrupt to be deferred does nothing before its end");
+
+void vnm_helper_fail_delay_before_complete(void)
+{
+	unsigned int us = READ_ONCE(delay_before_complete);
+
+	if (!us)
+		return;
+	udelay(min(us, 1000));
+	atomic_inc(&delays);
+}
+
 static unsigned int delay_after_restore;
 module_param(delay_after_restore, uint, 0644);
 MODULE_PARM_DESC(delay_after_restore, "Milliseconds between a device that was reset working again and the end of its reset");

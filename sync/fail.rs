@@ -9,7 +9,8 @@
 //!
 //! [`no_memory`] makes receive queues do without memory for as long as a parameter says.
 //!
-//! [`delay_after_complete`] and [`delay_after_restore`] make races that are narrow wide ones.
+//! [`delay_before_complete`], [`delay_after_complete`] and [`delay_after_restore`] make races that
+//! are narrow wide ones.
 //!
 //! C counterpart: `helpers/fail.c`
 
@@ -43,6 +44,19 @@ pub(crate) fn no_memory() -> bool {
         return true;
     }
     false
+}
+
+/// Holds this CPU up for as long as `delay_before_complete` says, because a poll expects that its
+/// interrupt is deferred, which may change until it ends.
+///
+/// Context: softirq.
+#[inline(always)]
+pub(crate) fn delay_before_complete() {
+    #[cfg(vnm_failpoints)]
+    // SAFETY: Waits, for a millisecond at most.
+    unsafe {
+        crate::bindings::fail_delay_before_complete()
+    };
 }
 
 /// Holds this CPU up, if it is this refusal's turn (`delay_after_complete`), because a poll of

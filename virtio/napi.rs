@@ -13,13 +13,16 @@ use super::virtqueue::{
     Virtqueue,
     VqBuffer, //
 };
-use crate::net::{
-    queue::{
-        PollResult,
-        RxPoll,
-        TxPoll, //
+use crate::{
+    net::{
+        queue::{
+            PollResult,
+            RxPoll,
+            TxPoll, //
+        },
+        Driver, //
     },
-    Driver, //
+    sync::fail, //
 };
 
 /// Ends a poll of an RX queue that received less than its budget, or lets it go on.
@@ -43,6 +46,7 @@ where
     // Who polls in a loop, or on a timer, wants no interrupt in between.
     let deferred = poll.is_deferred(work);
     let armed = if deferred {
+        fail::delay_before_complete();
         None
     } else {
         poll.state()
