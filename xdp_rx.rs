@@ -215,8 +215,8 @@ impl From<RxDrop> for Unjudged {
     }
 }
 
-#[cold]
 /// Counts a packet that no program judged.
+#[cold]
 pub(crate) fn count_unjudged(stats: &RxStats, why: Unjudged) {
     match why {
         Unjudged::Dropped(why) => count_drop(stats, why),
