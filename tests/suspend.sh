@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Suspend and resume keep every setting: number of pairs, address, MTU, VLAN, promiscuous mode, groups, receive offload,
-# interrupt affinity. The kernel's test mode (Documentation/power/basic-pm-debugging.rst) suspends devices without
+# Suspend and resume keep every setting: number of pairs, sizes of rings, address, MTU, VLAN, promiscuous mode, groups, receive
+# offload, interrupt affinity. The kernel's test mode (Documentation/power/basic-pm-debugging.rst) suspends devices without
 # suspending the machine, to each depth in turn; with S3=yes the machine is suspended to memory for real, too.
 # So does a reset of the PCI function (sysfs), and the driver's own after a transmit timeout: for that the device is stopped
 # behind the driver's back, by its status register, which takes iomem=relaxed.
@@ -11,11 +11,13 @@
 [ -w /sys/power/pm_test ] || skip_all "the kernel has no /sys/power/pm_test"
 levels=$(tr -d '[]' </sys/power/pm_test | tr ' ' '\n' | grep -v none | tac)
 states=$(tr ' ' '\n' </sys/power/state | grep -xE 'mem|freeze')
-first=$(pairs) old_mac=$(mac) old_mtu=$(mtu) old_gro=$(feature rx-gro-hw)
+rings() { echo "$(ring RX 2)/$(ring TX 2)"; }
+first=$(pairs) old_rings=$(rings) old_mac=$(mac) old_mtu=$(mtu) old_gro=$(feature rx-gro-hw)
 plan $(($(wc -w <<<"$levels") + 10))
 at_exit configure
 at_exit 'echo none >/sys/power/pm_test; ip link del $NETIF.100; ip link set $NETIF promisc off mtu $old_mtu address $old_mac
-	ip link set $NETIF up; ip maddr del $group dev $NETIF; set_pairs $first; ethtool -K $NETIF rx-gro-hw ${old_gro%% *}'
+	ip link set $NETIF up; ip maddr del $group dev $NETIF; set_pairs $first; ethtool -K $NETIF rx-gro-hw ${old_gro%% *}
+	[ "$(rings)" = $old_rings ] || ethtool -G $NETIF rx ${old_rings%/*} tx ${old_rings#*/}'
 # Each test mode waits that many seconds, 5 by default.
 echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null
 mark_log
@@ -28,6 +30,11 @@ n=$(max_pairs)
 
 begin
 set_pairs $n || bad "combined $n refused"
+new_rings=$old_rings
+if ours && negotiated 40; then
+	new_rings=128/64
+	ethtool -G "$NETIF" rx 128 tx 64 || bad "rings of 128 and 64 were refused"
+fi
 ip link set "$NETIF" address $new_mac || bad "the address was refused"
 ip link set "$NETIF" mtu 1400 || bad "the MTU was refused"
 ip link set "$NETIF" promisc on
@@ -61,6 +68,7 @@ check() {
 	local a
 	[ "$(pairs)" = $n ] || bad "$(pairs) pairs, not $n"
 	[ "$(queue_dirs tx)/$(queue_dirs rx)" = $n/$n ] || bad "sysfs has $(queue_dirs tx)/$(queue_dirs rx) queues, not $n"
+	[ "$(rings)" = $new_rings ] || bad "the rings have $(rings) entries, not $new_rings"
 	[ "$(mac)" = $new_mac ] || bad "the address is $(mac)"
 	[ "$(mtu)" = 1400 ] || bad "the MTU is $(mtu)"
 	a=$(affinity)
