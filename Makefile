@@ -229,8 +229,9 @@ host-test: ## the tests of pure/, which need no kernel; H=name for some
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(RUSTC) --edition=2021 --test -D warnings -o "$$dir/host" tests/host.rs && "$$dir/host" $(H)
 
-python-test: ## the tests of what evaluates measurements (bench/native/stats.py), and whether mutants.toml is of these sources
+python-test: ## the tests of what evaluates measurements and coverage, and whether mutants.toml is of these sources
 	@python3 -m unittest discover -s bench/native -p 'test_*.py'
+	@python3 -m unittest discover -s qemu-test -p 'test_*.py'
 	@qemu-test/mutants --check
 
 # What `qemu-test/tree device` has fetched is used, and what has been built. Cargo goes by times, which say nothing about

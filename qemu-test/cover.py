@@ -43,20 +43,59 @@ def blocks(path):
 
 
 class Section:
-    """Code of the module: its bytes, and which of them were executed."""
+    """Code of the module: its bytes, what may stand in their place once it is loaded, and which of them were executed."""
 
     def __init__(self, name, addr, code):
-        self.name, self.addr, self.code = name, addr, code
-        self.run = bytearray(len(code))
+        self.name, self.addr = name, addr
+        self.set_code(code)
+
+    def set_code(self, code):
+        self.code, self.run = code, bytearray(len(code))
+        # By their offset: None is any byte (an address), else the others that it may be (the kernel patches them).
+        self.loaded = {}
+        # Places of blocks by their code, as guests have many in common.
+        self.found = {}
+
+    def counts(self, at, code):
+        """How many bytes of a block are those that stand there, and how many could be others."""
+        same = told = 0
+        for i, (byte, own) in enumerate(zip(code, self.code[at:]), at):
+            others = self.loaded.get(i, b"")
+            if others is not None:
+                told += 1
+                same += byte == own or byte in others
+        return same, told
+
+    def is_here(self, at, code):
+        """Whether a block's code is what stands there. What differs in less than half was patched, by what isn't known here."""
+        same, told = self.counts(at, code)
+        return 0 < told == same or same * 2 >= len(code)
+
+    def places(self, code):
+        """The places that the code of a block is found in. With addresses in it, only a small section is searched."""
+        at = self.code.find(code)
+        if at >= 0:
+            return [at] if self.code.find(code, at + 1) < 0 else []
+        if len(self.code) > PAGE:
+            return []
+        found = []
+        for at in range(len(self.code) - len(code) + 1):
+            if code[0] == self.code[at] or at in self.loaded:
+                same, told = self.counts(at, code)
+                if same == told >= 8:
+                    found.append(at)
+        return found if len(found) == 1 else []
 
     def votes(self, found):
         """Where it may have been loaded, by the blocks whose code is found in one place of it."""
         out = collections.Counter()
         for addr, _, code in found:
             if len(code) >= 8:
-                at = self.code.find(code)
-                if at >= 0 and self.code.find(code, at + 1) < 0 and (addr - at) % 16 == 0:
-                    out[addr - at] += 1
+                if code not in self.found:
+                    self.found[code] = self.places(code)
+                for at in self.found[code]:
+                    if (addr - at) % 16 == 0:
+                        out[addr - at] += 1
         return out
 
     def bases(self, found):
@@ -66,12 +105,9 @@ class Section:
         return [base for base, n in votes.items() if n >= max(most / 10, 2 if len(self.code) > PAGE else 1)]
 
     def note(self, base, addr, size, code):
-        """Marks a block as executed, if its code is about what stands there: addresses are put in, and the kernel patches some."""
+        """Marks a block as executed, if its code is about what stands there."""
         at = addr - base
-        if not 0 <= at < len(self.code):
-            return False
-        same = sum(a == b for a, b in zip(code, self.code[at:]))
-        if same * 2 < len(code):
+        if not 0 <= at < len(self.code) or not self.is_here(at, code):
             return False
         for i in range(at, min(at + size, len(self.run))):
             self.run[i] = 1

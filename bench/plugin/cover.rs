@@ -86,10 +86,11 @@ extern "C" fn translate(tb: *mut c_void, _: *mut c_void) {
             qemu_plugin_insn_data(insn, data.as_mut_ptr().cast(), data.len());
             qemu_plugin_insn_size(insn)
         };
-        size += len;
-        if kept.len() + len <= KEPT {
+        // What is kept is the code's beginning, without a gap.
+        if kept.len() == size && size + len <= KEPT {
             kept.extend_from_slice(&data[..len.min(data.len())]);
         }
+        size += len;
     }
     let mut record = addr.to_le_bytes().to_vec();
     record.extend_from_slice(&(size.min(0xffff) as u16).to_le_bytes());
