@@ -17,11 +17,12 @@ load() {
 		wait_for 10 rmmod virtio_net_mq 2>/dev/null || { bad "$*: the module can't be unloaded"; return 1; }
 	fi
 	insmod "$KO" "$@" 2>"$WORK/err" || { bad "insmod $*: $(cat "$WORK/err")"; return 1; }
+	offered=$(cat "/sys/class/net/$NETIF/queues/rx-0/virtio_net/mergeable_rx_buffer_size" 2>&1)
 	configure || { bad "$*: the interface doesn't come up"; return 1; }
 	reach || bad "$*: no answer to ping"
 }
 at_exit 'load $first_params'
-plan 6
+plan 7
 
 begin
 for p in napi_weight:444 csum:444 gso:444 napi_tx:644 queue_pairs:444 ctrl_timeout_ms:644; do
@@ -62,6 +63,15 @@ echo 1 >$dir/napi_tx || bad "it can't be changed"
 # The stack's own view: the interrupt of a TX queue schedules a NAPI instance, whatever was asked for.
 [ "$(stat_sum 'tx[0-9]+_packets')" -gt 0 ] || bad "no packet was reaped"
 verdict "napi_tx=0 is accepted, packets are sent"
+
+# The first buffers are posted as the interface comes up.
+begin
+if negotiated 15; then
+	[[ $offered =~ ^[0-9]+$ ]] && [ "$offered" -ge 1518 ] && [ "$offered" -le "$(page_size)" ] || bad "it was '$offered'"
+	verdict "mergeable_rx_buffer_size is shown before the interface was up"
+else
+	skip "mergeable_rx_buffer_size is shown before the interface was up" "no mergeable buffers"
+fi
 
 # The budget that polls get, as the stack traces it.
 budgets() {
