@@ -12,7 +12,7 @@ timeout=/sys/module/virtio_net_mq/parameters/ctrl_timeout_ms
 pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")
 have_vlans() { modprobe 8021q 2>/dev/null || [ -d /proc/net/vlan ]; }
 
-plan 9
+plan 12
 at_exit 'set_pairs $max; ethtool -C $NETIF rx-usecs 0'
 at_exit 'dev release; dev refuse; dev ctrl any; dev ctrl-used honest; echo 10000 >$timeout'
 # How long is waited for an answer that doesn't come. The device answers at once.
@@ -192,6 +192,26 @@ else
 	skip "a device that refuses fewer pairs, or more, keeps those it has, and so does the stack" "there is one pair"
 fi
 
+# Class 1: its address, which the user has set.
+begin
+old=$(mac)
+if [ $ready ]; then
+	ip link set "$NETIF" address 02:00:00:00:51:02 || bad "the address was refused"
+	mark_log
+	dev refuse 1 1
+	reset
+	[ "$(lines 'address not restored')" = 1 ] || bad "$(lines 'address not restored') lines in the log about the address"
+	dev refuse
+	reset
+	reach || bad "no answer to ping after another reset"
+	[ "$(lines 'address not restored')" = 1 ] || bad "the address wasn't restored by another reset"
+	ip link set "$NETIF" address "$old" || bad "the address can't be set back"
+	reach || bad "no answer to ping"
+	verdict "an address that a reset can't bring back is told, and comes with the next one"
+else
+	skip "an address that a reset can't bring back is told, and comes with the next one" "not this driver, or no reset of the device"
+fi
+
 # --- late answers -----------------------------------------------------------------------------------------------------
 
 # The reset's first command is not answered, so none of the others is sent.
@@ -245,6 +265,55 @@ if ours; then
 	verdict "a receive filter that the core gave up is set once the device answers"
 else
 	skip "a receive filter that the core gave up is set once the device answers" "not this driver"
+fi
+
+# Nobody knows then how many it has: it is reset.
+begin
+if ours && [ "$max" -gt 1 ]; then
+	set_pairs 1 || bad "one pair was refused"
+	patience 200
+	dev hold
+	ethtool -L "$NETIF" combined "$max" 2>/dev/null && bad "more pairs were taken by a device that doesn't answer"
+	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs without an answer"
+	patience 10000
+	dev release
+	wait_for 60 reach || bad "no answer to ping"
+	both_have() { [ "$(pairs)/$(dev stat pairs)" = "$1/$1" ]; }
+	wait_for 60 both_have 1 || bad "$(pairs) pairs, the device has $(dev stat pairs)"
+	set_pairs "$max" || bad "$max pairs were refused"
+	both_have "$max" || bad "$(pairs) pairs, the device has $(dev stat pairs), not $max"
+	reach || bad "no answer to ping with $max pairs"
+	verdict "a device that doesn't answer to more pairs is reset, and has as many as before"
+else
+	skip "a device that doesn't answer to more pairs is reset, and has as many as before" "not this driver, or one pair"
+fi
+
+# It answers what it owes, and then nothing again, just as it is told all settings; then it answers, but refuses the number of pairs.
+begin
+if ours; then
+	set_pairs "$max" || bad "$max pairs were refused"
+	patience 200
+	mark_log
+	dev hold
+	ethtool -C "$NETIF" rx-usecs 55 2>/dev/null && bad "-C was taken by a device that doesn't answer"
+	dev release
+	dev hold
+	told_again() { [ "$(lines 'answers again')" = "$1" ]; }
+	wait_for 20 told_again 1 || bad "it isn't told what it may have missed"
+	[ "$(lines "$VDEV|$NETIF")" -le 10 ] || bad "$(lines "$VDEV|$NETIF") lines in the log"
+	patience 10000
+	[ "$max" = 1 ] || dev refuse 4
+	dev release
+	wait_for 60 told_again 2 || bad "it isn't told once more"
+	wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
+	dev refuse
+	[ "$max" = 1 ] || [ "$(lines 'queue pairs refused')" -ge 1 ] || bad "that it refuses $max pairs isn't told"
+	[ "$(pairs)/$(dev stat pairs)" = "$max/$max" ] || bad "$(pairs) pairs, the device has $(dev stat pairs), not $max"
+	ethtool -C "$NETIF" rx-usecs 0 || bad "-C was refused"
+	reach || bad "no answer to ping"
+	verdict "a device that stops to answer as it is told all settings is told once more"
+else
+	skip "a device that stops to answer as it is told all settings is told once more" "not this driver"
 fi
 
 begin
