@@ -19,7 +19,7 @@ at_exit 'bind 40 128 0x3f'
 # What TCP over IPv4 is hashed over: the number of fields, or nothing.
 tcp4() { ethtool -n "$NETIF" rx-flow-hash tcp4 2>/dev/null | grep -cE '^(IP|L4)'; }
 
-plan 6
+plan 7
 
 # KEY TABLE TYPES, then what comes of it: RSS, reports, entries, bytes of the key, fields of TCP over IPv4.
 begin
@@ -128,6 +128,27 @@ END
 bind 40 128 0x3f
 set_pairs "$QUEUES"
 verdict "what the device refuses at probe isn't there, and the log says how many pairs are in use"
+
+# With one pair nothing is left of a table for more.
+begin
+pci=$(readlink -f "/sys/bus/virtio/devices/$VDEV/..")
+if ours && [ -e "$pci/reset" ]; then
+	bind 40 128 0x3f
+	ethtool -X "$NETIF" equal 2 || bad "equal 2 refused"
+	dev refuse 4
+	echo 1 >"$pci/reset" || bad "no reset"
+	one_pair() { [ "$(pairs)" = 1 ]; }
+	wait_for 10 one_pair || bad "$(pairs) pairs that the device refuses"
+	dev refuse
+	[ "$(indir | tr -d '0 ')" = "" ] || bad "one pair, and the table is $(indir)"
+	reach || bad "no answer to ping with one pair"
+	set_pairs "$QUEUES" || bad "$QUEUES pairs refused"
+	[ "$(indir | tr ' ' '\n' | sort -u | grep -c .)" = "$QUEUES" ] || bad "$QUEUES pairs, and the table is $(indir)"
+	reach || bad "no answer to ping"
+	verdict "the user's table goes with the queues that the device refuses after a reset"
+else
+	skip "the user's table goes with the queues that the device refuses after a reset" "not this driver, or no reset of the device"
+fi
 
 begin
 answered 50 -i 0.01 -s 1400 "$PEER" || bad "not each of 50 pings is answered"
