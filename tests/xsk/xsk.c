@@ -34,6 +34,8 @@ static struct {
 	double patience;
 	/* The kernel is asked by poll(); a memory for all sockets. */
 	bool polls, shared, checksum;
+	/* That is asked for behind the frame. */
+	bool outside;
 	/* No frame before the last one is completed. */
 	bool singly;
 	/* The kernel is asked as there are new frames to send, and not again. */
@@ -61,6 +63,7 @@ static void usage(void)
 	      "  -b          busy polling                   -p         poll()\n"
 	      "  -i N        chunks that the kernel doesn't get for what it receives\n"
 	      "  -d MAC      destination of what is sent    -C         the device is to compute its checksum\n"
+	      "  -O          with -C, where there is none, behind the frame\n"
 	      "  -x twice|again|ends   chunks are given twice running, or once more behind the next one; their ends are written over\n"
 	      "  -1          no frame before the last one is completed; counts those that are as the system call returns\n"
 	      "  -o          system calls for new frames to send only\n"
@@ -230,7 +233,7 @@ static bool send_one(struct sock *s)
 
 			memset(meta, 0, sizeof(*meta));
 			meta->flags = XDP_TXMD_FLAGS_CHECKSUM;
-			meta->request.csum_start = FRAME_CSUM_START;
+			meta->request.csum_start = opt.outside ? opt.size : FRAME_CSUM_START;
 			meta->request.csum_offset = FRAME_CSUM_OFFSET;
 			options |= XDP_TX_METADATA;
 		}
@@ -417,7 +420,7 @@ static void options(int argc, char **argv)
 
 	opt.queues[0] = 0;
 	opt.sockets = 1;
-	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:Ct:x:1o")) != -1) {
+	while ((c = getopt(argc, argv, "q:m:czwn:s:f:ugSbpi:d:COt:x:1o")) != -1) {
 		switch (c) {
 		case 'q':
 			opt.sockets = 0;
@@ -441,6 +444,7 @@ static void options(int argc, char **argv)
 			opt.checksum = true;
 			opt.how.metadata = sizeof(struct xsk_tx_metadata);
 			break;
+		case 'O': opt.outside = true; break;
 		case 'd':
 			if (sscanf(optarg, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", opt.destination, opt.destination + 1, opt.destination + 2,
 				   opt.destination + 3, opt.destination + 4, opt.destination + 5) != 6)
