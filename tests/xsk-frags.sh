@@ -10,12 +10,14 @@ ip link set dev "$NETIF" mtu 1500
 
 N=${N:-300}
 mark_log
-plan $(($(modes | wc -w) * 4))
+plan $(($(modes | wc -w) * 5))
 reach
 attach to_socket_frags || skip_all "$(said)"
 watch_stack
 ip link set dev "$NETIF" mtu 9000 || skip_all "the MTU can't be 9000"
 
+# What the program passes in several buffers is one packet to the stack.
+long_answers() { ping -c 3 -i 0.2 -W 5 -s 8000 -p a55a3c "$PEER" >"$WORK/ping" && ! grep -qE 'wrong|truncated' "$WORK/ping"; }
 # back_whole SIZE ARGUMENTS
 back_whole() {
 	local size=$1
@@ -24,6 +26,7 @@ back_whole() {
 	mode_is "$(named "$kind")"
 	echoes "$N" "$size" "$size bytes"
 	reach || bad "$size bytes: no answer to ping meanwhile"
+	long_answers || bad "$size bytes: the stack gets no long packet whole: $(tail -3 "$WORK/ping")"
 	xsk_end
 	socket_sound "$size bytes"
 	most=${SOCKET[parts]}
@@ -35,7 +38,7 @@ for kind in $(modes); do
 
 	# The in-tree driver has one descriptor for each packet with zero copy.
 	if [ "$kind" = zero ] && ! ours; then
-		for what in "frames come back whole" "frames are sent whole" "sizes between" "sockets that take one descriptor"; do
+		for what in "frames come back whole" "frames are sent whole" "sizes between" "a program sends back what is in one chunk" "sockets that take one descriptor"; do
 			skip "$kind: $what" "the in-tree driver doesn't have it"
 		done
 		continue
@@ -69,6 +72,27 @@ for kind in $(modes); do
 	begin
 	for size in 60 1514 1800 3500 3840 3841 4096 5000 7700; do N=96 back_whole $size; done
 	verdict "$kind: sizes between"
+
+	# From zero copy by way of a copy, which is of one chunk.
+	begin
+	xsk_start "$mode" -w -g -q "$queues" receive "$NETIF" || bad "$(xsk_said)"
+	attach tx_frags || bad "$(said)"
+	frames 96 200 back=96
+	came_back 96 200
+	if [ "$kind" = zero ]; then
+		dropped=$(stat_sum 'rx[0-9]+_xdp_drops')
+		frames 96 9014
+		all_of "long ones came back" "${GOT[back]}" 0
+		all_of "long ones are dropped" $(($(stat_sum 'rx[0-9]+_xdp_drops') - dropped)) 96
+	else
+		frames 96 9014 back=96
+		came_back 96 9014
+	fi
+	reach || bad "no answer to ping"
+	xsk_end
+	attach to_socket_frags || bad "$(said)"
+	nothing_said
+	verdict "$kind: a program sends back what is in one chunk"
 
 	# Who didn't ask for it gets what one chunk holds.
 	begin
