@@ -7,7 +7,7 @@
 . "$HERE/xdp/lib.sh"
 
 # Pieces of the stack's largest packet, and what a turn sends: less than a receive ring holds.
-LARGEST=19 TURN=64 PORT=7200
+LARGEST=19 TURN=192 PORT=7200
 on_testdev || skip_all "not on the test device"
 plan 4
 mark_log
@@ -33,28 +33,43 @@ wait_for 10 arrived || bad "the frame didn't come: $(ethtool -S "$NETIF" | grep 
 bql=/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits
 from_queue || bad "no answer to ping"
 wait_for 10 idle || bad "the queue is busy"
-back0=$(back) refused0=$(refused)
-dev case tx-never >/dev/null || bad "the device can't be told"
-for ((n = TURN; n <= 2 * size; n += TURN)); do
-	dev gen $TURN 18 0 $PORT >/dev/null || bad "the device can't be told"
-	judged() { [ $(($(back) - back0)) -ge "$n" ]; }
-	wait_for 10 judged || bad "of $n frames $(($(back) - back0)) were sent back"
+# The watchdog has a stuck ring reset after some seconds, which is all that a busy machine may need for this: then once more.
+timeouts() { stat "tx${q}_tx_timeouts"; }
+fill() {
+	local n
+	dev honest >/dev/null
+	wait_for 20 idle || bad "the queue is busy"
+	before=$(timeouts) back0=$(back) refused0=$(refused)
+	dev case tx-never >/dev/null || bad "the device can't be told"
+	for ((n = TURN; n < size + 2 * TURN; n += TURN)); do
+		dev gen $TURN 18 0 $PORT >/dev/null || bad "the device can't be told"
+		judged() { [ $(($(back) - back0)) -ge "$n" ] || [ "$(timeouts)" != "$before" ]; }
+		wait_for 10 judged || bad "of $n frames $(($(back) - back0)) were sent back"
+	done
+	in_ring=$(($(back) - back0 - $(refused) + refused0)) full=$(($(refused) - refused0)) differ=$(unexplained)
+	[ "$(timeouts)" = "$before" ]
+}
+was=("${_bad[@]}")
+for tries in 1 2 3; do
+	_bad=("${was[@]}")
+	fill && break
+	note "the watchdog came before the ring was full, $tries"
+	wait_for 20 from_queue || bad "no answer to ping"
 done
-in_ring=$(($(back) - back0 - $(refused) + refused0))
 [ $in_ring -ge $((size / 2)) ] || bad "only $in_ring frames have room in a ring of $size"
 [ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
 verdict "frames that are sent back leave room for the stack"
 
 begin
-[ "$(refused)" -gt "$refused0" ] || bad "none is counted: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
+[ $full -gt 0 ] || bad "none is counted: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
 # The in-tree driver counts them where they were to be sent, only.
-! ours || [ "$(unexplained)" = 0 ] || bad "drops and their causes differ by $(unexplained): $(ethtool -S "$NETIF" | grep "rx${q}_xdp" | tr -d '\n')"
+! ours || [ "$differ" = 0 ] || bad "drops and their causes differ by $differ: $(ethtool -S "$NETIF" | grep "rx${q}_xdp" | tr -d '\n')"
 verdict "frames without room are counted"
 
 begin
 stop=$(stat "tx${q}_stop")
 taskset -c "$(cpu_of "$q")" bash -c "exec 7>/dev/udp/$PEER/9000; echo x >&7"
-[ "$(<"$bql/inflight")" -gt 0 ] || bad "the stack's packet isn't in the ring"
+[ "$(<"$bql/inflight")" -gt 0 ] || [ "$(timeouts)" != "$before" ] || bad "the stack's packet isn't in the ring"
 # It may be the last one that has room.
 [ $(($(stat "tx${q}_stop") - stop)) -le 1 ] || bad "the queue was stopped $(($(stat "tx${q}_stop") - stop)) times"
 dev honest
