@@ -9,7 +9,7 @@
 on_testdev || skip_all "not on the test device"
 negotiated 2 || skip_all "the device's offloads can't be switched"
 ours || skip_all "the driver is $DRV, not virtio_net_mq"
-plan 3
+plan 4
 mark_log
 timeout=/sys/module/virtio_net_mq/parameters/ctrl_timeout_ms
 at_exit 'dev release; echo 10000 >$timeout'
@@ -46,6 +46,23 @@ wait_for 10 has "$first" || bad "afterwards the device has the offloads $(offloa
 wait_for 10 shows "$gro" || bad "rx-gro-hw is $(feature rx-gro-hw), not $gro"
 reach || bad "no answer to ping"
 verdict "once the program is gone the offloads are back"
+
+# Where the user wants no merged packets it is checksums alone, which are switched on by the driver itself.
+begin
+ethtool -K "$NETIF" rx-gro-hw off || bad "rx-gro-hw stays on"
+less=$(offloads)
+has 0 && bad "without merged packets no offload is left"
+attach pass || bad "$(said)"
+wait_for 10 has 0 || bad "with a program the device has the offloads $(offloads)"
+silent
+detach
+[ "$(log_since | grep -c 'goes on without checksums')" = 1 ] || bad "the log doesn't say that there are no checksums"
+speaks
+wait_for 10 has "$less" || bad "afterwards the device has the offloads $(offloads), not $less"
+ethtool -K "$NETIF" rx-gro-hw "$gro" || bad "rx-gro-hw doesn't come back"
+wait_for 10 has "$first" || bad "in the end the device has the offloads $(offloads), not $first"
+reach || bad "no answer to ping"
+verdict "so are checksums, and the log says that they are missing meanwhile"
 
 begin
 nothing_said
