@@ -9,7 +9,7 @@
 MANY=${MANY:-300}
 MRG_RXBUF=15
 mark_log
-plan 11
+plan 12
 reach
 at_exit 'ip link set dev "$NETIF" mtu 1500'
 most=$(ip -d link show dev "$NETIF" | grep -oP 'maxmtu \K[0-9]+')
@@ -79,7 +79,7 @@ verdict "a large MTU is refused with a program for one buffer"
 hostctl host run="ip link set dev $TAP mtu 9000; ip link set dev br0 mtu 9000" >/dev/null
 if ! negotiated $MRG_RXBUF; then
 	attach pass_frags && bad "taken without mergeable buffers"
-	for what in PASS checksums DROP TX buffers REDIRECT head tail swap; do skip "$what" "no mergeable buffers"; done
+	for what in PASS checksums DROP TX buffers REDIRECT head header tail swap; do skip "$what" "no mergeable buffers"; done
 	finish
 fi
 
@@ -177,6 +177,28 @@ frames 128 8000 back=128
 came_back 128 7986
 nothing_said
 verdict "adjust_head"
+
+# All of a page's headroom but what the frame itself takes: none is left for the header, which has no place elsewhere either, as what
+# is behind the first piece names the others.
+if ours; then
+	begin
+	put bytes 0 216
+	attach head_grow_frags || bad "$(said)"
+	# With such packets buffers become pages.
+	for ((i = 0; i < 3; i++)); do frames 128 8000; done
+	refused() { stat_sum 'tx[0-9]+_xdp_tx_drops'; }
+	had=$(refused)
+	frames 64 8000
+	all_of "judged" "${COUNT[judged]}" 64
+	all_of "not to be grown" "${COUNT[failed]}" 0
+	counted() { [ $(($(refused) - had)) = 64 ]; }
+	wait_for 5 counted || bad "$(($(refused) - had)) of 64 frames without room for a header are counted as dropped"
+	reach || bad "no answer to ping"
+	nothing_said
+	verdict "no room for a header"
+else
+	skip "no room for a header" "the in-tree driver's buffers have other room"
+fi
 
 begin
 for by in 100 1000; do
