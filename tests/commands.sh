@@ -274,7 +274,9 @@ if ours && [ "$max" -gt 1 ]; then
 	patience 200
 	dev hold
 	ethtool -L "$NETIF" combined "$max" 2>/dev/null && bad "more pairs were taken by a device that doesn't answer"
-	[ "$(pairs)" = 1 ] || bad "$(pairs) pairs without an answer"
+	# While the device is reset there is nothing to read.
+	one_pair() { [ "$(pairs)" = 1 ]; }
+	wait_for 10 one_pair || bad "$(pairs) pairs without an answer"
 	patience 10000
 	dev release
 	wait_for 60 reach || bad "no answer to ping"
