@@ -291,31 +291,43 @@ else
 fi
 
 # It answers what it owes, and then nothing again, just as it is told all settings; then it answers, but refuses the number of pairs.
+# That it is held in the right moment takes several tries: before it has answered is too early, when it has heard all is too late.
+name="a device that stops to answer as it is told all settings is told once more"
+told_again() { [ "$(lines 'answers again')" -ge "$1" ]; }
+silent_again() { [ "$(lines 'not answered')" -ge 2 ]; }
 begin
 if ours; then
 	set_pairs "$max" || bad "$max pairs were refused"
 	patience 200
-	mark_log
-	dev hold
-	ethtool -C "$NETIF" rx-usecs 55 2>/dev/null && bad "-C was taken by a device that doesn't answer"
-	dev release
-	dev hold
-	told_again() { [ "$(lines 'answers again')" = "$1" ]; }
-	wait_for 20 told_again 1 || bad "it isn't told what it may have missed"
+	for ((tries = 0; tries < 6; tries++)); do
+		mark_log
+		dev hold
+		ethtool -C "$NETIF" rx-usecs $((55 + tries)) 2>/dev/null && bad "-C was taken by a device that doesn't answer"
+		dev release
+		dev hold
+		wait_for 5 told_again 1 && wait_for 3 silent_again && break
+		dev release
+		wait_for 20 told_again 1 || bad "it isn't told what it may have missed"
+		wait_for 20 reach
+	done
 	[ "$(lines "$VDEV|$NETIF")" -le 10 ] || bad "$(lines "$VDEV|$NETIF") lines in the log"
 	patience 10000
-	[ "$max" = 1 ] || dev refuse 4
-	dev release
-	wait_for 60 told_again 2 || bad "it isn't told once more"
-	wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
-	dev refuse
-	[ "$max" = 1 ] || [ "$(lines 'queue pairs refused')" -ge 1 ] || bad "that it refuses $max pairs isn't told"
-	[ "$(pairs)/$(dev stat pairs)" = "$max/$max" ] || bad "$(pairs) pairs, the device has $(dev stat pairs), not $max"
-	ethtool -C "$NETIF" rx-usecs 0 || bad "-C was refused"
-	reach || bad "no answer to ping"
-	verdict "a device that stops to answer as it is told all settings is told once more"
+	if [ $tries = 6 ]; then
+		skip "$name" "it was never silent in the right moment"
+	else
+		[ "$max" = 1 ] || dev refuse 4
+		dev release
+		wait_for 60 told_again 2 || bad "it isn't told once more"
+		wait_for 60 usecs || bad "the device has rx-usecs $(dev stat rx0.max_usecs), shown is $(ethtool -c "$NETIF" | grep rx-usecs:)"
+		dev refuse
+		[ "$max" = 1 ] || [ "$(lines 'queue pairs refused')" -ge 1 ] || bad "that it refuses $max pairs isn't told"
+		[ "$(pairs)/$(dev stat pairs)" = "$max/$max" ] || bad "$(pairs) pairs, the device has $(dev stat pairs), not $max"
+		ethtool -C "$NETIF" rx-usecs 0 || bad "-C was refused"
+		reach || bad "no answer to ping"
+		verdict "$name"
+	fi
 else
-	skip "a device that stops to answer as it is told all settings is told once more" "not this driver"
+	skip "$name" "not this driver"
 fi
 
 begin
