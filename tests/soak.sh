@@ -221,7 +221,8 @@ do_xdp() {
 	if [ "$p" ]; then
 		run ip -force link set dev "$NETIF" xdpdrv pinned "$xdp_pins/$p"
 		link=$(ip link show dev "$NETIF")
-		[[ $link == *prog/xdp* ]] || bad "$p isn't there: $link"
+		# Once.
+		[[ $link == *prog/xdp* && ${link#*prog/xdp} != *prog/xdp* ]] || bad "$p isn't there: $link"
 	else
 		run ip link set dev "$NETIF" xdpdrv off
 	fi
@@ -241,7 +242,7 @@ do_reads() {
 # time. Without a program all that comes is the stack's.
 declare -A sockets=()
 socket=
-socket_ready() { local said; mapfile -t said <"$WORK/socket"; [[ " ${said[*]}" == *" ready "* ]]; }
+socket_ready() { local said; mapfile said <"$WORK/socket"; printf -v said %s $'\n' "${said[@]}"; [[ $said == *$'\n'ready* ]]; }
 socket_there() { [ "$socket" ] && kill -0 "$socket" 2>/dev/null; }
 no_socket() {
 	[ "$socket" ] || return
@@ -326,7 +327,7 @@ alive() {
 	in_use
 	tx=("/sys/class/net/$NETIF/queues/tx-"*)
 	case ${1:-} in
-	'' | channels | updown | reload | suspend) n=$(pairs) ;;
+	'' | channels | updown | rebind | reload | plug | suspend | netns) n=$(pairs) ;;
 	*) n=$now ;;
 	esac
 	[ ${#tx[@]}/$now = "$n/$n" ] || bad "$n pairs, but ${#tx[@]}/$now queues"
