@@ -103,3 +103,35 @@ void vnm_helper_fail_delay_restore(void)
 {
 	msleep(READ_ONCE(delay_after_restore));
 }
+
+#ifdef CONFIG_KPROBES
+/* In what writes an interrupt's new CPUs, mostly at the next interrupt: as if the hypervisor took the CPU away there */
+static int delay_move(struct kprobe *probe, struct pt_regs *regs)
+{
+	mdelay(300);
+	atomic_inc(&delays);
+	return 0;
+}
+
+/* Whoever writes waits: the module stays as long as the probe is set. */
+static int set_delay_irq_moves(const char *val, const struct kernel_param *kp)
+{
+	struct kprobe probe = { .symbol_name = "irq_do_set_affinity", .pre_handler = delay_move };
+	unsigned int ms;
+	int err = kstrtouint(val, 0, &ms);
+
+	if (err)
+		return err;
+	err = register_kprobe(&probe);
+	if (err)
+		return err;
+	msleep_interruptible(min(ms, 60000));
+	unregister_kprobe(&probe);
+	return 0;
+}
+
+static const struct kernel_param_ops delay_irq_moves_ops = { .set = set_delay_irq_moves };
+module_param_cb(delay_irq_moves, &delay_irq_moves_ops, NULL, 0200);
+MODULE_PARM_DESC(delay_irq_moves,
+	"Milliseconds from now, 60000 at most, for which whatever moves an interrupt does nothing for 300 ms first; the write ends with them");
+#endif

@@ -16,6 +16,7 @@
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
 #include <linux/kasan.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/netlink.h>

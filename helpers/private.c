@@ -7,7 +7,11 @@
 /* --- interrupts --- */
 
 /*
- * Is @mask the affinity of @irq, or what it will be at the next interrupt?  A hint: no lock.
+ * Is @mask the affinity of @irq, or what it will be at the next interrupt?
+ *
+ * Takes the descriptor's lock: an interrupt that carries out a pending move says first that none is
+ * pending, and writes the new mask last (irq_move_masked_irq()).  Without the lock what is seen in
+ * between is the old mask, as if nobody had asked for another.
  *
  * Stands in for what /proc/irq/N/smp_affinity shows (kernel/irq/proc.c).  Missing: a function that returns
  * the affinity that was asked for, pending or not.
@@ -16,15 +20,22 @@ bool vnm_helper_irq_affinity_is(int irq, const struct cpumask *mask)
 {
 	struct irq_data *d = irq_get_irq_data(irq);
 	const struct cpumask *now;
+	struct irq_desc *desc;
+	unsigned long flags;
+	bool same;
 
 	if (!d)
 		return true;
+	desc = irq_data_to_desc(d);
+	raw_spin_lock_irqsave(&desc->lock, flags);
 	now = irq_data_get_affinity_mask(d);
 #ifdef CONFIG_GENERIC_PENDING_IRQ
 	if (irqd_is_setaffinity_pending(d))
-		now = irq_data_to_desc(d)->pending_mask;
+		now = desc->pending_mask;
 #endif
-	return cpumask_equal(now, mask);
+	same = cpumask_equal(now, mask);
+	raw_spin_unlock_irqrestore(&desc->lock, flags);
+	return same;
 }
 
 /*

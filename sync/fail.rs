@@ -12,6 +12,9 @@
 //! [`delay_before_complete`], [`delay_after_complete`] and [`delay_after_restore`] make races that
 //! are narrow wide ones.
 //!
+//! The parameter `delay_irq_moves`, which nothing here asks for, does the same to the kernel's own code
+//! that moves interrupts between CPUs.
+//!
 //! C counterpart: `helpers/fail.c`
 
 use kernel::prelude::*;

@@ -265,7 +265,8 @@ impl VirtqueueSet {
     /// its next one on, which is true where that can't be told.
     pub(crate) fn affinity_is(&self, index: u32, mask: &kernel::cpumask::CpumaskVar) -> bool {
         let mask: &kernel::cpumask::Cpumask = mask;
-        // SAFETY: The mask is a reference, and the interrupt is the queue's, so it stays requested.
+        // SAFETY: The mask is a reference, and the interrupt is the queue's, so it stays requested, and
+        // its descriptor there; the helper takes that one's lock itself.
         self.irq(index)
             .is_none_or(|irq| unsafe { bindings::irq_affinity_is(irq, mask.as_raw().cast()) })
     }
