@@ -9,7 +9,7 @@
 # Pieces of the stack's largest packet, and what a turn sends: less than a receive ring holds.
 LARGEST=19 TURN=192 PORT=7200
 on_testdev || skip_all "not on the test device"
-plan 4
+plan 6
 mark_log
 size=$(ring TX 2)
 at_exit 'dev honest'
@@ -33,37 +33,44 @@ wait_for 10 arrived || bad "the frame didn't come: $(ethtool -S "$NETIF" | grep 
 bql=/sys/class/net/$NETIF/queues/tx-$q/byte_queue_limits
 from_queue || bad "no answer to ping"
 wait_for 10 idle || bad "the queue is busy"
+# fill TURN BYTES: the device lets go of nothing while so many frames in each turn, of so many bytes of contents, are sent back.
 # The watchdog has a stuck ring reset after some seconds, which is all that a busy machine may need for this: then once more.
 timeouts() { stat "tx${q}_tx_timeouts"; }
-fill() {
-	local n
+_fill() {
+	local n turn=$1
 	dev honest >/dev/null
 	wait_for 20 idle || bad "the queue is busy"
 	before=$(timeouts) back0=$(back) refused0=$(refused)
 	dev case tx-never >/dev/null || bad "the device can't be told"
-	for ((n = TURN; n < size + 2 * TURN; n += TURN)); do
-		dev gen $TURN 18 0 $PORT >/dev/null || bad "the device can't be told"
+	for ((n = turn; n < size + 2 * turn; n += turn)); do
+		dev gen $turn "$2" 0 $PORT >/dev/null || bad "the device can't be told"
 		judged() { [ $(($(back) - back0)) -ge "$n" ] || [ "$(timeouts)" != "$before" ]; }
 		wait_for 10 judged || bad "of $n frames $(($(back) - back0)) were sent back"
 	done
 	in_ring=$(($(back) - back0 - $(refused) + refused0)) full=$(($(refused) - refused0)) differ=$(unexplained)
 	[ "$(timeouts)" = "$before" ]
 }
-was=("${_bad[@]}")
-for tries in 1 2 3; do
-	_bad=("${was[@]}")
-	fill && break
-	note "the watchdog came before the ring was full, $tries"
-	wait_for 20 from_queue || bad "no answer to ping"
-done
+fill() {
+	local tries was=("${_bad[@]}")
+	for tries in 1 2 3; do
+		_bad=("${was[@]}")
+		_fill "$@" && break
+		note "the watchdog came before the ring was full, $tries"
+		wait_for 20 from_queue || bad "no answer to ping"
+	done
+}
+fill $TURN 18
 [ $in_ring -ge $((size / 2)) ] || bad "only $in_ring frames have room in a ring of $size"
 [ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
 verdict "frames that are sent back leave room for the stack"
 
+counted() {
+	[ $full -gt 0 ] || bad "none is counted: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
+	# The in-tree driver counts them where they were to be sent, only.
+	! ours || [ "$differ" = 0 ] || bad "drops and their causes differ by $differ: $(ethtool -S "$NETIF" | grep "rx${q}_xdp" | tr -d '\n')"
+}
 begin
-[ $full -gt 0 ] || bad "none is counted: $(ethtool -S "$NETIF" | grep xdp | tr -d '\n')"
-# The in-tree driver counts them where they were to be sent, only.
-! ours || [ "$differ" = 0 ] || bad "drops and their causes differ by $differ: $(ethtool -S "$NETIF" | grep "rx${q}_xdp" | tr -d '\n')"
+counted
 verdict "frames without room are counted"
 
 begin
@@ -76,6 +83,35 @@ dev honest
 wait_for 20 idle || bad "the packet isn't given back: $(<"$bql/inflight") bytes"
 from_queue || bad "no answer to ping"
 verdict "the stack's packet has room behind them"
+
+# Of several buffers, each of which may take a slot.
+begin
+attach tx_frags || bad "no program: $(said)"
+fill $((TURN / 4)) 4000
+[ $in_ring -ge $((size / 8)) ] || bad "only $in_ring frames have room in a ring of $size"
+[ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
+counted
+dev honest
+wait_for 20 idle || bad "the frames aren't given back: $(<"$bql/inflight") bytes"
+from_queue || bad "no answer to ping"
+verdict "frames in pieces leave room and are counted, too"
+
+# More than one poll takes: what is redirected in a poll that goes on is handed over as well.
+begin
+put cpus $(($(nproc) - 1)) 512 0 && put bytes 0 $(($(nproc) - 1)) || bad "no entry of the cpumap"
+attach to_cpu || bad "no program: $(said)"
+watch_stack
+# They gather until a timer polls.
+dir=/sys/class/net/$NETIF
+at_exit 'echo 0 >$dir/napi_defer_hard_irqs; echo 0 >$dir/gro_flush_timeout'
+echo 50000000 >"$dir/gro_flush_timeout" && echo 1000 >"$dir/napi_defer_hard_irqs" || bad "interrupts can't be deferred"
+from_queue || bad "no answer to ping"
+forget
+dev gen $TURN 18 0 $PORT >/dev/null || bad "the device can't be told"
+in_stack() { counts; [ "${COUNT[seen]}" = $TURN ]; }
+wait_for 10 in_stack || bad "of $TURN redirected frames ${COUNT[seen]} came to the stack"
+from_queue || bad "no answer to ping"
+verdict "more frames than a poll takes are redirected"
 
 begin
 detach || bad "the program doesn't go: $(said)"
