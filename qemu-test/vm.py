@@ -171,6 +171,8 @@ class Guest:
         # Why it was started again, each with the console of that time; and whether that is all over.
         self.retries = []
         self.over = False
+        # Who is about to wake it up, if somebody is.
+        self.waking = None
         self._fresh()
         self.console = self.out / "console.log"
         self.kernel = initramfs.kernel_version()
@@ -635,6 +637,17 @@ class Guest:
             self.wrong = self.wrong_by(factor)
             self.proc.kill()
 
+    def _wake(self, after):
+        """Wakes the guest up so many seconds from now, or when it sleeps at last: QEMU refuses to wake one that doesn't, and a busy
+        machine may take longer to send it to sleep."""
+        self.waking = mine = object()
+        time.sleep(after)
+        end = time.monotonic() + 120
+        while self.waking is mine and not self.over and time.monotonic() < end:
+            if self.qmp.command("system_wakeup", {})[0]:
+                return
+            time.sleep(0.5)
+
     def _request(self, req):
         if "qmp" in req:
             if req["qmp"] in ("stop", "cont", "system_reset", "system_wakeup"):
@@ -684,7 +697,7 @@ class Guest:
             except migrate.Failed as e:
                 return False, str(e)
         if cmd == "wake":
-            threading.Timer(float(req.get("after", 2)), lambda: self.qmp.command("system_wakeup", {})).start()
+            threading.Thread(target=self._wake, args=(float(req.get("after", 2)),), daemon=True).start()
             return True, ""
         if cmd == "link":
             r = sh("ip", "link", "set", req["if"], "up" if req["up"] else "down", check=False)
