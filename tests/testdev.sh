@@ -89,6 +89,16 @@ nap 1
 acked && bad "acknowledged by an interface that is down"
 configure || bad "the interface doesn't come up"
 wait_for 10 acked || bad "asked for while the interface was down: no acknowledgement"
+# Nobody is told that the device asks, but after a reset the driver looks. (Acknowledging takes the bit away.)
+reset=$(readlink -f "/sys/class/net/$NETIF/device")/../reset
+if ours && [ -e "$reset" ]; then
+	asks() { [ "$(dev stat status)" = 3 ]; }
+	dev set status 3 || bad "the device can't be told"
+	nap 1
+	asks || bad "acknowledged before anybody was told: status $(dev stat status)"
+	echo 1 >"$reset" || bad "no reset"
+	wait_for 20 eval '! asks' || bad "asked for before a reset: no acknowledgement after it"
+fi
 reach || bad "no answer to ping"
 verdict "announcements are acknowledged"
 
