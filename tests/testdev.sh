@@ -69,7 +69,10 @@ for went in seen unseen; do
 	fi
 	dev link up && wait_for 10 carrier || bad "no carrier with the link up"
 	for c in $(online_cpus); do
-		from_cpu "$c" -c 3 -i 0.05 -W 5 "$PEER" || bad "$went: no answer to CPU $c"
+		from_cpu "$c" -c 3 -i 0.05 -W 5 "$PEER" || {
+			note "$(ethtool -S "$NETIF" | grep -E ' [rt]x[0-9]+_(packets|kicks|callbacks|tx_timeouts): ' | tr -s ' \n' ' ')"
+			bad "$went: no answer to CPU $c; $(from_cpu "$c" -c 3 -W 5 "$PEER" && echo another time there is one)"
+		}
 	done
 done
 verdict "the device is notified after its link came, wanted or not"
