@@ -303,6 +303,22 @@ if [ "$single" ]; then
 		set_all adaptive-rx off || bad "can't be switched off"
 		expect_all "the device refuses no more" 50/9 30/16
 	fi
+	if ours && [ "$see" ]; then
+		# The device takes its time to answer who switches it off: what the traffic has decided meanwhile comes too late.
+		set_all adaptive-rx on || bad "refused before the device is slow"
+		wait_for 60 moved || bad "the traffic changes nothing: $(shown_pair 0)"
+		nap 1
+		dev hold
+		set_all adaptive-rx off &
+		off=$!
+		nap 0.5
+		kill -0 $off 2>/dev/null || bad "switched off without an answer of the device"
+		ping -q -f -w 3 "$PEER" >/dev/null
+		dev release
+		wait $off || bad "a slow device: can't be switched off"
+		nap 0.5
+		expect_all "switched off by a slow device" 50/9 30/16
+	fi
 	# With everything else at once.
 	set_all adaptive-rx on
 	ping -f -q -w 60 "$PEER" >/dev/null 2>&1 &
