@@ -38,7 +38,8 @@ turn() {
 		occupy "$1"
 		reach || bad "turn $1: no answer to ping"
 		ping -q -f -w 30 "$PEER" >/dev/null 2>&1 &
-		iperf_start -p 5203 -t 20
+		# Each way in turn: what is received takes pages away, in halves.
+		if ((($1 / 10) % 3)); then iperf_start -p 5203 -t 20 -R; else iperf_start -p 5203 -t 20; fi
 		sleep 1
 	elif (($1 % 3 == 0)); then
 		find_netif && ip link set "$NETIF" up
