@@ -24,16 +24,13 @@ set_pairs 2
 one=$(<"/proc/irq/${irqs[0]}/affinity_hint")
 set_pairs 1
 
-# Packets now and then: each interrupt carries out the move that was asked for before it.
-flow() {
-	taskset -c 0 ping -q -i 0.02 -w $((SECS * SLOW + 5)) "$PEER" >/dev/null 2>&1 &
-	ping=$!
-}
 delays() { cat $params/delays; }
 
 begin
 d0=$(delays) n=0
-flow
+# Packets now and then: each interrupt carries out the move that was asked for before it.
+taskset -c 0 ping -q -i 0.02 -w $((SECS * SLOW + 5)) "$PEER" >/dev/null 2>&1 &
+ping=$!
 echo $((SECS * SLOW * 1000)) >$params/delay_irq_moves &
 moves=$!
 while kill -0 $moves 2>/dev/null; do

@@ -59,9 +59,13 @@ fill() {
 		wait_for 20 from_queue || bad "no answer to ping"
 	done
 }
+# leaves_room LEAST: as many frames as that are in the ring, and the stack's largest packet has room behind them.
+leaves_room() {
+	[ $in_ring -ge "$1" ] || bad "only $in_ring frames have room in a ring of $size"
+	[ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
+}
 fill $TURN 18
-[ $in_ring -ge $((size / 2)) ] || bad "only $in_ring frames have room in a ring of $size"
-[ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
+leaves_room $((size / 2))
 verdict "frames that are sent back leave room for the stack"
 
 counted() {
@@ -88,8 +92,7 @@ verdict "the stack's packet has room behind them"
 begin
 attach tx_frags || bad "no program: $(said)"
 fill $((TURN / 4)) 4000
-[ $in_ring -ge $((size / 8)) ] || bad "only $in_ring frames have room in a ring of $size"
-[ $in_ring -le $((size - LARGEST)) ] || bad "$in_ring frames are in a ring of $size: the largest packet needs $LARGEST slots"
+leaves_room $((size / 8))
 counted
 dev honest
 wait_for 20 idle || bad "the frames aren't given back: $(<"$bql/inflight") bytes"
