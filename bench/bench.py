@@ -264,7 +264,6 @@ def work(job_path):
         guest.wait()
     finally:
         guest.stop()
-        guest.clear()
     if worker.error or not worker.finished:
         sys.exit(f"bench: guest {job['name']}: {worker.error or 'ended early'}; see {guest.console}")
     units = {c["name"]: c.get("per", 1) for c in job["cells"]}

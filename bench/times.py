@@ -73,7 +73,6 @@ def work(spec, out_dir, progress):
         guest.wait()
     finally:
         guest.stop()
-        guest.clear()
     if state["error"] or not state["done"]:
         sys.exit(f"bench: guest {job['name']}: {state['error'] or 'ended early'}; see {guest.console}")
     loads = {t["name"]: {"what": t["what"], "unit": t["unit"], "sessions": t["sessions"], "c": [], "r": []} for t in job["loads"]}

@@ -149,7 +149,7 @@ def move(guest, how):
     except (Failed, OSError) as e:
         if getattr(e, "lost", False) or guest.moves == number:
             guest.trouble = f"{name} failed and the guest is lost: {e}"
-            guest.stop()
+            guest.kill()
         elif second:
             second.kill()
         raise Failed(f"{name}: {e}") from None

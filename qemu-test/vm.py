@@ -434,7 +434,7 @@ class Guest:
                 self.partner = Partner(self)
                 self.partner.come_up()
         except OSError as e:
-            self.stop()
+            self.kill()
             sys.exit(f"vm: guest {self.name}: {e}")
 
     @staticmethod
@@ -450,7 +450,7 @@ class Guest:
         raise ConnectionError("QEMU ended at once" if proc.poll() is not None else f"QEMU doesn't open {path}")
 
     def _no_start(self):
-        self.stop()
+        self.kill()
         sys.exit(f"vm: QEMU didn't start guest {self.name}: {(self.out / 'qemu.log').read_text(errors='replace').strip()}")
 
     def died_booting(self):
@@ -508,7 +508,7 @@ class Guest:
             if not self.gone(proc):
                 self.timed_out = True
                 self.registers()
-                self.stop()
+                self.kill()
             # Else the guest has moved to another process.
             if proc is self.proc or self.timed_out:
                 why = self.why_again()
@@ -516,7 +516,7 @@ class Guest:
                     break
                 print(f"guest {self.name}: {why}; once more", flush=True)
                 self.thread.join(5)
-                self.stop()
+                self.kill()
                 kept = f"console.{len(self.retries) + 1}.log"
                 self.console.rename(self.out / kept)
                 self.retries.append((kept, why))
@@ -538,7 +538,8 @@ class Guest:
         self.seconds = time.monotonic() - self.started
         return not self.timed_out
 
-    def stop(self):
+    def kill(self):
+        """Ends it and what serves it, now; it can be started again."""
         for proc in (self.proc, self.other and self.other.proc):
             if proc and proc.poll() is None:
                 proc.kill()
@@ -550,11 +551,10 @@ class Guest:
             if other:
                 other.stop()
 
-    def clear(self):
-        """Deletes what it was started from: that of all guests together is more than /tmp holds. It is over by now."""
+    def stop(self):
+        """The end of it: what it was started from goes as well, as that of all guests together is more than /tmp holds."""
+        self.kill()
         shutil.rmtree(self.run_dir, ignore_errors=True)
-        if self.partner:
-            self.partner.clear()
 
     def registers(self):
         """Where each CPU is, for a guest that seems to hang; kept beside its console."""
@@ -570,7 +570,7 @@ class Guest:
         if self.heard == heard and self.proc.poll() is None:
             self.trouble = f"nothing was heard of the guest for {migrate.SILENCE} s after {since}"
             self.registers()
-            self.stop()
+            self.kill()
 
     # --- the control channel ------------------------------------------------------------------------------------------
 
@@ -757,7 +757,7 @@ class Partner(Guest):
                 return
             if not self.died_booting() and not self.wrong:
                 break
-            self.stop()
+            self.kill()
         raise ConnectionError(f"the partner doesn't come up: {text}; see {self.console}")
 
     def tell(self, line):
@@ -775,7 +775,7 @@ class Partner(Guest):
         self.thread.join(5)
         if self.unloaded != 0 and self.spec["driver"] != "c":
             self.trouble = self.trouble or "the module doesn't unload in the partner"
-        self.stop()
+        self.kill()
 
 
 def main():
