@@ -195,9 +195,10 @@ fn bring_up_locked(
     if dev.is_running() {
         queue_pairs::enable_pairs(dev, 0, pairs, rtnl)?;
     }
-    // All of them: others may come into use while none is stopped any more by `detach`.
+    // All of them, as all were stopped: those that aren't in use have no poll that would, and where the interface was down
+    // nor does `attach`.
     for pair in dev.pairs() {
-        pair.tx.lock_bh().start();
+        pair.tx.lock_bh().wake();
     }
     dev.attach(rtnl);
     ethtool::notify_changes(dev, rtnl);

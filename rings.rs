@@ -200,8 +200,10 @@ pub(crate) fn reset_tx_ring(pair: &QueuePair<VirtnetInfo>) -> Result {
     let mut locked = pair.tx.lock_bh();
     locked.state().attach(vq);
     locked.reset_bql();
-    // For a queue out of use, which nobody wakes: its ring is empty.
-    locked.start();
+    // Its ring is empty. One that is paused is woken by who has paused it, one out of use by nobody else.
+    if !locked.state().paused {
+        locked.wake();
+    }
     done
 }
 

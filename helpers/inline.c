@@ -247,11 +247,6 @@ void vnm_helper_netif_tx_stop_queue(struct netdev_queue *txq)
 	netif_tx_stop_queue(txq);
 }
 
-void vnm_helper_netif_tx_start_queue(struct netdev_queue *txq)
-{
-	netif_tx_start_queue(txq);
-}
-
 bool vnm_helper_netif_tx_queue_stopped(const struct netdev_queue *txq)
 {
 	return netif_tx_queue_stopped(txq);

@@ -538,13 +538,7 @@ impl<'a, T: Driver, L: Backend> TxGuard<'a, T, L> {
         unsafe { bindings::netif_tx_stop_queue(self.q.txq.as_ptr()) };
     }
 
-    /// Undoes a [`TxGuard::stop`] where nothing waits yet.
-    pub(crate) fn start(&mut self) {
-        // SAFETY: By the type invariants the queue is valid and locked.
-        unsafe { bindings::netif_tx_start_queue(self.q.txq.as_ptr()) };
-    }
-
-    /// Lets the stack send again and makes it try.
+    /// Undoes a [`TxGuard::stop`], and has what waits in the queue's qdisc sent.
     pub(crate) fn wake(&mut self) {
         // SAFETY: By the type invariants the queue is valid.
         unsafe { bindings::netif_tx_wake_queue(self.q.txq.as_ptr()) };

@@ -227,6 +227,9 @@ flood() {
 	wait "${pids[@]}"
 	log_since | grep -q "$1"
 }
+# What the stack has kept of a flood is sent without anything new that comes.
+backlog() { tc -s qdisc show dev "$NETIF" | awk '/backlog/ { n += $3 } END { print n + 0 }'; }
+all_sent() { wait_for 5 eval '[ $(backlog) = 0 ]' || bad "$(backlog) packets wait in the qdiscs"; }
 # What the log may have from here on.
 provoked='PM: suspend debug'
 # Queue 1 (output.0) is reset behind the driver's back (queue_select, queue_reset), so the device doesn't look at it any more.
@@ -244,6 +247,7 @@ else
 	devmem $((common + 22)) 16 1
 	devmem $((common + 58)) 16 1
 	wait_for 60 flood "output.0: stuck; resetting the queue" || bad "the driver doesn't notice: $(log_since | tail -2)"
+	all_sent
 	wait_for 30 taskset -c 0 ping -q -c 1 -W 1 "$PEER" >/dev/null || bad "no answer to ping on that queue"
 	log_since | grep -E 'resetting the device|reset failed' && bad "the device was reset"
 	check
@@ -262,6 +266,7 @@ else
 	devmem $register 8 11
 	wait_for 60 flood "stuck; resetting the device" ||
 		bad "the driver doesn't notice: $(log_since | tail -2)"
+	all_sent
 	wait_for 20 reach || bad "no answer to ping afterwards"
 	[ "$(devmem $register 8)" = 0x0F ] || bad "the device's status is $(devmem $register 8)"
 	check
