@@ -167,8 +167,9 @@ else
 	ip link set "$NETIF" up
 	configure
 	check
-	# Nobody wakes a queue that isn't in use: if one has stayed stopped the stack's watchdog finds it, after 5 s.
-	nap 7
+	# Nobody wakes a queue that isn't in use: if one has stayed stopped the stack's watchdog finds it, 5 to 9 s
+	# after it was told of the carrier.
+	nap 10
 	while IFS= read -r l; do bad "$l"; done < <(log_since | grep 'NETDEV WATCHDOG')
 	verdict "reset of the PCI function"
 fi
