@@ -297,10 +297,10 @@ iperf_start() {
 	) &
 	IPERF_PID=$!
 }
-# The server is still busy with the test before; or it makes a new socket for the next one, and who waits at the old one is sent
-# away, before anything has been sent.
+# The server is still busy with the test before; or it makes a new socket for the next one: who comes before it listens is refused,
+# and who waits at the old one is sent away, before anything has been sent.
 iperf_came_early() {
-	grep -q 'server is busy' "$IPERF_LOG" || { ! grep -q ' connected to ' "$IPERF_LOG" && grep -q 'unable to receive control message' "$IPERF_LOG"; }
+	grep -qE 'server is busy|unable to connect .*Connection refused' "$IPERF_LOG" || { ! grep -q ' connected to ' "$IPERF_LOG" && grep -q 'unable to receive control message' "$IPERF_LOG"; }
 }
 iperf_ok() { wait "$IPERF_PID"; }
 iperf_running() { kill -0 "$IPERF_PID" 2>/dev/null; }
