@@ -37,4 +37,7 @@ def bad_lines(log, allowed=(), reports=()):
 
 def report_end(lines, n):
     """One past the last line of the report that begins at line `n`: that of its stack, or itself."""
+    if "unreferenced object" in lines[n]:
+        # kmemleak's list, as a file.
+        return next((i for i in range(n + 1, len(lines)) if not lines[i].startswith("  ")), len(lines))
     return next((i + 1 for i in range(n, min(n + 250, len(lines))) if "</TASK>" in lines[i]), n + 1)

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: GPL-2.0
 """Tests of vm.py that need no guest."""
 
 import pathlib
