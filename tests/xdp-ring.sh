@@ -108,6 +108,10 @@ watch_stack
 dir=/sys/class/net/$NETIF
 at_exit 'echo 0 >$dir/napi_defer_hard_irqs; echo 0 >$dir/gro_flush_timeout'
 echo 50000000 >"$dir/gro_flush_timeout" && echo 1000 >"$dir/napi_defer_hard_irqs" || bad "interrupts can't be deferred"
+# Each poll is the only one of its softirq then: nobody else hands over what it leaves.
+budget=/proc/sys/net/core/netdev_budget
+at_exit "echo $(<$budget) >$budget"
+echo 1 >$budget || bad "the softirq's budget stays"
 from_queue || bad "no answer to ping"
 forget
 dev gen $TURN 18 0 $PORT >/dev/null || bad "the device can't be told"
