@@ -86,6 +86,16 @@ impl FragSize {
 /// poll's.
 const SPARE: usize = 192;
 
+/// How many pages the C pool has places for at least, which is what it has if not told.
+///
+/// Packets that wait elsewhere, as for another CPU, come back many at a time. Pages that find no place
+/// are freed, and others allocated, cleared and counted for them. The usual queue of a cpumap holds 2048 packets, which are as
+/// many pages as this.
+const PLACES: u32 = 1024;
+
+/// The most that it takes.
+const MAX_PLACES: u32 = 16384;
+
 /// The number of a page pool, which no other pool has or had.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PoolId(pub(crate) u32);
@@ -159,7 +169,7 @@ impl PagePool {
         unsafe {
             let fast = &mut params.__bindgen_anon_1.fast;
             fast.order = 0;
-            fast.pool_size = size.min(16384);
+            fast.pool_size = size.clamp(PLACES, MAX_PLACES);
             fast.nid = -1;
             fast.napi = napi.as_raw().cast();
             params.__bindgen_anon_2.slow.netdev = napi.netdev().cast();
