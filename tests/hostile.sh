@@ -125,23 +125,13 @@ commands() {
 # meanwhile, and goes on by another chance. A minute without a buffer and a command is the end.
 thrown() { dev stat "thrown_$1" | sed '/^$/d'; }
 scale() {
-	local used0 commands0 used=0 commands=0 last=-1 still=0 turn=0 again=0 jobs=() n cpu max
+	local used0 commands0 used=0 commands=0 last=-1 still=0 turn=0 again=0 jobs=() n cpu
 	used0=$(thrown used) commands0=$(thrown commands)
-	for ((n = 0; n < 200; n++)); do
-		printf '%s\n' "link set $NETIF address 52:54:00:00:$(printf %02x $n):01" "maddr add 33:33:00:00:01:02 dev $NETIF" \
-			"maddr del 33:33:00:00:01:02 dev $NETIF"
-	done >"$WORK/batch"
-	max=$(max_pairs)
-	(while [ ! -e "$WORK/enough" ]; do
-		ip -force -batch "$WORK/batch"
-		ethtool -L "$NETIF" combined $((1 + RANDOM % max))
-		ethtool -C "$NETIF" rx-usecs $((RANDOM % 100))
-		ethtool -S "$NETIF"
-	done >/dev/null 2>&1) &
+	python3 "$HERE/storm.py" "/sys/bus/virtio/devices/$VDEV/net" "$WORK/enough" >"$WORK/storm" &
 	jobs+=($!)
 	for cpu in $(online_cpus); do
 		(while [ ! -e "$WORK/enough" ]; do
-			taskset -c "$cpu" ping -q -i 0.01 -s $((56 + RANDOM % 1300)) -w 5 "$PEER"
+			taskset -c "$cpu" ping -q -i 0.05 -s $((56 + RANDOM % 1300)) -w 5 "$PEER"
 		done >/dev/null 2>&1) &
 		jobs+=($!)
 	done
@@ -172,6 +162,7 @@ scale() {
 	touch "$WORK/enough"
 	for n in "${jobs[@]}"; do bounded tail --pid="$n" -f /dev/null; done
 	rm -f "$WORK/enough"
+	note "commands that worked, of those tried: $(<"$WORK/storm")"
 	note "figure: $name: $used buffers and $commands commands were used by chance; bound again $again times"
 }
 timed_out() { [ "$(stat_sum 'tx[0-9]+_tx_timeouts')" -gt "${count0:-0}" ]; }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::cases::{break_rx, change_rx, fuzz_reply, fuzz_tick, BIG, SMALL};
+use crate::cases::{break_rx, change_rx, fuzz_reply, fuzz_tick};
 use crate::evil::{Case, Done, Rx, Stage, Stimulus, NONE};
 use crate::net::Net;
 use crate::rng::Rng;
@@ -76,11 +76,19 @@ pub const CASES: &[Case] = &[
         "much by chance",
         "+NOTF_COAL+VQ_NOTF_COAL+DEVICE_STATS+RSS",
     ),
-    scale("scale-big", "much by chance, lists of pages", BIG),
-    scale("scale-small", "much by chance, small buffers", SMALL),
+    scale(
+        "scale-big",
+        "much by chance, lists of pages",
+        "-MRG_RXBUF+NOTF_COAL+DEVICE_STATS+RSS",
+    ),
+    scale(
+        "scale-small",
+        "much by chance, small buffers",
+        "-MRG_RXBUF-GUEST_TSO4-GUEST_TSO6-GUEST_ECN-GUEST_USO4-GUEST_USO6+NOTF_COAL+DEVICE_STATS+RSS",
+    ),
     scale(
         "scale-plain",
         "much by chance, rings without event index and indirect descriptors",
-        "-EVENT_IDX-INDIRECT_DESC",
+        "-EVENT_IDX-INDIRECT_DESC+NOTF_COAL+DEVICE_STATS+RSS",
     ),
 ];
