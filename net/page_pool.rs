@@ -86,12 +86,12 @@ impl FragSize {
 /// poll's.
 const SPARE: usize = 192;
 
-/// How many pages the C pool has places for at least, which is what it has if not told.
+/// How many pages the C pool has places for at least: 4 MiB, which is what it has if not told, where a page has 4 KiB.
 ///
 /// Packets that wait elsewhere, as for another CPU, come back many at a time. Pages that find no place
-/// are freed, and others allocated, cleared and counted for them. The usual queue of a cpumap holds 2048 packets, which are as
-/// many pages as this.
-const PLACES: u32 = 1024;
+/// are freed, and others allocated, cleared and counted for them. The usual queue of a cpumap holds 2048 packets, whose pieces
+/// are as much.
+const PLACES: u32 = (4 << 20) / PAGE_SIZE;
 
 /// The most that it takes.
 const MAX_PLACES: u32 = 16384;
