@@ -131,23 +131,24 @@ scale() {
 	jobs+=($!)
 	for cpu in $(online_cpus); do
 		(while [ ! -e "$WORK/enough" ]; do
-			taskset -c "$cpu" ping -q -i 0.05 -s $((56 + RANDOM % 1300)) -w 5 "$PEER"
+			taskset -c "$cpu" ping -q -i "0.$SLOW" -s $((56 + RANDOM % 1300)) -w $((5 * SLOW)) "$PEER"
 		done >/dev/null 2>&1) &
 		jobs+=($!)
 	done
 	while [ "$used" -lt "$USED" ] || [ "$commands" -lt "$COMMANDS" ]; do
-		sleep 1
+		# Each process that is started costs more on a slow kernel than many packets do.
+		sleep $((2 * SLOW))
 		used=$(($(thrown used) - used0)) commands=$(($(thrown commands) - commands0))
 		if [ $((used + commands)) != "$last" ]; then
 			last=$((used + commands)) still=0
-		elif [ $((++still)) -ge 60 ]; then
+		elif [ $((++still)) -ge 30 ]; then
 			bad "no progress: $used buffers, $commands commands"
 			hung=1
 			stacks "${jobs[0]}"
 			break
 		fi
 		# Only one of the two may be at an end, if it is a ring that is broken.
-		[ $((++turn % 10)) = 0 ] || [ $still -ge 3 ] || continue
+		[ $((++turn % 5)) = 0 ] || [ $still -ge 2 ] || continue
 		note "$SECONDS s: $used buffers, $commands commands"
 		dev honest >/dev/null
 		if ! find_netif || ! pings_everywhere 2; then
