@@ -122,10 +122,11 @@ commands() {
 	[ "$hung" ] || bounded ip link set "$NETIF" promisc off
 }
 # As much as is asked for by USED, buffers, and COMMANDS, for each case. A ring that was broken is mended by hand: the device is honest
-# meanwhile, and goes on by another chance. A minute without a buffer and a command is the end.
+# meanwhile, and goes on by another chance. So is one whose command was never answered, after which the driver sends none. A minute
+# without a buffer and a command is the end.
 thrown() { dev stat "thrown_$1" | sed '/^$/d'; }
 scale() {
-	local used0 commands0 used=0 commands=0 last=-1 still=0 turn=0 again=0 jobs=() n cpu
+	local used0 commands0 used=0 commands=0 last=-1 still=0 turn=0 again=0 looked=-1 jobs=() n cpu
 	used0=$(thrown used) commands0=$(thrown commands)
 	python3 "$HERE/storm.py" "/sys/bus/virtio/devices/$VDEV/net" "$WORK/enough" >"$WORK/storm" &
 	jobs+=($!)
@@ -151,13 +152,14 @@ scale() {
 		[ $((++turn % 5)) = 0 ] || [ $still -ge 2 ] || continue
 		note "$SECONDS s: $used buffers, $commands commands"
 		dev honest >/dev/null
-		if ! find_netif || ! pings_everywhere 2; then
+		if ! find_netif || [ "$commands" = "$looked" ] || ! pings_everywhere 2; then
 			again=$((again + 1))
 			unbind
 			[ "$hung" ] || bind
 			[ ! "$hung" ] || break
 			wait_for 10 have_netif && address && up
 		fi
+		looked=$commands
 		dev case "$name" $((SEED + turn)) >/dev/null || bad "the device doesn't know the case"
 	done
 	touch "$WORK/enough"
