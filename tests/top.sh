@@ -251,8 +251,8 @@ fi
 
 begin
 if have socat; then
-	# live SECONDS KEY [COLUMNS [DIRECTORY]]: in a terminal of 12 lines for so long, with the programs of the directory before others,
-	# then the key; what it draws is in $WORK/live.
+	# live PICTURES KEY [COLUMNS [DIRECTORY]]: in a terminal of 12 lines until it has drawn so many (0: until it asks for the size), with
+	# the programs of the directory before others, then the key; what it draws is in $WORK/live.
 	cat >"$WORK/live.sh" <<-END
 		stty rows 12 cols \${1:-80}
 		before=\$(stty -g)
@@ -260,11 +260,17 @@ if have socat; then
 		echo "status \$?"
 		[ "\$before" = "\$(stty -g)" ] && echo "as before"
 	END
-	live() { (sleep "$1"; printf '%b' "$2"; sleep $((3 * SLOW))) | timeout 60 socat - EXEC:"bash $WORK/live.sh ${3:-80} ${4:-}",pty,setsid,ctty >"$WORK/live" 2>&1; }
 	pictures() { grep -o $'\033\\[H' "$WORK/live" | wc -l; }
+	drawn() { if [ "$1" -gt 0 ]; then [ "$(pictures)" -ge "$1" ]; else [ -e "$WORK/size" ]; fi; }
+	ended() { grep -q 'status [0-9]' "$WORK/live"; }
+	key() { wait_for 20 drawn "$1"; nap 1; printf '%b' "$2"; wait_for 20 ended; nap 1; }
+	live() {
+		: >"$WORK/live"
+		key "$1" "$2" | timeout $((60 * SLOW)) socat - EXEC:"bash $WORK/live.sh ${3:-80} ${4:-}",pty,setsid,ctty >>"$WORK/live" 2>&1
+	}
 	for k in q '\003'; do
-		live $((4 * SLOW)) "$k"
-		[ "$(pictures)" -ge 3 ] || bad "key $k: $(pictures) pictures in 4 s"
+		live 3 "$k"
+		[ "$(pictures)" -ge 3 ] || bad "key $k: $(pictures) pictures"
 		grep -q 'status 0' "$WORK/live" || bad "key $k: $(tail -1 "$WORK/live")"
 		grep -q 'as before' "$WORK/live" || bad "key $k: the terminal has other settings afterwards"
 		[ "$(grep -o $'\033\\[?1049[hl]' "$WORK/live" | tail -1)" = $'\033[?1049l' ] || bad "key $k: the screen stays"
@@ -277,12 +283,12 @@ if have socat; then
 	fi
 	# While it asks for the size of the terminal its standard input is something else.
 	mkdir "$WORK/slow"
-	printf '#!/bin/bash\n[ "$1" != size ] || sleep 30\nexec %s "$@"\n' "$(command -v stty)" >"$WORK/slow/stty"
+	printf '#!/bin/bash\n[ "$1" != size ] || { >%s; sleep 30; }\nexec %s "$@"\n' "$WORK/size" "$(command -v stty)" >"$WORK/slow/stty"
 	chmod +x "$WORK/slow/stty"
-	live $((4 * SLOW)) '\003' 80 "$WORK/slow"
+	live 0 '\003' 80 "$WORK/slow"
 	grep -q 'status 0' "$WORK/live" || bad "Ctrl-C while the size is asked: $(tail -1 "$WORK/live")"
 	grep -q 'as before' "$WORK/live" || bad "Ctrl-C while the size is asked: the terminal has other settings afterwards"
-	live $((3 * SLOW)) q 40
+	live 1 q 40
 	[ "$(tr -d '\r' <"$WORK/live" | sed $'s/\033\\[[?0-9]*[A-Za-z]//g' | grep -aE '^([rt]x|QUEUE)' | awk '{ if (length($0) > m) m = length($0) } END { print m }')" -le 40 ] ||
 		bad "lines don't fit into 40 columns"
 	# Without a terminal: as text, one after the other.
