@@ -126,7 +126,7 @@ commands() {
 # without a buffer and a command is the end.
 thrown() { dev stat "thrown_$1" | sed '/^$/d'; }
 scale() {
-	local used0 commands0 used=0 commands=0 last=-1 still=0 turn=0 again=0 looked=-1 jobs=() n cpu
+	local used0 commands0 used=0 commands=0 last=-1 still=0 turn=0 again=0 was=-1 silent=0 jobs=() n cpu
 	used0=$(thrown used) commands0=$(thrown commands)
 	python3 "$HERE/storm.py" "/sys/bus/virtio/devices/$VDEV/net" "$WORK/enough" >"$WORK/storm" &
 	jobs+=($!)
@@ -148,18 +148,19 @@ scale() {
 			stacks "${jobs[0]}"
 			break
 		fi
+		[ "$commands" = "$was" ] && silent=$((silent + 1)) || silent=0
+		was=$commands
 		# Only one of the two may be at an end, if it is a ring that is broken.
-		[ $((++turn % 5)) = 0 ] || [ $still -ge 2 ] || continue
+		[ $((++turn % 5)) = 0 ] || [ $still -ge 2 ] || [ $silent -ge 3 ] || continue
 		note "$SECONDS s: $used buffers, $commands commands"
 		dev honest >/dev/null
-		if ! find_netif || [ "$commands" = "$looked" ] || ! pings_everywhere 2; then
-			again=$((again + 1))
+		if ! find_netif || [ $silent -ge 3 ] || ! pings_everywhere 2; then
+			again=$((again + 1)) silent=0
 			unbind
 			[ "$hung" ] || bind
 			[ ! "$hung" ] || break
 			wait_for 10 have_netif && address && up
 		fi
-		looked=$commands
 		dev case "$name" $((SEED + turn)) >/dev/null || bad "the device doesn't know the case"
 	done
 	touch "$WORK/enough"
