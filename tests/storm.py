@@ -41,11 +41,11 @@ class Interface:
     def ioctl(self, number, format_="", *values):
         return fcntl.ioctl(self.socket, number, struct.pack("16s" + format_, self.name, *values).ljust(40, b"\0"))
 
-    def ethtool(self, words, size=0):
+    def ethtool(self, words):
         """Words of 32 bits, there and back."""
         struct.pack_into(f"{len(words)}I", self.buffer, 0, *words)
         self.ioctl(ETHTOOL, "P", ctypes.addressof(self.buffer))
-        return list(struct.unpack_from(f"{size or len(words)}I", self.buffer))
+        return list(struct.unpack_from(f"{len(words)}I", self.buffer))
 
     def moderation(self):
         words = self.ethtool([COALESCE] + [0] * 22)

@@ -18,8 +18,8 @@ const NO_ANSWER: Expect = Expect::Log("not answered within");
 const MALFORMED: Expect = Expect::Log("malformed answer");
 
 /// Features of the receive modes; the default is mergeable buffers.
-pub const BIG: &str = "-MRG_RXBUF";
-pub const SMALL: &str = "-MRG_RXBUF-GUEST_TSO4-GUEST_TSO6-GUEST_ECN-GUEST_USO4-GUEST_USO6";
+const BIG: &str = "-MRG_RXBUF";
+const SMALL: &str = "-MRG_RXBUF-GUEST_TSO4-GUEST_TSO6-GUEST_ECN-GUEST_USO4-GUEST_USO6";
 /// What only some drivers take, so that its commands are sent.
 const EXTRAS: &str = "+NOTF_COAL+VQ_NOTF_COAL+DEVICE_STATS+RSS+HASH_REPORT";
 
