@@ -11,9 +11,9 @@ Round by round, the two drivers have each load in turn, until there are N sample
 classes: CPUs near each other and far apart, which is for the machine to say and may change at any time. What is disturbed
 doesn't count. After S seconds (default 540) it ends with what there is, and with exit status 1 if that says nothing.
 
-Results go to bench/results/: native.json (raw), native.md, native.svg; with names or --ko2 to qemu-test/out/ instead. Runs
-inside the toolchain tree, in a network namespace of its own (make bench-native sees to both); --device is built by
-bench/native/device/build.
+Results go to bench/results/: native.json (raw), native.md, native.svg; with names or --ko2, and where the machine was too busy to
+tell anything, to qemu-test/out/ instead. Runs inside the toolchain tree, in a network namespace of its own (make bench-native
+sees to both); --device is built by bench/native/device/build.
 """
 
 import argparse
@@ -200,6 +200,11 @@ def versions(m):
             "gcc": first("x86_64-linux-gnu-gcc-16", "--version")}
 
 
+def place(data, of_some):
+    """Where results go. What tells nothing doesn't take the place of what a better hour has told."""
+    return OUT.with_suffix(".json") if of_some or not report.tells(data) else REPO / "bench/results/native.json"
+
+
 def main(argv):
     args = arguments(argv)
     loads, devices = machine.loads_and_devices()
@@ -209,7 +214,6 @@ def main(argv):
         return 0
     loads = pick(loads, args.names)
     used = {name: pair for name, pair in devices.items() if any(load["device"] == name for load in loads.values())}
-    results = args.results or (OUT.with_suffix(".json") if args.names or args.ko2 else REPO / "bench/results/native.json")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("native: ended by a signal"))
     try:
         with tempfile.TemporaryDirectory(prefix="native.") as tmp, alone():
@@ -226,8 +230,12 @@ def main(argv):
                         "loads": loads, "samples": run.samples}
     except machine.Failure as e:
         sys.exit(f"native: {e}")
+    results = args.results or place(data, args.names or args.ko2)
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(report.as_json(data))
+    # Before the report, whose last line says what came of it.
+    say(f"written to {results.relative_to(REPO) if results.is_relative_to(REPO) else results}"
+        + ("" if report.tells(data) else "; what bench/results/ has stays"))
     return report.write(results, data, say)
 
 

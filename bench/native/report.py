@@ -181,6 +181,11 @@ def markdown(data, s, insns, plot):
     return "\n".join(out) + "\n"
 
 
+def tells(data):
+    """Whether any load has a ratio."""
+    return bool(stats.summary(data["samples"], list(data["loads"]), data["repeats"])["classes"])
+
+
 def write(path, data, say=print):
     """Shows it, writes report and plot beside path. The exit status."""
     path = pathlib.Path(path)

@@ -2,13 +2,34 @@
 
 import unittest
 
+import native
 import report
+import stats
 
 
 def result(rounds=2, **more):
     return {"versions": {"driver": "x"}, "titles": ["C", "ours"], "loads": {"l": {}}, "features": {}, "repeats": 10, "seconds": 5, "failures": [],
             "machine": {"load": [1, 2], "realtime": True, "steal": 0.0},
             "samples": [{"load": "l", "round": r + 1} for r in range(rounds)]} | more
+
+
+def enough(side, n=stats.ENOUGH):
+    return [{"load": "l", "side": side, "ns": 100.0, "cpu": 100.0, "pings": [90, 90], "alus": [1000, 1000], "waited": 0, "lost": 0, "more": {}}] * n
+
+
+class Tells(unittest.TestCase):
+    def test_ratio(self):
+        self.assertTrue(report.tells(result(samples=enough("a") + enough("b"))))
+
+    def test_too_busy(self):
+        self.assertFalse(report.tells(result(samples=[])))
+        self.assertFalse(report.tells(result(samples=enough("a") + enough("b", stats.ENOUGH - 1))))
+
+    def test_place(self):
+        self.assertEqual(native.place(result(samples=enough("a") + enough("b")), False), native.REPO / "bench/results/native.json")
+        self.assertEqual(native.place(result(samples=enough("a") + enough("b")), True).parent, native.OUT.parent)
+        # What a quiet machine has told isn't lost to a busy one.
+        self.assertEqual(native.place(result(samples=[]), False).parent, native.OUT.parent)
 
 
 class Together(unittest.TestCase):
