@@ -375,6 +375,24 @@ static void vnm_xsk_header(struct vnm_xsk_tx *tx, const struct xdp_desc *desc, u
 	vnm_xsk_check_csum(hdr, len);
 }
 
+static inline void vnm_xsk_describe(struct scatterlist *sg, dma_addr_t dma, unsigned int len)
+{
+	sg->page_link = 0;
+	sg_dma_address(sg) = dma;
+	sg_dma_len(sg) = len;
+}
+
+/* Describes what is sent of user space's memory by @sg.  Returns how much it is. */
+static inline unsigned int vnm_xsk_describe_desc(struct scatterlist *sg, struct vnm_xsk_tx *tx,
+						 const struct xdp_desc *desc)
+{
+	dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, desc->addr);
+
+	xsk_buff_raw_dma_sync_for_device(tx->pool, dma, desc->len);
+	vnm_xsk_describe(sg, dma, desc->len);
+	return desc->len;
+}
+
 /* Adds the packet of @n descriptors from @descs on, by slot @i, behind its header.  0 or what the queue says. */
 static noinline int vnm_xsk_add_parts(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *descs,
 				      unsigned int n, unsigned int i)
@@ -382,51 +400,44 @@ static noinline int vnm_xsk_add_parts(struct virtqueue *vq, struct vnm_xsk_tx *t
 	/* Zeroes for all of it would cost more than the rest */
 	struct scatterlist sg[MAX_SKB_FRAGS + 2] __uninitialized;
 	struct vnm_xsk_slot *slot = &tx->slots[i];
-	void *hdr = tx->bufs + i * VNM_XSK_SLOT_SIZE;
 	unsigned int k, len = 0;
 
 	if (unlikely(n > MAX_SKB_FRAGS + 1))
 		return -EINVAL;
-	sg[0].page_link = 0;
-	sg[0].length = tx->hdr_len;
-	sg_dma_address(&sg[0]) = tx->dma + i * VNM_XSK_SLOT_SIZE;
-	sg_dma_len(&sg[0]) = tx->hdr_len;
-	for (k = 0; k < n; k++) {
-		dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, descs[k].addr);
-
-		xsk_buff_raw_dma_sync_for_device(tx->pool, dma, descs[k].len);
-		sg[k + 1].page_link = 0;
-		sg[k + 1].length = descs[k].len;
-		sg_dma_address(&sg[k + 1]) = dma;
-		sg_dma_len(&sg[k + 1]) = descs[k].len;
-		len += descs[k].len;
-	}
+	vnm_xsk_describe(&sg[0], tx->dma + i * VNM_XSK_SLOT_SIZE, tx->hdr_len);
+	for (k = 0; k < n; k++)
+		len += vnm_xsk_describe_desc(&sg[k + 1], tx, &descs[k]);
 	sg_mark_end(&sg[n]);
 	slot->bytes = len;
-	vnm_xsk_header(tx, descs, len, hdr);
+	vnm_xsk_header(tx, descs, len, tx->bufs + i * VNM_XSK_SLOT_SIZE);
 	return virtqueue_add_outbuf_premapped(vq, sg, n + 1, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
 }
 
 /*
- * The same for a packet of one descriptor, which is copied behind the header: one descriptor instead of two, or of
- * a table, and user space has its buffer back at once
+ * The same for a packet of one descriptor.  A small one is copied behind the header: one descriptor instead of two, or
+ * of a table, and user space has its buffer back at once.
  */
-static inline int vnm_xsk_add_copy(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *desc,
-				   unsigned int i)
+static inline int vnm_xsk_add_one(struct virtqueue *vq, struct vnm_xsk_tx *tx, const struct xdp_desc *desc,
+				  unsigned int i)
 {
 	struct vnm_xsk_slot *slot = &tx->slots[i];
 	void *hdr = tx->bufs + i * VNM_XSK_SLOT_SIZE;
-	struct scatterlist sg __uninitialized;
+	dma_addr_t dma = tx->dma + i * VNM_XSK_SLOT_SIZE;
+	struct scatterlist sg[2] __uninitialized;
 
-	sg.page_link = SG_END;
-	sg.length = tx->hdr_len + desc->len;
-	sg_dma_address(&sg) = tx->dma + i * VNM_XSK_SLOT_SIZE;
-	sg_dma_len(&sg) = sg.length;
-	slot->copied = true;
 	slot->bytes = desc->len;
 	vnm_xsk_header(tx, desc, desc->len, hdr);
+	if (desc->len > VNM_XSK_SLOT_SIZE - tx->hdr_len) {
+		vnm_xsk_describe(&sg[0], dma, tx->hdr_len);
+		vnm_xsk_describe_desc(&sg[1], tx, desc);
+		sg[1].page_link = SG_END;
+		return virtqueue_add_outbuf_premapped(vq, sg, 2, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
+	}
+	slot->copied = true;
 	memcpy(hdr + tx->hdr_len, xsk_buff_raw_get_data(tx->pool, desc->addr), desc->len);
-	return virtqueue_add_outbuf_premapped(vq, &sg, 1, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
+	vnm_xsk_describe(&sg[0], dma, tx->hdr_len + desc->len);
+	sg[0].page_link = SG_END;
+	return virtqueue_add_outbuf_premapped(vq, sg, 1, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
 }
 
 /*
@@ -453,8 +464,8 @@ unsigned int vnm_helper_virtqueue_send_xsk(struct virtqueue *vq, struct vnm_xsk_
 		slot->copied = false;
 		slot->done = false;
 		slot->descs = n ?: taken - at;
-		if (n == 1 && descs[at].len <= VNM_XSK_SLOT_SIZE - tx->hdr_len)
-			err = vnm_xsk_add_copy(vq, tx, &descs[at], i);
+		if (n == 1)
+			err = vnm_xsk_add_one(vq, tx, &descs[at], i);
 		else
 			err = n ? vnm_xsk_add_parts(vq, tx, &descs[at], n, i) : -EINVAL;
 		if (likely(!err)) {
