@@ -234,8 +234,7 @@ def main(argv):
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(report.as_json(data))
     # Before the report, whose last line says what came of it.
-    say(f"written to {results.relative_to(REPO) if results.is_relative_to(REPO) else results}"
-        + ("" if report.tells(data) else "; what bench/results/ has stays"))
+    say(f"written to {results.relative_to(REPO) if results.is_relative_to(REPO) else results}")
     return report.write(results, data, say)
 
 
