@@ -260,8 +260,8 @@ unsigned int vnm_helper_virtqueue_get_bufs(struct virtqueue *vq, struct vnm_used
 /* --- sk_buff: sending --- */
 
 /* A marked end is taken off an entry by writing it anew, so the table needs no initialisation */
-static __always_inline void vnm_sg_fill_phys(struct scatterlist *sg, phys_addr_t addr,
-					     unsigned int len)
+static __always_inline void vnm_sg_fill_dma(struct scatterlist *sg, dma_addr_t addr,
+					    unsigned int len)
 {
 	sg->page_link = 0;
 	sg_dma_address(sg) = addr;
@@ -272,7 +272,7 @@ static __always_inline void vnm_sg_fill(struct scatterlist *sg, struct page *pag
 					unsigned int len, unsigned int offset, unsigned int form)
 {
 	if (likely(form & VNM_SG_PHYS)) {
-		vnm_sg_fill_phys(sg, page_to_phys(page) + offset, len);
+		vnm_sg_fill_dma(sg, page_to_phys(page) + offset, len);
 	} else {
 		sg->page_link = 0;
 		sg_set_page(sg, page, len, offset);
@@ -283,7 +283,7 @@ static __always_inline void vnm_sg_fill_buf(struct scatterlist *sg, const void *
 					    unsigned int len, unsigned int form)
 {
 	if (likely(form & VNM_SG_PHYS))
-		vnm_sg_fill_phys(sg, virt_to_phys((void *)va), len);
+		vnm_sg_fill_dma(sg, virt_to_phys((void *)va), len);
 	else
 		vnm_sg_fill(sg, virt_to_page(va), len, offset_in_page(va), 0);
 }

@@ -375,13 +375,6 @@ static void vnm_xsk_header(struct vnm_xsk_tx *tx, const struct xdp_desc *desc, u
 	vnm_xsk_check_csum(hdr, len);
 }
 
-static inline void vnm_xsk_describe(struct scatterlist *sg, dma_addr_t dma, unsigned int len)
-{
-	sg->page_link = 0;
-	sg_dma_address(sg) = dma;
-	sg_dma_len(sg) = len;
-}
-
 /* Describes what is sent of user space's memory by @sg.  Returns how much it is. */
 static inline unsigned int vnm_xsk_describe_desc(struct scatterlist *sg, struct vnm_xsk_tx *tx,
 						 const struct xdp_desc *desc)
@@ -389,7 +382,7 @@ static inline unsigned int vnm_xsk_describe_desc(struct scatterlist *sg, struct 
 	dma_addr_t dma = xsk_buff_raw_get_dma(tx->pool, desc->addr);
 
 	xsk_buff_raw_dma_sync_for_device(tx->pool, dma, desc->len);
-	vnm_xsk_describe(sg, dma, desc->len);
+	vnm_sg_fill_dma(sg, dma, desc->len);
 	return desc->len;
 }
 
@@ -404,7 +397,7 @@ static noinline int vnm_xsk_add_parts(struct virtqueue *vq, struct vnm_xsk_tx *t
 
 	if (unlikely(n > MAX_SKB_FRAGS + 1))
 		return -EINVAL;
-	vnm_xsk_describe(&sg[0], tx->dma + i * VNM_XSK_SLOT_SIZE, tx->hdr_len);
+	vnm_sg_fill_dma(&sg[0], tx->dma + i * VNM_XSK_SLOT_SIZE, tx->hdr_len);
 	for (k = 0; k < n; k++)
 		len += vnm_xsk_describe_desc(&sg[k + 1], tx, &descs[k]);
 	sg_mark_end(&sg[n]);
@@ -428,14 +421,14 @@ static inline int vnm_xsk_add_one(struct virtqueue *vq, struct vnm_xsk_tx *tx, c
 	slot->bytes = desc->len;
 	vnm_xsk_header(tx, desc, desc->len, hdr);
 	if (desc->len > VNM_XSK_SLOT_SIZE - tx->hdr_len) {
-		vnm_xsk_describe(&sg[0], dma, tx->hdr_len);
+		vnm_sg_fill_dma(&sg[0], dma, tx->hdr_len);
 		vnm_xsk_describe_desc(&sg[1], tx, desc);
 		sg[1].page_link = SG_END;
 		return virtqueue_add_outbuf_premapped(vq, sg, 2, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
 	}
 	slot->copied = true;
 	memcpy(hdr + tx->hdr_len, xsk_buff_raw_get_data(tx->pool, desc->addr), desc->len);
-	vnm_xsk_describe(&sg[0], dma, tx->hdr_len + desc->len);
+	vnm_sg_fill_dma(&sg[0], dma, tx->hdr_len + desc->len);
 	sg[0].page_link = SG_END;
 	return virtqueue_add_outbuf_premapped(vq, sg, 1, (void *)slot + VNM_TAG_XSK, GFP_ATOMIC);
 }
