@@ -21,16 +21,16 @@ plan 4
 
 # Each comes again when a connection breaks, and waits while there is no interface. In sessions of their own, to be ended
 # with all that they started. At rates (kbit/s; milliseconds between pings) that leave the CPUs time for the steps: a kernel
-# that checks itself takes ten times as long for a packet.
-RATE=$((20000 / SLOW / SLOW)) PING=$((20 * SLOW))
-keep_going='while :; do timeout 30 "$@"; sleep 0.5; done >/dev/null 2>&1'
+# that checks itself takes ten times as long for a packet, and all of an emulated CPU for a hundred in a second.
+RATE=$((20000 / SLOW / SLOW / SLOW)) PING=$((20 * SLOW * SLOW)) TIME=$((20 * SLOW))
+keep_going="while :; do timeout $((TIME + 10)) \"\$@\"; sleep 0.5; done >/dev/null 2>&1"
 streams=()
 traffic() {
 	local cmd
-	for cmd in "iperf3 -c $PEER -p 5201 -P 2 -b ${RATE}k -t 20 -i 0 --connect-timeout 2000" \
-		"iperf3 -c $PEER -p 5202 -R -b ${RATE}k -t 20 -i 0 --connect-timeout 2000" \
-		"iperf3 -c $PEER -p 5203 -u -b $((RATE / 10))k -l 300 -t 20 -i 0 --connect-timeout 2000" \
-		"ping -q -i $(printf '0.%03d' $PING) -w 20 $PEER"; do
+	for cmd in "iperf3 -c $PEER -p 5201 -P 2 -b ${RATE}k -t $TIME -i 0 --connect-timeout 2000" \
+		"iperf3 -c $PEER -p 5202 -R -b ${RATE}k -t $TIME -i 0 --connect-timeout 2000" \
+		"iperf3 -c $PEER -p 5203 -u -b $((RATE / 10))k -l 300 -t $TIME -i 0 --connect-timeout 2000" \
+		"ping -q -i $(printf '0.%03d' $PING) -w $TIME $PEER"; do
 		# shellcheck disable=SC2086  # several words
 		setsid bash -c "$keep_going" sh $cmd &
 		streams+=($!)
